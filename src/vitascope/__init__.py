@@ -1,0 +1,34 @@
+"""vitascope: video understanding on PyTorch.
+
+`import vitascope` loads nothing heavy; each name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# name -> module that holds it
+_LAZY = {
+    "load": "vitascope.serving.predictor",
+    "Predictor": "vitascope.serving.predictor",
+    "create_model": "vitascope.models.registry",
+    "list_models": "vitascope.models.registry",
+    "load_recipe": "vitascope.recipes",
+    "train": "vitascope.recipes.folder",
+    "evaluate": "vitascope.recipes.folder",
+    "export": "vitascope.accelerator.export",
+}
+__all__ = ["__version__", *_LAZY]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'vitascope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Converting models for deployment."""

@@ -1,0 +1,1 @@
+"""Old formats and old import paths."""

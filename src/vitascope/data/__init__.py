@@ -1,0 +1,1 @@
+"""Videos, clips, data sets and loaders."""

@@ -1,0 +1,1 @@
+"""Modules without a paper of their own."""

@@ -1,0 +1,1 @@
+"""Complete choices for a run."""
