@@ -208,3 +208,36 @@ class Result:
     source: str
     protocol: ViewProtocol | None = None
     kind: Literal["published", "measured"] = "published"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """Everything that is needed to use a set of weights: stored in checkpoints and artefacts.
+
+    Attributes:
+        model: card name of the architecture ("x3d_s").
+        args: arguments of its builder that differ from the card's, as plain JSON values.
+        labels: classes in the order of the outputs.
+        clip: frames that enter the model.
+        pixels: size and scale of the frames.
+        views: views averaged by default at prediction.
+    """
+
+    model: str
+    args: Mapping[str, Any]
+    labels: LabelSpec
+    clip: ClipSpec
+    pixels: PixelSpec
+    views: ViewProtocol = ViewProtocol()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Reads what `to_json` wrote; unknown keys are ignored, so newer files stay readable."""
+        return cls(
+            model=data["model"],
+            args=dict(data.get("args", {})),
+            labels=LabelSpec.from_json(data["labels"]),
+            clip=ClipSpec.from_json(data["clip"]),
+            pixels=PixelSpec.from_json(data["pixels"]),
+            views=ViewProtocol(**data.get("views", {})),
+        )
