@@ -1,0 +1,357 @@
+"""The recipe of a run: names, numbers and frozen specs, checked when created.
+
+A recipe holds no live object, goes to JSON and back without loss, and is stored whole in every
+checkpoint. Only `engine.build` reads it; models, layers and data take plain arguments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Self
+
+from vitascope.engine.typed import convert, help_lines, hints, spell
+from vitascope.errors import ConfigError
+from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol, to_json
+
+ONE_VIEW = ViewProtocol()
+
+
+def _typed(config: Any, where: str) -> None:
+    """Converts every field to its declared type in place."""
+    cls: type = type(config)
+    for name, hint in hints(cls).items():
+        path = f"{where}.{name}" if where else name
+        object.__setattr__(config, name, convert(hint, getattr(config, name), path))
+
+
+def _require(where: str, *rules: tuple[bool, str]) -> None:
+    """Raises ConfigError with the message of the first rule (holds, message) that fails."""
+    for holds, message in rules:
+        if not holds:
+            raise ConfigError(f"{where}.{message}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network is trained.
+
+    Attributes:
+        name: card name of the network, such as x3d_s (`vitascope models` lists them).
+        args: arguments of its builder that differ from the card's.
+        init: run folder or checkpoint file whose weights to start from; none starts from random.
+    """
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    init: str | None = None
+
+    def __post_init__(self) -> None:
+        _typed(self, "model")
+        _require("model", (bool(self.name), "name is empty; `vitascope models` lists the names"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the videos are and how they are read.
+
+    Attributes:
+        path: folder of clips, or CSV, TSV or JSONL list of them.
+        labels: file with one class name a line, in the order of the outputs; none sorts the names.
+        split_seed: seed of the split that is made when the data has none.
+        fractions: shares of training, validation and test videos in such a split.
+        on_bad: "error" stops at a video that does not decode; "skip" leaves it out and counts it.
+        workers: processes that decode; 0 decodes in the training process.
+        decoder: name of the decoding backend.
+        cache: keep decoded, scaled-down frames on disk after their first use.
+        cache_dir: folder of that cache; none takes the user's cache folder.
+        cache_gb: most disk space the cache may take, in GB.
+    """
+
+    path: str = ""
+    labels: str | None = None
+    split_seed: int = 0
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    on_bad: Literal["error", "skip"] = "error"
+    workers: int = 2
+    decoder: str = "pyav"
+    cache: bool = True
+    cache_dir: str | None = None
+    cache_gb: float = 8.0
+
+    def __post_init__(self) -> None:
+        _typed(self, "data")
+        total = sum(self.fractions)
+        _require(
+            "data",
+            (self.workers >= 0, f"workers = {self.workers}; it cannot be negative"),
+            (self.cache_gb >= 0, f"cache_gb = {self.cache_gb}; it cannot be negative"),
+            (
+                abs(total - 1) < 1e-6 and min(self.fractions) >= 0 and self.fractions[0] > 0,
+                f"fractions = {self.fractions}; they must add up to 1, the first above 0",
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How training clips are changed at random. Zero or false switches an item off.
+
+    Attributes:
+        scale: least and greatest share of the frame's area that a random crop shows.
+        ratio: least and greatest width by height of that crop, before it is scaled to size.
+        flip: probability of a mirror image; 0 where classes name a direction.
+        brightness: greatest relative change of brightness.
+        contrast: greatest relative change of contrast.
+        saturation: greatest relative change of saturation.
+        hue: greatest turn of the hue in turns of the colour circle (at most 0.5).
+        erase: probability that a random box of the clip is blanked.
+        rand_augment: strength 0 to 10 of RandAugment (arXiv:1909.13719).
+        mixup: alpha of MixUp (arXiv:1710.09412).
+        cutmix: alpha of CutMix (arXiv:1905.04899).
+        label_smoothing: share of the label spread evenly over all classes.
+    """
+
+    scale: tuple[float, float] = (0.4, 1.0)
+    ratio: tuple[float, float] = (0.75, 1.3333)
+    flip: float = 0.5
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    erase: float = 0.0
+    rand_augment: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _typed(self, "augment")
+        _require(
+            "augment",
+            *(
+                (0 <= getattr(self, n) <= 1, f"{n} = {getattr(self, n)}; it must be from 0 to 1")
+                for n in ("flip", "erase", "brightness", "contrast", "saturation")
+            ),
+            (0 <= self.hue <= 0.5, f"hue = {self.hue}; it must be from 0 to 0.5"),
+            (
+                0 <= self.rand_augment <= 10,
+                f"rand_augment = {self.rand_augment}; it must be from 0 to 10",
+            ),
+            (self.mixup >= 0 and self.cutmix >= 0, "mixup and cutmix cannot be negative"),
+            (
+                0 <= self.label_smoothing < 1,
+                f"label_smoothing = {self.label_smoothing}; it must be from 0 to below 1",
+            ),
+            (
+                0 < self.scale[0] <= self.scale[1] <= 1,
+                f"scale = {self.scale}; it must be two shares of the area, smaller first",
+            ),
+            (
+                0 < self.ratio[0] <= self.ratio[1],
+                f"ratio = {self.ratio}; it must be two ratios, smaller first",
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """How weights are updated.
+
+    Attributes:
+        name: optimiser.
+        lr: peak learning rate, for `batch_size` clips an update.
+        weight_decay: decay of weights; norms, biases and position embeddings have none.
+        momentum: momentum of sgd, first beta of adam and adamw.
+        beta2: second beta of adam and adamw.
+        nesterov: look-ahead momentum of sgd.
+        layer_decay: factor on the rate from each layer to the one below it; 1 is off.
+        schedule: course of the rate: cosine, one_cycle (cosine up and down), steps or constant.
+        warmup: epochs in which the rate rises to its peak.
+        warmup_start: share of `lr` at the first step of the warm-up.
+        end: share of `lr` at the last step of cosine and one_cycle.
+        after_warmup: the cosine begins at its top when the warm-up ends, not at epoch 0.
+        steps: epochs at which the rates below begin; the first is 0.
+        rates: share of `lr` from each of these epochs on.
+        clip_grad: largest norm of the gradient, longer ones are shortened; none leaves them.
+        epochs: passes over the training videos.
+        batch_size: clips of one update, over all devices and parts.
+        accumulate: parts in which the clips of an update pass through the network, to save memory.
+    """
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    beta2: float = 0.999
+    nesterov: bool = True
+    layer_decay: float = 1.0
+    schedule: Literal["cosine", "one_cycle", "steps", "constant"] = "cosine"
+    warmup: float = 0.0
+    warmup_start: float = 0.01
+    end: float = 0.0
+    after_warmup: bool = True
+    steps: tuple[float, ...] = (0.0,)
+    rates: tuple[float, ...] = (1.0,)
+    clip_grad: float | None = None
+    epochs: int = 30
+    batch_size: int = 16
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        _typed(self, "optim")
+        ordered = list(self.steps) == sorted(set(self.steps)) and self.steps[:1] == (0.0,)
+        parts = self.accumulate
+        _require(
+            "optim",
+            *(
+                (getattr(self, n) >= 0, f"{n} = {getattr(self, n)}; it cannot be negative")
+                for n in ("lr", "weight_decay", "warmup", "warmup_start", "end")
+            ),
+            *(
+                (0 <= getattr(self, n) < 1, f"{n} = {getattr(self, n)}; it must be 0 to below 1")
+                for n in ("momentum", "beta2")
+            ),
+            (0 < self.layer_decay <= 1, f"layer_decay = {self.layer_decay}; above 0, at most 1"),
+            (self.epochs >= 1, f"epochs = {self.epochs}; it must be at least 1"),
+            (self.batch_size >= 1, f"batch_size = {self.batch_size}; it must be at least 1"),
+            (
+                parts >= 1 and self.batch_size % parts == 0,
+                f"accumulate = {parts}; batch_size = {self.batch_size} must be a multiple of it",
+            ),
+            (
+                self.clip_grad is None or self.clip_grad > 0,
+                f"clip_grad = {self.clip_grad}; it must be above 0 or none",
+            ),
+            (
+                ordered and len(self.steps) <= len(self.rates),
+                f"steps = {self.steps}, rates = {self.rates}; steps begin at 0 and rise, and "
+                "each needs a rate",
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Where and how the loop runs.
+
+    Attributes:
+        seed: the run's seed; the same seed gives the same weights on the same machine.
+        accelerator: kind of device.
+        devices: how many of them; 0 takes all GPUs, or one process on the CPU.
+        precision: number format of training: 32, bf16 or 16 (mixed).
+        eval_precision: number format of evaluation: 32 or bf16.
+        channels_last: keep the channels of a video innermost in memory (faster convolutions).
+        compile: compile the network with torch.compile.
+        threads: CPU threads of each training process; none leaves it to torch.
+        log_every: steps from one row of the log to the next.
+        eval_every: steps from one evaluation to the next; none evaluates after every epoch.
+        save_every: steps from one checkpoint to the next; none saves after every epoch.
+        ema: decay of the moving average of the weights that is evaluated; 0 is off.
+        views: views of a validation video that are averaged, clips x crops.
+    """
+
+    seed: int = 0
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = 0
+    precision: Literal["32", "bf16", "16"] = "32"
+    eval_precision: Literal["32", "bf16"] = "32"
+    channels_last: bool = True
+    compile: bool = False
+    threads: int | None = None
+    log_every: int = 10
+    eval_every: int | None = None
+    save_every: int | None = None
+    ema: float = 0.0
+    views: ViewProtocol = ONE_VIEW
+
+    def __post_init__(self) -> None:
+        _typed(self, "run")
+        _require(
+            "run",
+            (self.seed >= 0, f"seed = {self.seed}; it cannot be negative"),
+            (self.devices >= 0, f"devices = {self.devices}; it cannot be negative"),
+            (0 <= self.ema < 1, f"ema = {self.ema}; it must be from 0 to below 1"),
+            *(
+                (
+                    getattr(self, n) is None or getattr(self, n) >= 1,
+                    f"{n} = {getattr(self, n)}; it must be at least 1",
+                )
+                for n in ("threads", "log_every", "eval_every", "save_every")
+            ),
+        )
+
+
+class Field(NamedTuple):
+    """One setting of a recipe: its path, its type in words, its value and what it means."""
+
+    path: str
+    type: str
+    value: Any
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a run.
+
+    Attributes:
+        task: kind of learning.
+        model: which network is trained.
+        clip: which frames of a video it sees.
+        pixels: how large the frames are and how they are scaled.
+        data: where the videos are and how they are read.
+        augment: how training clips are changed at random.
+        optim: how weights are updated.
+        run: where and how the loop runs.
+    """
+
+    task: str = "classification"
+    model: ModelConfig
+    clip: ClipSpec
+    pixels: PixelSpec
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optim: OptimConfig = OptimConfig()
+    run: RunConfig = RunConfig()
+
+    def __post_init__(self) -> None:
+        _typed(self, "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values of all fields."""
+        plain: dict[str, Any] = to_json(self)
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Reads what `to_json` wrote; absent fields take their defaults.
+
+        Raises:
+            ConfigError: a value of the wrong type, or a required field is absent.
+            UnknownNameError: a field that no recipe has.
+        """
+        recipe: Self = convert(cls, data, "")
+        return recipe
+
+    def fields(self) -> Iterator[Field]:
+        """All settings in order, for `vitascope recipes show`."""
+        return _walk(self, "")
+
+    def differences(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
+        """Paths whose values differ, with the value here and the value there."""
+        mine = {f.path: f.value for f in self.fields()}
+        theirs = {f.path: f.value for f in other.fields()}
+        paths = dict.fromkeys([*mine, *theirs])
+        return {p: (mine.get(p), theirs.get(p)) for p in paths if mine.get(p) != theirs.get(p)}
+
+
+def _walk(config: Any, prefix: str) -> Iterator[Field]:
+    cls: type = type(config)
+    for name, hint in hints(cls).items():
+        value, path = getattr(config, name), f"{prefix}{name}"
+        if dataclasses.is_dataclass(hint) and not hasattr(hint, "parse"):
+            yield from _walk(value, f"{path}.")
+        else:
+            yield Field(path, spell(hint), value, help_lines(cls).get(name, ""))
