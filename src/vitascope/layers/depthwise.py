@@ -27,9 +27,9 @@ from torch.nn import functional as F
 
 Triple = tuple[int, int, int]
 
-# The frames of one clip lie next to each other, so no copy is needed to shift them in time; those of
-# a batch must be copied for all but the middle tap. Above this many values the copy costs more than
-# the calls it saves (measured on two cores with AVX-512; the gain reaches a factor of 3).
+# The frames of one clip lie next to each other, so no copy is needed to shift them in time; those
+# of a batch must be copied for all but the middle tap. Above this many values a clip the copy costs
+# more than the calls it saves (measured on two cores with AVX-512; the gain reaches a factor of 3).
 _CLIP_BY_CLIP = 250_000
 
 _convolution_backward = torch.ops.aten.convolution_backward.default
@@ -122,8 +122,8 @@ def _weight_gradient(
     """Gradient with respect to a weight of `shape` (C 1 kT kH kW)."""
     channels, frames_in, frames_out = clip.shape[1], clip.shape[2], grad.shape[2]
     if len(clip) > 1 and clip[0].numel() > _CLIP_BY_CLIP:
-        clips = zip(grad.split(1), clip.split(1), strict=True)
-        parts = [_weight_gradient(g, c, shape, stride, padding) for g, c in clips]
+        pairs = zip(torch.split(grad, 1), torch.split(clip, 1), strict=True)
+        parts = [_weight_gradient(g, c, shape, stride, padding) for g, c in pairs]
         return torch.stack(parts).sum(0)
     dummy = grad.new_zeros(channels, 1, shape[3], shape[4])
     result = grad.new_zeros(shape)
