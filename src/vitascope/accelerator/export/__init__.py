@@ -1,1 +1,169 @@
-"""Export targets."""
+"""Writing a trained model for other runtimes, checked against the original before it is kept."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vitascope.accelerator.export.artefact import Artefact, Inputs, pathways
+from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
+from vitascope.accelerator.verify import Verification, verify
+from vitascope.errors import ConfigError, RunError, VerificationError
+from vitascope.optional import require
+from vitascope.spec import Contract
+
+__all__ = [
+    "TARGETS",
+    "Artefact",
+    "ExportTarget",
+    "artefact_path",
+    "export",
+    "open_artefact",
+    "require_target",
+    "target_of",
+]
+
+
+def require_target(name: str) -> ExportTarget:
+    """The target of that name, with everything it needs installed.
+
+    Raises:
+        UnknownNameError: there is no such target.
+        MissingExtraError: a package is missing; the message names the pip extra.
+    """
+    target = TARGETS[name]
+    for module in target.modules:
+        require(module, extra=target.extra)
+    return target
+
+
+def artefact_path(path: str | Path, target: ExportTarget) -> Path:
+    """Where an artefact goes: `path` itself if it has the right suffix, else `path`/model.suffix.
+
+    Raises:
+        ConfigError: `path` ends in the suffix of another target.
+    """
+    path = Path(path)
+    others = {t.suffix for t in TARGETS.values()} - {target.suffix}
+    if path.suffix in others:
+        raise ConfigError(
+            f"{path}: {target.name} writes {target.suffix} files. Name it "
+            f"{path.with_suffix(target.suffix).name}, or give a folder."
+        )
+    return path if path.suffix == target.suffix else path / f"model{target.suffix}"
+
+
+def export(
+    model: nn.Module,
+    contract: Contract,
+    clips: Sequence[Inputs],
+    path: str | Path,
+    *,
+    to: str,
+    tolerance: float | None = None,
+    repeats: int = 10,
+) -> tuple[Path, Verification]:
+    """Writes `model` for another runtime, runs both on `clips`, and keeps the file if they agree.
+
+    The files are written into a hidden folder beside `path` and renamed into place after the
+    check, so that nothing half-written and nothing wrong ever stands under `path`.
+
+    Args:
+        model: maps B C T H W (or a list, for pathways) to scores B N; it is copied, not changed.
+        contract: classes, clip and pixels; it goes into the file.
+        clips: real clips C T H W as the evaluation transform gives them (or lists of pathways).
+            Their size becomes the size of the artefact's inputs; the batch dimension stays free.
+        path: the file, or a folder in which it becomes `model` with the target's suffix.
+        to: name of the target ("onnx").
+        tolerance: replaces the target's own; see `ExportTarget.tolerance`.
+        repeats: timed runs of each model.
+
+    Returns:
+        The path of the artefact, and what the check showed. If its `ok` is False the conversion
+        was beyond tolerance and there is no file.
+
+    Raises:
+        UnknownNameError: no such target.
+        MissingExtraError: a package is missing.
+        VerificationError: no clips, a model that the target cannot express, or outputs that differ
+            in shape.
+        RunError: the folder cannot be written.
+    """
+    target = require_target(to)
+    path = artefact_path(path, target)
+    if not clips:
+        raise VerificationError("a conversion is checked on real clips, and there are none")
+    plain = copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
+    example = [video.unsqueeze(0).repeat(2, 1, 1, 1, 1) for video in pathways(clips[0])]
+    folder = _work_folder(path)
+    try:
+        draft = folder / path.name
+        _write(target, plain, example, contract, draft)
+        files = [file for file in folder.iterdir() if file.is_file()]
+        allowed = target.tolerance if tolerance is None else tolerance
+        checked = verify(
+            plain, target.open(draft), clips, tolerance=allowed, target=to, repeats=repeats
+        )
+        checked = dataclasses.replace(
+            checked,
+            size_bytes=sum(file.stat().st_size for file in files),
+            size_bytes_before=sum(
+                t.numel() * t.element_size() for t in plain.state_dict().values()
+            ),
+        )
+        if checked.ok:
+            _into_place(files, path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return path, checked
+
+
+def _write(
+    target: ExportTarget,
+    model: nn.Module,
+    example: Sequence[Tensor],
+    contract: Contract,
+    path: Path,
+) -> None:
+    try:
+        with torch.no_grad():
+            target.write(model, example[0] if len(example) == 1 else example, contract, path)
+    except RuntimeError as error:  # what torch.export and the converters raise
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise VerificationError(
+            f"{type(model).__name__} ({contract.model}) cannot be converted to {target.name}: "
+            f"{reason.strip()}"
+        ) from error
+
+
+def _work_folder(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
+    except OSError as error:
+        raise RunError(f"{path.parent}: cannot be written ({error.strerror or error}).") from error
+
+
+def _into_place(files: Sequence[Path], path: Path) -> None:
+    """Renames the artefact's files into place, the one that names it last.
+
+    An older artefact of that name is taken away first: its main file beside the new companion
+    would be a pair that does not belong together.
+    """
+    companions = [file for file in files if file.name != path.name]
+    if companions:
+        path.unlink(missing_ok=True)
+    for file in companions:
+        os.replace(file, path.parent / file.name)
+    (main,) = (file for file in files if file.name == path.name)
+    os.replace(main, path)

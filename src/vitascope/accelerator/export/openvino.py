@@ -1,0 +1,93 @@
+"""OpenVINO, for x86 and ARM CPUs: an .xml with graph and contract, a .bin with the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vitascope.accelerator.export.artefact import (
+    KEY,
+    OUTPUT_NAME,
+    Artefact,
+    Flat,
+    Inputs,
+    contract_text,
+    input_names,
+    parse_contract,
+    pathways,
+    require_file,
+    unreadable,
+)
+from vitascope.accelerator.export.onnx import quiet_exporter
+from vitascope.errors import WeightsError
+from vitascope.optional import require
+from vitascope.spec import Contract
+
+EXTRA = "openvino"
+PLACE = [KEY, "contract"]
+
+
+class OpenVinoTarget:
+    """Converts the torch.export program; keeps float32, in the file and while it runs."""
+
+    name = "openvino"
+    suffix = ".xml"
+    extra = EXTRA
+    modules = ("openvino",)
+    tolerance = 1e-4
+
+    def write(self, model: nn.Module, example: Inputs, contract: Contract, path: Path) -> None:
+        """Writes `path` (.xml) and the .bin beside it; the batch dimension stays free."""
+        openvino = require("openvino", extra=EXTRA)
+        videos = pathways(example)
+        batch = torch.export.Dim("batch")
+        with quiet_exporter():
+            program = torch.export.export(
+                Flat(model), tuple(videos), dynamic_shapes=(tuple({0: batch} for _ in videos),)
+            )
+            converted = openvino.convert_model(program)
+        # Everything but the batch is fixed, which lets the compiler plan memory and kernels.
+        converted.reshape(
+            {
+                port: [-1, *video.shape[1:]]
+                for port, video in zip(converted.inputs, videos, strict=True)
+            }
+        )
+        for port, name in zip(converted.inputs, input_names(example), strict=True):
+            port.get_tensor().set_names({name})
+        converted.outputs[0].get_tensor().set_names({OUTPUT_NAME})
+        converted.set_rt_info(contract_text(contract), PLACE)
+        # The default halves the weights to float16, which moves scores by more than our tolerance.
+        openvino.save_model(converted, str(path), compress_to_fp16=False)
+
+    def open(self, path: Path, threads: int | None = None) -> Artefact:
+        """Opens an .xml whose .bin lies beside it."""
+        openvino = require("openvino", extra=EXTRA)
+        require_file(path)
+        if not path.with_suffix(".bin").is_file():
+            raise WeightsError(
+                f"{path}: the weights {path.with_suffix('.bin').name} must lie beside it. "
+                f"An OpenVINO model is a pair of files; copy both."
+            )
+        core = openvino.Core()
+        settings = {
+            # Processors with bfloat16 units would otherwise compute in bfloat16.
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        try:
+            model = core.read_model(str(path))
+            text = model.get_rt_info(PLACE).value if model.has_rt_info(PLACE) else None
+            contract = parse_contract(text, path)
+            compiled = core.compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            raise unreadable(path, "OpenVINO", error) from error
+
+        def forward(inputs: Inputs) -> Tensor:
+            arrays = [x.detach().cpu().contiguous().numpy() for x in pathways(inputs)]
+            return torch.from_numpy(compiled(arrays)[0].copy())
+
+        return Artefact(path, self.name, contract, forward)

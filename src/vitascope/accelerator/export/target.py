@@ -1,0 +1,87 @@
+"""What an export target is, and the table of those that exist.
+
+A new target is one file beside this one and one line in the table below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from torch import nn
+
+from vitascope.accelerator.export.artefact import Artefact, Inputs
+from vitascope.accelerator.export.onnx import OnnxTarget
+from vitascope.accelerator.export.openvino import OpenVinoTarget
+from vitascope.accelerator.export.torch_export import TorchExportTarget
+from vitascope.catalog import Catalog
+from vitascope.errors import WeightsError
+from vitascope.spec import Contract
+
+
+class ExportTarget(Protocol):
+    """A file format that a model can be written to and run from."""
+
+    @property
+    def name(self) -> str:
+        """Name on the command line ("onnx")."""
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the file that stands for the artefact (".onnx"); no two targets share one."""
+
+    @property
+    def extra(self) -> str:
+        """Pip extra that brings what the target needs; empty when PyTorch is enough."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Packages that must import for the target to write and to run."""
+
+    @property
+    def tolerance(self) -> float:
+        """Largest allowed difference of a score, as a share of the largest score (at least 1)."""
+
+    def write(self, model: nn.Module, example: Inputs, contract: Contract, path: Path) -> None:
+        """Writes `model` with its contract to `path` and files of the same stem.
+
+        Args:
+            model: on the CPU in eval mode, of float32.
+            example: inputs B C T H W with at least two clips; all but B are fixed by them.
+            contract: goes into the file.
+            path: ends in `suffix`; its folder exists.
+
+        Raises:
+            MissingExtraError: a package is missing.
+        """
+
+    def open(self, path: Path, threads: int | None = None) -> Artefact:
+        """Opens what `write` wrote; `threads` (None: as many as PyTorch uses) compute a clip.
+
+        Raises:
+            MissingExtraError: a package is missing.
+            WeightsError: the file is absent, cut, foreign or has no contract.
+        """
+
+
+TARGETS: Catalog[ExportTarget] = Catalog("export target")
+for _target in (OnnxTarget(), OpenVinoTarget(), TorchExportTarget()):
+    TARGETS.add(_target.name, _target)
+
+
+def target_of(path: Path) -> ExportTarget:
+    """The target whose artefacts end like `path`.
+
+    Raises:
+        WeightsError: no target writes such files.
+    """
+    for target in TARGETS.values():
+        if path.suffix.lower() == target.suffix:
+            return target
+    known = ", ".join(f"{t.suffix} ({t.name})" for t in TARGETS.values())
+    raise WeightsError(f"{path}: no export target writes files like this. Known: {known}")
+
+
+def open_artefact(path: Path, threads: int | None = None) -> Artefact:
+    """Opens an exported model, recognised by its suffix; see `ExportTarget.open` for errors."""
+    return target_of(path).open(path, threads)
