@@ -1,0 +1,221 @@
+"""One way to read frames from any video: the Decoder protocol, its backends, open_video()."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from vitascope.catalog import Catalog
+from vitascope.errors import ConfigError, DecodeError
+
+if TYPE_CHECKING:
+    import torch
+
+Size = tuple[int, int]
+Image = npt.NDArray[np.uint8]
+
+
+class DecoderType(StrEnum):
+    """Names of the decoders of this package."""
+
+    PYAV = "pyav"
+    IMAGES = "images"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Decoded frames.
+
+    Attributes:
+        data: uint8 Tensor T H W C, colours in the order R G B, turned upright.
+        pts: time of each frame in seconds from the first frame of the video.
+        durations: seconds that each frame is shown.
+    """
+
+    data: torch.Tensor
+    pts: tuple[Fraction, ...]
+    durations: tuple[Fraction, ...]
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """An open video.
+
+    Times count from the first frame, whose time in the file is `start`. Sizes are those of the
+    upright picture in stored pixels: rotation is applied, pixels that are not square are left as
+    they are (`pixel_aspect` tells their width by their height).
+
+    Attributes:
+        path: the file or folder as given.
+    """
+
+    path: str
+
+    @property
+    def start(self) -> Fraction:
+        """Seconds in the file at which the first frame is shown."""
+        ...
+
+    @property
+    def times(self) -> tuple[Fraction, ...]:
+        """Exact time of every frame in seconds, ascending, the first one 0."""
+        ...
+
+    @property
+    def durations(self) -> tuple[Fraction, ...]:
+        """Seconds that each frame is shown."""
+        ...
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame to the end of the last."""
+        ...
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second on average."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right of the upright picture."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom of the upright picture."""
+        ...
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a stored pixel divided by its height; 1 for square pixels or if unknown."""
+        ...
+
+    def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
+        """Decodes frames by number, in the order asked for; a number may come twice.
+
+        Args:
+            indices: frame numbers in presentation order, 0 to len(times) - 1.
+            size: height and width in pixels to scale to; None takes the size given when the
+                video was opened.
+
+        Raises:
+            IndexError: a number outside the video.
+            DecodeError: a frame that was asked for does not come out whole.
+        """
+        ...
+
+    def stream(
+        self,
+        start: Fraction = Fraction(0),
+        end: Fraction | None = None,
+        size: Size | None = None,
+    ) -> Iterator[tuple[Fraction, Image]]:
+        """Decodes forward, one frame at a time, in constant memory.
+
+        Yields:
+            (time, frame uint8 H W C) for each frame on the screen at any time in [start, end):
+            the first one may have begun before `start`.
+
+        Raises:
+            DecodeError: at the first frame that does not come out whole.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the file. Further calls have no effect."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+# name -> "module:class"; the module is imported when it is first asked for, because most backends
+# are optional packages.
+BACKENDS: Catalog[str] = Catalog("decoder", hint="`vitascope doctor` shows which of them work.")
+BACKENDS.add(DecoderType.PYAV, "vitascope.data.decoders.pyav:PyAVDecoder")
+
+
+def backend(name: str) -> Any:
+    """The class of a decoder.
+
+    Raises:
+        UnknownNameError: no decoder has this name.
+        MissingExtraError: it needs a package that is not installed.
+    """
+    module, _, attribute = BACKENDS[str(name)].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def open_video(
+    path: str | Path,
+    decoder: str = "pyav",
+    size: Size | None = None,
+    *,
+    fps: Fraction | int | None = None,
+    threads: int = 1,
+    time_limit: float | None = None,
+) -> Decoder:
+    """Opens a video file, or a folder of frames.
+
+    Args:
+        path: a local file or folder. A name such as "http://..." is a name, not an address.
+        decoder: backend by name; a folder always uses "images".
+        size: height and width in pixels of the frames that `read` and `stream` return, scaled
+            while colours are converted; None leaves them as stored.
+        fps: frames a second of a folder of frames, which has no times of its own (default 25);
+            not allowed for a file.
+        threads: decoding threads. One gives the same speed in many loader workers and never
+            oversubscribes; 0 lets the decoder choose.
+        time_limit: seconds after which opening the file or a single read is given up with a
+            DecodeError; None waits for ever.
+
+    Raises:
+        DecodeError: the file is missing, empty, has no picture, or is no video.
+        ConfigError: an argument with an illegal value.
+    """
+    check_size(size)
+    where = Path(path)
+    if where.is_dir():
+        if "images" not in BACKENDS:
+            raise DecodeError(str(path), "this is a folder, not a video file")
+        folder: Decoder = backend("images")(path, size=size, fps=fps)
+        return folder
+    if fps is not None:
+        raise ConfigError(f"fps = {fps} for {path}: a video file has its own times")
+    if not where.exists():
+        raise DecodeError(str(path), "no such file", remedy="Check the path.")
+    opened: Decoder = backend(decoder)(path, size=size, threads=threads, time_limit=time_limit)
+    return opened
+
+
+def check_size(size: Size | None) -> None:
+    """Refuses a size that is not two positive whole numbers (height, width)."""
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ConfigError(f"size = {size}; it is (height, width) in pixels, both at least 1")
+
+
+def short_side_size(height: int, width: int, short_side: int) -> Size:
+    """Height and width with the short side at `short_side` and the ratio kept.
+
+    The long side is rounded to the nearest pixel, halves upwards, in whole numbers only, so that
+    every machine finds the same size.
+    """
+    short, long = min(height, width), max(height, width)
+    scaled = max((2 * long * short_side + short) // (2 * short), 1)
+    return (short_side, scaled) if height <= width else (scaled, short_side)

@@ -1,0 +1,283 @@
+"""The default decoder: FFmpeg through PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+
+from vitascope.data.decoder import Frames, Image, Size, check_size
+from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
+from vitascope.data.decoders.pixels import Converter
+from vitascope.data.decoders.source import Source
+from vitascope.data.timeline import Timeline
+from vitascope.errors import DecodeError
+
+# Frames that are cheaper to decode than to jump over: a seek empties the decoder.
+_SEEK_SAVES = 4
+
+
+class PyAVDecoder:
+    """A video file read through PyAV.
+
+    Exact times come from the packets (nothing is decoded for them) or from `timeline`. A read
+    decodes forward from the nearest key frame and converts only the frames that are kept.
+
+    Args:
+        path: a local file.
+        size: height and width of frames if not given to `read`; None keeps the stored size.
+        threads: decoding threads; 0 lets FFmpeg choose.
+        time_limit: seconds for opening and for each read; None for no limit.
+        timeline: times known from an index; None reads them from the file when first needed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        size: Size | None = None,
+        threads: int = 1,
+        time_limit: float | None = None,
+        timeline: Timeline | None = None,
+    ) -> None:
+        self.path, self.size = str(path), size
+        self._timeline = timeline
+        self._converter: Converter | None = None
+        self._running: _Run | None = None
+        self._source = Source(self.path, threads, time_limit)
+
+    @property
+    def timeline(self) -> Timeline:
+        """Times and key frames in ticks of the file."""
+        if self._timeline is None:
+            self._running = None
+            self._source.start_clock()
+            self._source.rewind()
+            self._timeline = scan(self._source)
+        return self._timeline
+
+    @property
+    def start(self) -> Fraction:
+        """Seconds in the file at which the first frame is shown."""
+        return self.timeline.start
+
+    @property
+    def times(self) -> tuple[Fraction, ...]:
+        """Exact time of every frame in seconds, ascending, the first one 0."""
+        return self.timeline.times
+
+    @property
+    def durations(self) -> tuple[Fraction, ...]:
+        """Seconds that each frame is shown."""
+        return self.timeline.durations
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame to the end of the last."""
+        return self.timeline.duration
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second on average."""
+        return len(self.timeline) / self.timeline.duration
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom of the upright picture."""
+        return self._geometry().size[0]
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right of the upright picture."""
+        return self._geometry().size[1]
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of an upright stored pixel divided by its height; 1 if the file does not say."""
+        ratio = self._source.stream.codec_context.sample_aspect_ratio or Fraction(1)
+        return 1 / ratio if self._geometry().turned else Fraction(ratio)
+
+    def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
+        """Decodes frames by number, in the order asked for; see `Decoder.read`."""
+        check_size(size)
+        timeline, count = self.timeline, len(self.timeline)
+        wanted = [int(i) for i in indices]
+        for index in wanted:
+            if not 0 <= index < count:
+                raise IndexError(f"{self.path}: frame {index} of a video of {count} frames")
+        self._source.start_clock()
+        places: dict[int, list[int]] = {}
+        for place, index in enumerate(wanted):
+            places.setdefault(index, []).append(place)
+        data: Image | None = None
+        for index in sorted(places):
+            frame = self._frame(index)
+            if data is None:
+                height, width = size or self.size or self._geometry(frame).size
+                data = np.empty((len(wanted), height, width, 3), np.uint8)
+            first, *others = places[index]
+            self._geometry(frame).convert(frame, data[first])
+            for other in others:
+                data[other] = data[first]
+        if data is None:
+            data = np.empty((0, *(size or self.size or self._geometry().size), 3), np.uint8)
+        return Frames(
+            data=torch.from_numpy(data),
+            pts=tuple(timeline.times[i] for i in wanted),
+            durations=tuple(timeline.durations[i] for i in wanted),
+        )
+
+    def stream(
+        self,
+        start: Fraction = Fraction(0),
+        end: Fraction | None = None,
+        size: Size | None = None,
+    ) -> Iterator[tuple[Fraction, Image]]:
+        """Decodes forward, one frame at a time, in constant memory; see `Decoder.stream`."""
+        check_size(size)
+        timeline = self.timeline
+        first = int(np.searchsorted(timeline.pts, _ticks(timeline, start), side="right")) - 1
+        for index in range(max(first, 0), len(timeline)):
+            time = (int(timeline.pts[index]) - int(timeline.pts[0])) * timeline.time_base
+            if end is not None and time >= end:
+                return
+            self._source.start_clock()
+            frame = self._frame(index)
+            image = np.empty((*(size or self.size or self._geometry(frame).size), 3), np.uint8)
+            self._geometry(frame).convert(frame, image)
+            yield time, image
+
+    def _geometry(self, frame: VideoFrame | None = None) -> Converter:
+        if self._converter is None:
+            self._source.start_clock()
+            self._converter = Converter(frame or self._frame(0))
+        return self._converter
+
+    def _frame(self, index: int) -> VideoFrame:
+        """Frame `index`, decoded on from where the last one came from if that is shorter.
+
+        A frame that does not come out whole after a seek is tried again from the beginning of
+        the file: some files mark frames as key frames that are none.
+        """
+        timeline = self.timeline
+        run, key = self._running, max(timeline.key_before(index), 0)
+        if timeline.how == "counted":
+            key = 0
+        key_index = int(np.searchsorted(timeline.pts, timeline.key_pts[key]))
+        if run is None or index < run.next or key_index - run.next >= _SEEK_SAVES:
+            run = self._running = _Run(self._source, timeline, key, key_index)
+        frame = run.advance(index)
+        if frame is None and run.key > 0:
+            run = self._running = _Run(self._source, timeline, 0, 0)
+            frame = run.advance(index)
+        if frame is None:
+            self._running = None
+            raise self._missing(index, run.faults)
+        return frame
+
+    def _missing(self, index: int, faults: list[Fault]) -> DecodeError:
+        said = f" ({faults[0].reason})" if faults else ""
+        return DecodeError(
+            self.path,
+            f"frame {index} is damaged or missing{said}",
+            time=self.timeline.times[index],
+            remedy="`vitascope check` lists what is wrong with a file.",
+        )
+
+    def close(self) -> None:
+        """Frees the file."""
+        self._running = None
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Run:
+    """Decoding forward from one key frame.
+
+    Attributes:
+        key: number of the key frame it began at.
+        next: number of the frame that comes next.
+    """
+
+    def __init__(self, source: Source, timeline: Timeline, key: int, key_index: int) -> None:
+        self.key, self.next = key, key_index
+        self.faults: list[Fault] = []
+        self._timeline = timeline
+        self._held: VideoFrame | None = None
+        self._last: VideoFrame | None = None
+        self._frames = self._begin(source, timeline, key)
+
+    def _begin(self, source: Source, timeline: Timeline, key: int) -> Iterator[VideoFrame]:
+        if timeline.how == "counted":
+            source.rewind()
+            yield from decode(source, self.faults)
+            return
+        after = int(timeline.key_pts[key])
+        if source.seek(int(timeline.key_dts[key])):
+            try:
+                yield from decode(source, self.faults, after)
+                return
+            except KeyFrameLost:
+                pass  # the seek went too far; it raises before the first frame is given
+        source.rewind()
+        try:
+            yield from decode(source, self.faults, after)
+        except KeyFrameLost:
+            self.faults.append(Fault(after, "the key frame of the index is not in the file"))
+
+    def advance(self, index: int) -> VideoFrame | None:
+        """Decodes on to frame `index`; None if it is damaged or does not come.
+
+        The frame given last can be asked for again.
+        """
+        if index == self.next - 1 and self._last is not None:
+            return self._last
+        counted = self._timeline.how == "counted"
+        target = int(self._timeline.pts[index])
+        while True:
+            frame = self._held if self._held is not None else self._pull()
+            self._held = None
+            if frame is None:
+                return None
+            if counted:
+                self.next += 1
+                if self.next - 1 < index:
+                    continue
+            elif frame.pts is None or frame.pts < target:
+                continue
+            elif frame.pts > target:
+                self._held = frame
+                return None
+            if frame.is_corrupt:
+                self.faults.append(Fault(frame.pts, "the decoder marked it as damaged"))
+                return None
+            self.next, self._last = index + 1, frame
+            return frame
+
+    def _pull(self) -> VideoFrame | None:
+        try:
+            return next(self._frames, None)
+        except DecodeError as error:
+            self.faults.append(Fault(None, error.reason))
+            return None
+
+
+def _ticks(timeline: Timeline, time: Fraction) -> int:
+    """The last tick of the file that is not later than `time` seconds from the first frame."""
+    return int(timeline.pts[0]) + int(time // timeline.time_base)

@@ -1,0 +1,165 @@
+"""An open file and its packets through PyAV; whatever goes wrong leaves as a DecodeError."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import av
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from vitascope.errors import DecodeError
+
+# Formats that make FFmpeg open further files or addresses named inside the file, or that read
+# devices: none of them is a video file.
+_REFUSED = frozenset(
+    "hls dash concat concatf imf image2 sdp rtsp rtp sap lavfi ffmetadata webm_dash_manifest "
+    "applehttp tedcaptions vapoursynth avisynth".split()
+)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> str:
+    """The formats that a video may have, as FFmpeg wants the list."""
+    return ",".join(sorted(set(av.formats_available) - _REFUSED))
+
+
+class Source:
+    """The first video stream of a file.
+
+    Args:
+        path: a local file.
+        threads: decoding threads, 0 for the decoder's own choice.
+        time_limit: seconds for any one call of `open`, or between `start_clock` and the last
+            packet; None for no limit.
+
+    Raises:
+        DecodeError: no such file, no video in it, or nothing that FFmpeg knows.
+    """
+
+    def __init__(self, path: str, threads: int = 1, time_limit: float | None = None) -> None:
+        self.path, self.threads, self.time_limit = path, threads, time_limit
+        self._container: Any = None
+        self.start_clock()
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Opens the file anew, at its beginning."""
+        self.close()
+        # "file:" and the absolute path: a name with a colon is a name, never a protocol. The
+        # white lists hold for everything that the file itself may ask to open.
+        name = "file:" + os.path.abspath(self.path)
+        options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
+        try:
+            self._container = av.open(name, options=options, timeout=self.time_limit)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise DecodeError(self.path, self._why_not(error)) from error
+        streams = [
+            stream
+            for stream in self._container.streams.video
+            if not stream.disposition & av.stream.Disposition.attached_pic
+        ]
+        if not streams:
+            kinds = sorted({stream.type for stream in self._container.streams}) or ["no stream"]
+            self.close()
+            raise DecodeError(self.path, f"no video stream in the file, only {', '.join(kinds)}")
+        self.stream = streams[0]
+        if self.stream.codec_context is None:
+            self.close()
+            raise DecodeError(self.path, "no decoder for the video stream in this FFmpeg")
+        self._fresh = True
+        self.stream.codec_context.thread_count = self.threads
+        self.stream.codec_context.thread_type = "AUTO" if self.threads != 1 else "NONE"
+
+    def rewind(self) -> None:
+        """Goes to the beginning, which needs a new start only if something was read."""
+        if not self._fresh:
+            self.reopen()
+
+    def _why_not(self, error: Exception) -> str:
+        try:
+            if os.path.getsize(self.path) == 0:
+                return "the file has no content (0 bytes)"
+        except OSError as missing:
+            return f"cannot be read ({missing.strerror})"
+        return f"not a video file, or cut before its index ({reason(error)})"
+
+    @property
+    def container(self) -> Any:
+        """The PyAV container.
+
+        Raises:
+            DecodeError: the video was closed.
+        """
+        if self._container is None:
+            raise DecodeError(self.path, "the video is closed")
+        return self._container
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds a tick of packets and frames."""
+        base = self.stream.time_base
+        return Fraction(base.numerator, base.denominator) if base else Fraction(1, 1000000)
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second as the container has it, 25 if it has none."""
+        for rate in (self.stream.guessed_rate, self.stream.average_rate, self.stream.base_rate):
+            if rate:
+                return Fraction(rate.numerator, rate.denominator)
+        return Fraction(25)
+
+    def start_clock(self) -> None:
+        """Begins to count `time_limit`."""
+        self._deadline = None if self.time_limit is None else time.monotonic() + self.time_limit
+
+    def packets(self) -> Iterator[Packet[Any]]:
+        """Packets of the stream from the present position; the last one is empty and flushes.
+
+        Raises:
+            DecodeError: the container is damaged here, or the time is up.
+        """
+        self._fresh = False
+        try:
+            for packet in self.container.demux(self.stream):
+                if self._deadline is not None and time.monotonic() > self._deadline:
+                    raise DecodeError(self.path, f"gave up after {self.time_limit:g} s")
+                yield packet
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise DecodeError(self.path, f"damaged container ({reason(error)})") from error
+
+    def seek(self, dts: int) -> bool:
+        """Goes to the key frame at or before `dts`; False where the format cannot."""
+        self._fresh = False
+        try:
+            self.container.seek(dts, stream=self.stream, backward=True)
+        except (av.FFmpegError, OSError, ValueError):
+            return False
+        return True
+
+    def drain(self) -> list[VideoFrame]:
+        """Takes the frames that the decoder still holds, and resets it."""
+        context = self.stream.codec_context
+        try:
+            frames = list(context.decode(None))
+        except (av.FFmpegError, ValueError):
+            frames = []
+        context.flush_buffers()
+        return frames
+
+    def close(self) -> None:
+        """Closes the file; no error if it is closed."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg said, without the path and the numbers around it."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).strip().rstrip(".").lower()

@@ -1,0 +1,74 @@
+"""When each frame of a file is shown and where decoding may begin.
+
+A timeline is learnt by reading the packets of a file without decoding them, which is cheap and
+exact for nearly all files; where packets carry no times, or do not map one to one to frames, it
+comes from decoding once. `data.index` keeps it on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Ticks = npt.NDArray[np.int64]
+How = Literal["packets", "decoded", "counted"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Timeline:
+    """Times of the frames of one video stream, in ticks of its time base.
+
+    Attributes:
+        time_base: seconds a tick.
+        pts: time of each frame as stored in the file, ascending.
+        last: length of the last frame in ticks; all others last until the next one.
+        key_pts: times of the key frames at which decoding may begin, ascending.
+        key_dts: what to seek for to arrive at each of them or before.
+        how: "packets" read from the container, "decoded" seen while decoding, or "counted": the
+            file has no times, frames are told apart by counting from the start and no seek is
+            possible.
+        faults: for each fault met while decoding everything (`check`), the frame number it
+            begins at and the number of the first good frame after it.
+    """
+
+    time_base: Fraction
+    pts: Ticks
+    last: int
+    key_pts: Ticks
+    key_dts: Ticks
+    how: How
+    faults: tuple[tuple[int, int], ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def start(self) -> Fraction:
+        """Time of the first frame in the file, in seconds."""
+        return int(self.pts[0]) * self.time_base
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame to the end of the last."""
+        return (int(self.pts[-1] - self.pts[0]) + self.last) * self.time_base
+
+    @cached_property
+    def times(self) -> tuple[Fraction, ...]:
+        """Seconds from the first frame, one entry a frame."""
+        first, base = int(self.pts[0]), self.time_base
+        return tuple((t - first) * base for t in self.pts.tolist())
+
+    @cached_property
+    def durations(self) -> tuple[Fraction, ...]:
+        """Seconds that each frame is shown."""
+        gaps = [*np.diff(self.pts).tolist(), self.last]
+        return tuple(gap * self.time_base for gap in gaps)
+
+    def key_before(self, index: int) -> int:
+        """Number of the last key frame from which frame `index` can be decoded; -1 if none."""
+        return int(np.searchsorted(self.key_pts, self.pts[index], side="right")) - 1
