@@ -1,0 +1,341 @@
+"""Checkpoints: one safetensors file, and one readable JSON record that commits it.
+
+The record names the tensor file with its size and sha256 and is renamed into place last, after
+everything is on the disk. So whatever moment the process or the machine dies at, the record
+points to a complete file: the new one or the previous one. Only when the record is in place is
+the previous tensor file removed; a full disk therefore costs the new checkpoint, never the old.
+
+Tensor names are those of the network's state dict. Two prefixes are reserved: "ema." for the
+moving average of the weights and "optim." for the state of the optimiser. Loading reads
+safetensors and JSON only, and so never executes code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vitascope.engine.optim import OPTIM
+from vitascope.errors import RunError, WeightsError
+from vitascope.spec import Contract, to_json
+
+FORMAT = "vitascope.checkpoint/1"
+EMA = "ema."
+PICKLES = (".pt", ".pth", ".pyth", ".pkl", ".ckpt", ".bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        contract: everything needed to use the weights.
+        recipe: the recipe of the run as JSON values; empty in a file that travels alone.
+        state: step, epoch, seed, best score and what else the run remembers, as JSON values.
+        versions: versions of Python and the packages that wrote it.
+        tensors: tensors by name, on the CPU.
+        path: the record, or the tensor file when it was read without one.
+    """
+
+    contract: Contract
+    recipe: Mapping[str, Any]
+    state: Mapping[str, Any]
+    versions: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+    path: Path
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state dict to predict with: the moving average where there is one."""
+        average = self.part(EMA)
+        if average:
+            return average
+        return {n: t for n, t in self.tensors.items() if not n.startswith((EMA, OPTIM))}
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Tensors below a prefix, which is cut off."""
+        size = len(prefix)
+        return {n[size:]: t for n, t in self.tensors.items() if n.startswith(prefix)}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape results."""
+    found = {"python": platform.python_version()}
+    for package in ("vitascope", "torch", "numpy", "av", "lightning-fabric", "safetensors"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+@contextlib.contextmanager
+def writing(path: Path, advice: str = "") -> Iterator[None]:
+    """Turns a failed write into one message with the reason, the place and the free space.
+
+    Raises:
+        RunError: an OSError or SafetensorError occurred inside.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None:  # safetensors tells the number in its text only
+            match = re.search(r"os error (\d+)", str(error))
+            number = int(match.group(1)) if match else None
+        reason = os.strerror(number) if number else str(error)
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free
+            reason = f"the disk is full ({free / 1e6:.1f} MB free)"
+        raise RunError(f"cannot write {path}: {reason}. {advice}".strip()) from error
+
+
+def save_checkpoint(
+    folder: Path,
+    name: str,
+    *,
+    tensors: Mapping[str, Tensor],
+    contract: Contract,
+    recipe: Mapping[str, Any],
+    state: Mapping[str, Any],
+) -> Path:
+    """Writes `folder/name.json` and `folder/name-<step>.safetensors`, or leaves all as it was.
+
+    Args:
+        folder: the run's folder; made when absent.
+        name: "last" or "best".
+        tensors: tensors by name, on any device and in any memory layout.
+        contract: everything needed to use the weights.
+        recipe: the recipe as JSON values.
+        state: JSON values to go on from; holds at least "step".
+
+    Returns:
+        The path of the record.
+
+    Raises:
+        RunError: the disk is full or not writable; the previous checkpoint is intact.
+    """
+    record_path = folder / f"{name}.json"
+    previous = _named_file(record_path)
+    file = folder / f"{name}-{state['step']}.safetensors"
+    if file.name == previous:  # never touch the file that the current record vouches for
+        file = file.with_name(f"{name}-{state['step']}-again.safetensors")
+    # safetensors writes under a random name first, so a killed save leaves a file that only its
+    # folder identifies.
+    workshop = folder / f".{name}.saving"
+    kept = f"The previous checkpoint {folder / previous} is intact. " if previous else ""
+    advice = f"{kept}Free some space and run the same command with --resume."
+    record = {
+        "format": FORMAT,
+        "state": dict(state),
+        "contract": to_json(contract),
+        "recipe": dict(recipe),
+        "versions": versions(),
+    }
+    try:
+        with writing(file, advice):
+            shutil.rmtree(workshop, ignore_errors=True)
+            workshop.mkdir(parents=True)
+            temporary = workshop / file.name
+            alone = json.dumps({k: v for k, v in record.items() if k != "recipe"})
+            save_file(_plain(tensors), temporary, metadata={"vitascope": alone})
+            record["tensors"] = _sealed(temporary, file.name)
+            temporary.replace(file)
+            _replace_text(record_path, json.dumps(record, indent=1) + "\n")
+    except RunError:
+        shutil.rmtree(workshop, ignore_errors=True)
+        if _named_file(record_path) != file.name:
+            file.unlink(missing_ok=True)
+        raise
+    shutil.rmtree(workshop, ignore_errors=True)
+    for stale in folder.glob(f"{name}-*.safetensors"):
+        if stale != file:
+            stale.unlink(missing_ok=True)
+    return record_path
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous CPU tensors that share no memory, as safetensors wants them."""
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        if value.untyped_storage().data_ptr() in seen:
+            value = value.clone()
+        seen.add(value.untyped_storage().data_ptr())
+        plain[name] = value
+    return plain
+
+
+def _sealed(path: Path, name: str) -> dict[str, Any]:
+    """Forces a file onto the disk; its name to be, size and sha256."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"file": name, "bytes": path.stat().st_size, "sha256": digest}
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Replaces a file in one step, on the disk before and after."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the new names themselves; other systems cannot sync a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes readable JSON in one step: the file is the old one or the new one, never a part.
+
+    Raises:
+        RunError: the disk is full or not writable.
+    """
+    with writing(path):
+        _replace_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _named_file(record_path: Path) -> str:
+    """Name of the tensor file that a record vouches for; empty when there is no sound record."""
+    try:
+        name = json.loads(record_path.read_text(encoding="utf-8"))["tensors"]["file"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def load_checkpoint(folder: Path, name: str) -> Checkpoint:
+    """Reads and verifies `folder/name.json` with its tensors.
+
+    Raises:
+        WeightsError: no such checkpoint, a cut or changed file, or not a checkpoint at all.
+    """
+    return _read_record(folder / f"{name}.json")
+
+
+def load_weights(path: str | Path) -> Checkpoint:
+    """Reads the weights to predict with.
+
+    Args:
+        path: a run folder (its best checkpoint, else its last), a checkpoint record such as
+            RUN/best.json, or a .safetensors file written by `save_checkpoint`, also alone.
+
+    Raises:
+        WeightsError: no weights there, a cut or changed file, or a pickle, which could run code.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for name in ("best", "last"):
+            if (path / f"{name}.json").is_file():
+                return load_checkpoint(path, name)
+        raise WeightsError(f"{path} holds no best.json or last.json; is it a run folder?")
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such run folder or checkpoint")
+    if path.suffix == ".json":
+        return _read_record(path)
+    if path.suffix in PICKLES:
+        raise WeightsError(
+            f"{path} is a pickle, which can run code when it is loaded; a .safetensors file or "
+            "a run folder is expected"
+        )
+    for record in sorted(path.parent.glob("*.json")):
+        if _named_file(record) == path.name:
+            return _read_record(record)
+    return _read_alone(path)
+
+
+def _read_record(path: Path) -> Checkpoint:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such checkpoint") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not a readable checkpoint record: {error}") from error
+    if not isinstance(record, dict) or "tensors" not in record:
+        raise WeightsError(f"{path} is not a checkpoint record (no entry 'tensors')")
+    try:
+        seal = record["tensors"]
+        file, size, digest = path.parent / seal["file"], seal["bytes"], seal["sha256"]
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged: {error!r} in its entry 'tensors'") from error
+    _verify(file, size, digest, path)
+    return _checkpoint(record, _tensors(file)[0], path)
+
+
+def _verify(file: Path, size: int, digest: str, record: Path) -> None:
+    remedy = "Copy it again, or use another checkpoint of the run."
+    if not file.is_file():
+        raise WeightsError(f"{record} belongs to {file.name}, which is not beside it. {remedy}")
+    found = file.stat().st_size
+    if found != size:
+        word = "cut" if found < size else "too long"
+        raise WeightsError(f"{file} is {word}: {found} bytes of {size}. {remedy}")
+    with file.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+            raise WeightsError(f"{file} is damaged: its sha256 is not that of {record}. {remedy}")
+
+
+def _tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(file, framework="pt", device="cpu") as stream:
+            # Copies: the tensors must outlive a later save that removes the mapped file.
+            tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}
+            return tensors, stream.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{file} is cut or not a safetensors file ({error}). Copy it again."
+        ) from error
+
+
+def _read_alone(file: Path) -> Checkpoint:
+    tensors, metadata = _tensors(file)
+    if "vitascope" not in metadata:
+        raise WeightsError(
+            f"{file} carries no class names and no preprocessing, so it is not a vitascope "
+            "checkpoint"
+        )
+    try:
+        record = json.loads(metadata["vitascope"])
+    except ValueError as error:
+        raise WeightsError(f"{file}: its metadata is damaged: {error}") from error
+    return _checkpoint(record, tensors, file)
+
+
+def _checkpoint(record: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> Checkpoint:
+    try:
+        if record["format"] != FORMAT:
+            raise WeightsError(
+                f"{path} has format {record['format']!r}, this version reads {FORMAT!r}"
+            )
+        return Checkpoint(
+            contract=Contract.from_json(record["contract"]),
+            recipe=record.get("recipe", {}),
+            state=record["state"],
+            versions=record.get("versions", {}),
+            tensors=tensors,
+            path=path,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is not a vitascope checkpoint: {error!r}") from error

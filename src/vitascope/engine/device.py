@@ -1,0 +1,80 @@
+"""Devices, precision and processes through Lightning Fabric; random numbers of a step."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from typing import Literal
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from vitascope.engine.config import RunConfig
+from vitascope.errors import ConfigError
+
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
+
+
+def launch(run: RunConfig) -> Fabric:
+    """Sets threads, picks devices and starts the processes of a run.
+
+    Under torchrun (or Slurm) the number of devices is what the launcher started. Otherwise
+    `devices` 0 means all GPUs, or one process on the CPU.
+
+    Raises:
+        ConfigError: the accelerator is not there.
+    """
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    accelerator = run.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there[accelerator]:
+        raise ConfigError(f"run.accelerator = {accelerator!r} is not available on this machine")
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
+    nodes = max(int(os.environ.get("WORLD_SIZE", "1")) // max(local, 1), 1) if local else 1
+    devices = local or run.devices or (torch.cuda.device_count() if accelerator == "cuda" else 1)
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # it prints what it found
+    with warnings.catch_warnings():
+        # Advice on launching under Slurm and on unused GPUs; what is used is the user's choice.
+        warnings.filterwarnings("ignore", module="lightning_fabric.*")
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            strategy="ddp" if devices * nodes > 1 else "auto",
+            precision=PRECISIONS[run.precision],
+        )
+        fabric.launch()
+    return fabric
+
+
+def seed_step(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """Seeds torch for one step and returns the step's generator for mixing.
+
+    Dropout, drop path and mixing of a step follow from (seed, step, rank) alone, so a resumed
+    run draws what the uninterrupted one drew.
+    """
+    words = np.random.SeedSequence((seed, step, rank)).generate_state(2, np.uint64)
+    torch.manual_seed(int(words[0]) & (2**63 - 1))
+    return np.random.default_rng(int(words[1]))
+
+
+def channels_last(model: nn.Module) -> nn.Module:
+    """Puts the 5-dimensional weights of a model into channels-last order, in place."""
+    for parameter in model.parameters():
+        if parameter.ndim == 5:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return model

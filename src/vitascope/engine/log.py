@@ -1,0 +1,159 @@
+"""What a run tells while it goes on: events for a listener, rows in log.jsonl, curves.png."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from vitascope.engine.checkpoint import writing
+
+Kind = Literal["start", "resume", "step", "log", "eval", "save", "note", "interrupt", "done"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened in a run.
+
+    Attributes:
+        kind: "start" and "resume" (values: facts of the run), "step" (each update; loss only
+            when it was read), "log" (loss, lr, clips_per_second, data_wait), "eval" (scores),
+            "save" (path), "note" (text), "interrupt" (text: how to go on), "done" (best scores).
+        step: updates done.
+        steps: updates in the whole run.
+        epoch: epochs done, with the fraction of the current one.
+        values: what the kind promises.
+    """
+
+    kind: Kind
+    step: int
+    steps: int
+    epoch: float
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A listener that does nothing."""
+
+
+class RunLog:
+    """Rows of JSON, one a line, written at once so that a killed run keeps them.
+
+    Args:
+        path: the file; made when absent.
+        after: rows beyond this step are dropped first: a resumed run writes them again.
+    """
+
+    def __init__(self, path: Path, after: int = 0) -> None:
+        self.path = path
+        rows = [row for row in read_log(path) if row["step"] <= after] if after else []
+        temporary = path.with_name(f".{path.name}.tmp")
+        with writing(path):
+            temporary.write_text("".join(f"{json.dumps(r)}\n" for r in rows), encoding="utf-8")
+            os.replace(temporary, path)
+
+    def write(self, event: Event) -> None:
+        """Appends an event of kind "log" or "eval" as one row.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        row = {"kind": event.kind, "step": event.step, "epoch": round(event.epoch, 6)}
+        text = json.dumps(row | dict(event.values)) + "\n"
+        with writing(self.path), self.path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Rows of a log.jsonl; a last line cut by a crash is left out, a missing file has none."""
+    if not path.is_file():
+        return []
+    rows: list[dict[str, Any]] = []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number != len(lines) - 1:
+                raise
+    return rows
+
+
+class Meter:
+    """Mean loss, speed and share of waiting since the last reading."""
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._clips = 0
+        self._waited = 0.0
+        self._begin = time.perf_counter()
+
+    def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Passes batches through and counts the time that each had to be waited for."""
+        while True:
+            begin = time.perf_counter()
+            batch = next(batches, None)
+            self._waited += time.perf_counter() - begin
+            if batch is None:
+                return
+            yield batch
+
+    def add(self, loss: Tensor, clips: int) -> None:
+        """Takes in one update; the loss stays on its device, so nothing waits for it."""
+        self._losses.append(loss.detach())
+        self._clips += clips
+
+    def read(self) -> dict[str, float]:
+        """Mean loss, clips a second and share of waiting since the last call, then restarts."""
+        seconds = max(time.perf_counter() - self._begin, 1e-9)
+        values = {
+            "loss": sum(float(loss) for loss in self._losses) / max(len(self._losses), 1),
+            "clips_per_second": round(self._clips / seconds, 3),
+            "data_wait": round(min(self._waited / seconds, 1.0), 4),
+        }
+        self.__init__()  # type: ignore[misc]
+        return values
+
+
+def draw_curves(log: Path, image: Path) -> None:
+    """Draws loss, learning rate and scores of a log.jsonl into a PNG; needs no display.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = read_log(log)
+    steps = [row for row in rows if row["kind"] == "log"]
+    scores = [row for row in rows if row["kind"] == "eval"]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    left.plot([r["epoch"] for r in steps], [r["loss"] for r in steps], label="training loss")
+    for name, where in (("loss", left), ("top1", right), ("mean_class_accuracy", right)):
+        points = [(r["epoch"], r[name]) for r in scores if r.get(name) is not None]
+        if points:
+            label = "validation loss" if name == "loss" else name.replace("_", " ")
+            where.plot(*zip(*points, strict=True), marker=".", label=label)
+    rate = left.twinx()
+    rate.plot([r["epoch"] for r in steps], [r["lr"] for r in steps], color="0.7", linewidth=1)
+    rate.set_ylabel("learning rate", color="0.5")
+    left.set(xlabel="epoch", ylabel="loss")
+    right.set(xlabel="epoch", ylabel="validation score", ylim=(0, 1))
+    for axes in (left, right):
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best", fontsize=8)
+    with writing(image):
+        temporary = image.with_name(f".{image.name}")
+        figure.savefig(temporary, dpi=110)
+        os.replace(temporary, image)

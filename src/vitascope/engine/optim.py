@@ -1,0 +1,115 @@
+"""Optimisers: which parameters decay, which rate each layer has, and the state as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vitascope.engine.config import OptimConfig
+from vitascope.errors import ConfigError, WeightsError
+
+OPTIM = "optim."
+
+
+def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
+    """Groups of parameters with one weight decay and one share of the learning rate each.
+
+    Norms, biases and other vectors do not decay, nor do parameters that the model names in its
+    attribute `no_weight_decay` (position embeddings, class tokens). With `layer_decay` below 1
+    the rate shrinks by that factor from each layer to the one below, as the model's method
+    `param_depth(name) -> (depth, last depth)` counts them.
+
+    Returns:
+        Dicts for a torch optimiser with the extra entries "names" and "share" (of the rate).
+
+    Raises:
+        ConfigError: layer decay for a model that does not say how deep a parameter lies.
+    """
+    depth_of: Callable[[str], tuple[int, int]] | None = getattr(model, "param_depth", None)
+    if optim.layer_decay < 1 and depth_of is None:
+        raise ConfigError(
+            f"optim.layer_decay = {optim.layer_decay}: {type(model).__name__} has no param_depth; "
+            "set it to 1"
+        )
+    free: set[str] = set(getattr(model, "no_weight_decay", ()))
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decay = 0.0 if parameter.ndim <= 1 or name in free else optim.weight_decay
+        share = 1.0
+        if optim.layer_decay < 1 and depth_of is not None:
+            depth, last = depth_of(name)
+            share = optim.layer_decay ** (last - depth)
+        group = groups.setdefault(
+            (decay, share), {"params": [], "names": [], "weight_decay": decay, "share": share}
+        )
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())
+
+
+def create_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all trainable parameters of the model.
+
+    Raises:
+        ConfigError: nothing to train, or layer decay on a model without depths.
+    """
+    groups = parameter_groups(model, optim)
+    if not groups:
+        raise ConfigError("the model has no trainable parameter")
+    if optim.name == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=optim.lr,
+            momentum=optim.momentum,
+            nesterov=optim.nesterov and optim.momentum > 0,
+        )
+    kind: type[torch.optim.Adam] = torch.optim.AdamW if optim.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=optim.lr, betas=(optim.momentum, optim.beta2), fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Gives every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+
+
+def _named(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    for group in optimizer.param_groups:
+        yield from zip(group["names"], group["params"], strict=True)
+
+
+def flatten_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of an optimiser as tensors named "optim.<parameter>.<entry>".
+
+    Rates and decays of the groups are no state: they follow from the recipe and the step.
+    """
+    return {
+        f"{OPTIM}{name}.{entry}": torch.as_tensor(value)
+        for name, parameter in _named(optimizer)
+        for entry, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
+    }
+
+
+def restore_state(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
+    """Puts back what `flatten_state` gave (names here without the prefix).
+
+    Raises:
+        WeightsError: an entry of a parameter that the optimiser does not have.
+    """
+    parameters = dict(_named(optimizer))
+    for key, value in flat.items():
+        name, _, entry = key.rpartition(".")
+        if name not in parameters:
+            raise WeightsError(f"optimiser state of {name!r}, which is no parameter of the model")
+        parameter = parameters[name]
+        if value.ndim and value.shape == parameter.shape:
+            # In the memory layout of the parameter (channels last): the fused kernels walk
+            # through parameter, gradient and state side by side.
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        optimizer.state[parameter][entry] = value
