@@ -107,13 +107,13 @@ def read_rows(path: str | Path, ignore_columns: Iterable[str] = ()) -> Rows:
 
 
 def parse_seconds(text: str) -> Fraction:
-    """Reads "12.5", "1:02.5" or "0:01:02.5" as exact seconds.
+    """Reads "12.5", "1:02.5", "0:01:02.5" or "1001/30" as exact seconds.
 
     Raises:
         ValueError: anything else, or a time below 0.
     """
     parts = text.strip().split(":")
-    if len(parts) > 3 or any("/" in part or "_" in part for part in parts):
+    if len(parts) > 3 or "_" in text or ("/" in text and len(parts) > 1):
         raise ValueError(text)
     total = Fraction(0)
     for part in parts:
