@@ -20,6 +20,8 @@ from vitascope.errors import ConfigError, DecodeError
 if TYPE_CHECKING:
     import torch
 
+# What a folder of frames may hold.
+IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff .ppm .pgm .tga .jp2".split())
 Size = tuple[int, int]
 Image = npt.NDArray[np.uint8]
 
@@ -149,6 +151,7 @@ class Decoder(Protocol):
 # are optional packages.
 BACKENDS: Catalog[str] = Catalog("decoder", hint="`vitascope doctor` shows which of them work.")
 BACKENDS.add(DecoderType.PYAV, "vitascope.data.decoders.pyav:PyAVDecoder")
+BACKENDS.add(DecoderType.IMAGES, "vitascope.data.decoders.images:ImagesDecoder")
 
 
 def backend(name: str) -> Any:
@@ -192,8 +195,6 @@ def open_video(
     check_size(size)
     where = Path(path)
     if where.is_dir():
-        if "images" not in BACKENDS:
-            raise DecodeError(str(path), "this is a folder, not a video file")
         folder: Decoder = backend("images")(path, size=size, fps=fps)
         return folder
     if fps is not None:

@@ -1,0 +1,183 @@
+"""A folder of numbered pictures as a video."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+
+from vitascope.data.decoder import IMAGE_SUFFIXES, Frames, Image, Size, check_size
+from vitascope.data.decoders.packets import decode
+from vitascope.data.decoders.pixels import Converter
+from vitascope.data.decoders.source import Source
+from vitascope.errors import ConfigError, DecodeError
+
+DEFAULT_FPS = Fraction(25)
+
+
+class ImagesDecoder:
+    """Pictures in one folder, in the order of the numbers in their names.
+
+    img_9.jpg comes before img_10.jpg. Hidden files and files that are no pictures are passed
+    over; pictures of another size than the first are scaled to it.
+
+    Args:
+        path: the folder.
+        size: height and width of frames if not given to `read`; None keeps the size of the first.
+        fps: frames a second; pictures have no times of their own.
+
+    Raises:
+        DecodeError: there is no picture in the folder.
+        ConfigError: a rate that is not above 0.
+    """
+
+    def __init__(
+        self, path: str | Path, *, size: Size | None = None, fps: Fraction | int | None = None
+    ) -> None:
+        self.path, self.size = str(path), size
+        self._fps = DEFAULT_FPS if fps is None else Fraction(fps)
+        if self._fps <= 0:
+            raise ConfigError(f"fps = {fps} for {path}; it must be above 0")
+        self.files = picture_files(Path(path))
+        if not self.files:
+            raise DecodeError(
+                self.path, f"no picture ({', '.join(sorted(IMAGE_SUFFIXES))}) in this folder"
+            )
+
+    @property
+    def start(self) -> Fraction:
+        """Always 0: pictures have no times of their own."""
+        return Fraction(0)
+
+    @cached_property
+    def times(self) -> tuple[Fraction, ...]:
+        """Number of the picture divided by the rate."""
+        return tuple(n / self._fps for n in range(len(self.files)))
+
+    @property
+    def durations(self) -> tuple[Fraction, ...]:
+        """The same for every picture."""
+        return (1 / self._fps,) * len(self.files)
+
+    @property
+    def duration(self) -> Fraction:
+        """Number of pictures divided by the rate."""
+        return len(self.files) / self._fps
+
+    @property
+    def fps(self) -> Fraction:
+        """The rate given."""
+        return self._fps
+
+    @cached_property
+    def _shape(self) -> Size:
+        return Converter(self._picture(0)).size
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom of the first picture."""
+        return self._shape[0]
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right of the first picture."""
+        return self._shape[1]
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Always 1."""
+        return Fraction(1)
+
+    def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
+        """Decodes pictures by number, in the order asked for; see `Decoder.read`."""
+        check_size(size)
+        wanted = [int(i) for i in indices]
+        for index in wanted:
+            if not 0 <= index < len(self.files):
+                raise IndexError(f"{self.path}: frame {index} of {len(self.files)} pictures")
+        data = np.empty((len(wanted), *(size or self.size or self._shape), 3), np.uint8)
+        done: dict[int, int] = {}
+        for place, index in enumerate(wanted):
+            if index in done:
+                data[place] = data[done[index]]
+            else:
+                self._convert(index, data[place])
+                done[index] = place
+        return Frames(
+            data=torch.from_numpy(data),
+            pts=tuple(index / self._fps for index in wanted),
+            durations=(1 / self._fps,) * len(wanted),
+        )
+
+    def stream(
+        self,
+        start: Fraction = Fraction(0),
+        end: Fraction | None = None,
+        size: Size | None = None,
+    ) -> Iterator[tuple[Fraction, Image]]:
+        """Decodes one picture after the other; see `Decoder.stream`."""
+        check_size(size)
+        for index in range(max(int(start * self._fps), 0), len(self.files)):
+            if end is not None and index / self._fps >= end:
+                return
+            image = np.empty((*(size or self.size or self._shape), 3), np.uint8)
+            self._convert(index, image)
+            yield index / self._fps, image
+
+    def _convert(self, index: int, out: Image) -> None:
+        picture = self._picture(index)
+        Converter(picture).convert(picture, out)
+
+    def _picture(self, index: int) -> VideoFrame:
+        path = str(self.files[index])
+        source = Source(path)
+        try:
+            frame = next(decode(source, []), None)
+        finally:
+            source.close()
+        if frame is None or frame.is_corrupt:
+            raise DecodeError(path, "the picture is damaged", time=index / self._fps)
+        return frame
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names."""
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+            and not entry.name.startswith(".")
+            and entry.is_file()
+        ]
+    return [folder / name for name in sorted(names, key=_natural)]
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    # The split gives text and number in turn, so only like is compared with like; the name itself
+    # decides between 1.png and 01.png.
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
