@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vitascope.accelerator.export.artefact import Inputs, pathways
+from vitascope.accelerator.artefact import Inputs, pathways
 from vitascope.accelerator.verify import verify
 from vitascope.errors import VerificationError
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vitascope.accelerator.export.artefact import Forward, Inputs, pathways
+from vitascope.accelerator.artefact import Forward, Inputs, pathways
 from vitascope.errors import VerificationError
 
 

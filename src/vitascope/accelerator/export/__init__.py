@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.export.artefact import Artefact, Inputs, pathways
+from vitascope.accelerator.artefact import Artefact, Inputs, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
 from vitascope.accelerator.verify import Verification, verify
 from vitascope.errors import ConfigError, RunError, VerificationError

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.export.artefact import (
+from vitascope.accelerator.artefact import (
     KEY,
     OUTPUT_NAME,
     Artefact,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.export.artefact import (
+from vitascope.accelerator.artefact import (
     KEY,
     OUTPUT_NAME,
     Artefact,

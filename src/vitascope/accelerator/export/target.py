@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import nn
 
-from vitascope.accelerator.export.artefact import Artefact, Inputs
+from vitascope.accelerator.artefact import Artefact, Inputs
 from vitascope.accelerator.export.onnx import OnnxTarget
 from vitascope.accelerator.export.openvino import OpenVinoTarget
 from vitascope.accelerator.export.torch_export import TorchExportTarget

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.export.artefact import (
+from vitascope.accelerator.artefact import (
     KEY,
     Artefact,
     Flat,

@@ -1,0 +1,322 @@
+"""One HTML page about a training run that needs nothing but a browser: no network, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from vitascope import __version__
+from vitascope.accelerator.verify import Verification
+from vitascope.serving import charts
+from vitascope.serving.charts import Chart, number, percent
+from vitascope.serving.draw import Image, data_uri, jpeg, strip
+
+MATRIX_CLASSES = 50
+"""With more classes the matrix is too large to read, and the list of confusions says more."""
+
+BESIDE_CLASSES = 12
+"""Up to here the matrix leaves room for another card beside it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A headline number.
+
+    Attributes:
+        name: what it is ("Top-1").
+        value: as it is to be read ("87.2 %").
+        note: a line below ("95 % interval 83.0 to 90.7 %").
+    """
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A clip with what the model said about it.
+
+    Attributes:
+        path: the file as the user knows it.
+        truth: its label; None if it has none.
+        top: (label, probability) with the most probable first.
+        frames: uint8 H W 3 images from the first frame to the last.
+        loss: cross-entropy of the clip.
+    """
+
+    path: str
+    truth: str | None
+    top: Sequence[tuple[str, float]]
+    frames: Sequence[Image]
+    loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of text under a header.
+
+    Attributes:
+        header: names of the columns.
+        rows: one text for each column.
+        numbers: indices of the columns that hold numbers.
+        note: a sentence above.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: Sequence[int] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a report shows; a section without content is left out.
+
+    Attributes:
+        title: name of the run.
+        lead: one or two sentences about it.
+        created: date and time.
+        command: the command that made the run.
+        figures: headline numbers.
+        charts: learning curves.
+        classes: class names in the order of `confusion`.
+        confusion: how often (row) a class was taken for (column) a class.
+        split: name of the data that `confusion`, `examples` and `worst` come from.
+        examples: clips with predictions.
+        worst: clips with the highest loss, the worst first.
+        data: tables about the data set.
+        exports: file and check of each exported artefact.
+        environment: versions, processor, threads and the like.
+        recipe: the complete recipe as text.
+    """
+
+    title: str
+    lead: str = ""
+    created: str = ""
+    command: str = ""
+    figures: Sequence[Figure] = ()
+    charts: Sequence[Chart] = ()
+    classes: Sequence[str] = ()
+    confusion: Sequence[Sequence[int]] = ()
+    split: str = "test"
+    examples: Sequence[Example] = ()
+    worst: Sequence[Example] = ()
+    data: Sequence[Table] = ()
+    exports: Sequence[tuple[str, Verification]] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    recipe: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.classes)
+        if self.confusion and [len(row) for row in self.confusion] != [n] * n:
+            raise ValueError(f"a confusion matrix of {n} classes has {n} rows of {n} counts")
+
+
+def render(report: Report) -> str:
+    """The page as text."""
+    style = files("vitascope.serving").joinpath("report.css").read_text(encoding="utf-8")
+    sections = [
+        _head(report),
+        _section("Learning curves", _curves(report)),
+        _section("Classes", _classes(report)),
+        _section(
+            "What it says about clips",
+            _clips(report.examples, "clips", shown=4),
+            f"Frames from first to last of clips of the {report.split} split.",
+        ),
+        _section(
+            "The worst clips",
+            _clips(report.worst, "two", shown=6),
+            f"Clips of the {report.split} split with the highest loss: wrong labels and odd "
+            "videos end up here.",
+        ),
+        _section("Data", "".join(_card(_table(t)) for t in report.data)),
+        _section("Exported models", _exports(report)),
+        _section("Environment", _environment(report)),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(report.title)}</title><style>{style}</style></head>\n<body><main>"
+        f"{''.join(sections)}<footer>Written by vitascope {__version__}. This page is one file; "
+        "it loads nothing from elsewhere.</footer></main></body></html>\n"
+    )
+
+
+def write_report(report: Report, path: str | Path) -> Path:
+    """Writes the page to `path`, replacing an older one in one step."""
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(render(report), encoding="utf-8")
+    return draft.replace(path)
+
+
+def _section(title: str, body: str, note: str = "") -> str:
+    if not body:
+        return ""
+    lead = f'<p class="lead">{escape(note)}</p>' if note else '<p class="lead"></p>'
+    return f"<section><h2>{escape(title)}</h2>{lead}{body}</section>\n"
+
+
+def _card(body: str, kind: str = "wide") -> str:
+    return f'<div class="card {kind}">{body}</div>'
+
+
+def _grid(cards: Sequence[str], kind: str) -> str:
+    return f'<div class="grid {kind}">{"".join(cards)}</div>' if cards else ""
+
+
+def _head(report: Report) -> str:
+    figures = [
+        _card(
+            f'<div class="name">{escape(f.name)}</div><div class="value">{escape(f.value)}</div>'
+            f'<div class="note">{escape(f.note)}</div>',
+            "figure",
+        )
+        for f in report.figures
+    ]
+    lead = " ".join(text for text in (report.lead, report.created) if text)
+    command = f'<code class="command">{escape(report.command)}</code>' if report.command else ""
+    return (
+        f'<header><h1>{escape(report.title)}</h1><p class="lead">{escape(lead)}</p>{command}'
+        f"{_grid(figures, 'figures')}</header>\n"
+    )
+
+
+def _curves(report: Report) -> str:
+    return _grid([_card(charts.line_chart(chart), "") for chart in report.charts], "charts")
+
+
+def _classes(report: Report) -> str:
+    if not report.confusion:
+        return ""
+    names, counts = report.classes, report.confusion
+    matrix = []
+    if len(names) <= MATRIX_CLASSES:
+        matrix.append(
+            _card(
+                "<h3>Confusion matrix</h3><p class='soft'>Rows: the true class. Columns: what the "
+                "model said. The stronger the colour, the larger the share of the row.</p>"
+                + charts.matrix(names, counts)
+            )
+        )
+    accuracy = [
+        (name, row[i] / sum(row), f"{percent(row[i] / sum(row))}  ({row[i]} of {sum(row)})")
+        for i, (name, row) in enumerate(zip(names, counts, strict=True))
+        if sum(row)
+    ]
+    accuracy.sort(key=lambda row: row[1])
+    shown = accuracy[:MATRIX_CLASSES]
+    cut = f": {len(shown)} of {len(accuracy)}" if len(shown) < len(accuracy) else ""
+    by_class = _card(f"<h3>Accuracy of each class, lowest first{cut}</h3>" + charts.bars(shown), "")
+    limit = 6 if len(names) <= BESIDE_CLASSES else 12
+    mistakes = worst_confusions(names, counts, limit)
+    text = "<p class='soft'>None: every clip was named correctly.</p>"
+    if mistakes:
+        rows = [(a, b, f"{n} of {total}") for a, b, n, total in mistakes]
+        text = charts.table(("True class", "Taken for", "Clips"), rows, numbers=(2,))
+    confused = _card("<h3>Most frequent confusions</h3>" + text, "")
+    if len(names) <= BESIDE_CLASSES:
+        return _grid([*matrix, _grid([by_class, confused], "stack")], "two")
+    return "".join(matrix) + _grid([by_class, confused], "two")
+
+
+def worst_confusions(
+    classes: Sequence[str], counts: Sequence[Sequence[int]], limit: int
+) -> list[tuple[str, str, int, int]]:
+    """(truth, prediction, clips, clips of the truth), the most frequent mistakes first."""
+    found = [
+        (classes[i], classes[j], count, sum(row))
+        for i, row in enumerate(counts)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    return sorted(found, key=lambda m: (-m[2], -m[2] / m[3]))[:limit]
+
+
+def _clips(examples: Sequence[Example], grid: str, shown: int) -> str:
+    return _grid([_clip(example, shown) for example in examples], grid)
+
+
+def _clip(example: Example, shown: int) -> str:
+    label, score = example.top[0]
+    right = example.truth is None or label == example.truth
+    kind, mark = ("right", "✓") if right else ("wrong", "✗")
+    if example.truth is None:
+        said = f"says <b>{escape(label)}</b> ({percent(score)})"
+    elif right:
+        said = f'<span class="mark">{mark} right:</span> <b>{escape(label)}</b> ({percent(score)})'
+    else:
+        said = (
+            f'<span class="mark">{mark} wrong:</span> says <b>{escape(label)}</b> '
+            f"({percent(score)}), is <b>{escape(example.truth)}</b>"
+        )
+    others = ", ".join(f"{escape(name)} {percent(p)}" for name, p in example.top[1:3])
+    details = [f"then {others}"] if others else []
+    if example.loss is not None:
+        details.append(f"loss {number(example.loss)}")
+    picture = ""
+    if len(example.frames):
+        source = data_uri(jpeg(strip(example.frames, height=120, count=shown)))
+        picture = f'<img src="{source}" alt="frames of {escape(example.path)}">'
+    return (
+        f'<div class="card clip {kind}">{picture}<div class="text">{said}<br>'
+        f'<span class="soft">{"; ".join(details)}</span>'
+        f'<div class="path">{escape(example.path)}</div></div></div>'
+    )
+
+
+def _table(table: Table) -> str:
+    note = f"<p class='soft'>{escape(table.note)}</p>" if table.note else ""
+    return note + charts.table(table.header, table.rows, table.numbers)
+
+
+def _exports(report: Report) -> str:
+    if not report.exports:
+        return ""
+    rows = []
+    for path, c in report.exports:
+        verdict = "✓ within tolerance" if c.ok else "✗ beyond tolerance"
+        rows.append(
+            (
+                path,
+                verdict,
+                f"{number(c.max_abs_diff)} (allowed {number(c.allowed)})",
+                f"{percent(c.top1_agreement)} of {c.n_clips}",
+                f"{size(c.size_bytes_before)} → {size(c.size_bytes)}",
+                f"{number(c.latency_ms_before)} → {number(c.latency_ms)} ms",
+            )
+        )
+    threads = report.exports[0][1].threads
+    note = (
+        f"Both models ran on the same real clips; times are the median of one clip on {threads} "
+        f"thread{'s' * (threads != 1)}."
+    )
+    header = ("File", "Check", "Largest difference", "Same top-1", "Size", "Time of a clip")
+    return _card(f"<p class='soft'>{note}</p>" + charts.table(header, rows, numbers=(2, 3, 4, 5)))
+
+
+def size(count: int) -> str:
+    """A number of bytes for reading."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{number(value)} {unit}"
+
+
+def _environment(report: Report) -> str:
+    body = ""
+    if report.environment:
+        body = _card(charts.table(("What", "Value"), list(report.environment.items())))
+    if report.recipe:
+        body += (
+            "<details><summary>The complete recipe</summary>"
+            f"<pre>{escape(report.recipe)}</pre></details>"
+        )
+    return body
