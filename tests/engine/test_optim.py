@@ -16,9 +16,10 @@ from vitascope.engine.optim import (
     set_rate,
 )
 from vitascope.errors import ConfigError, WeightsError
+from vitascope.models.base import VideoModel
 
 
-class Net(nn.Module):
+class Net(VideoModel):
     no_weight_decay = ("token",)
 
     def __init__(self) -> None:
@@ -28,11 +29,22 @@ class Net(nn.Module):
         self.norm = nn.BatchNorm3d(8)
         self.head = nn.Linear(8, 2)
 
-    def param_depth(self, name: str) -> tuple[int, int]:
-        return {"token": 0, "conv": 0, "norm": 1, "head": 3}[name.split(".")[0]], 3
+    def depth_prefixes(self):
+        return (("token", "conv"), ("norm",), ("nothing",), ("head",))
+
+    def forward_features(self, x):
+        return self.norm(self.conv(x))
+
+    def forward_head(self, features, bboxes=None):
+        return self.head(features.mean((2, 3, 4)))
+
+    def head_linear(self):
+        return self, "head"
+
+    feature_info = ()
 
     def forward(self, x):
-        return self.head(self.norm(self.conv(x)).mean((2, 3, 4)))
+        return self.forward_head(self.forward_features(x))
 
 
 def _by_name(groups):

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Self
 from vitascope.engine.typed import convert, help_lines, hints, spell
 from vitascope.errors import ConfigError
 from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol, to_json
+from vitascope.transforms.train import TrainTransform
 
 ONE_VIEW = ViewProtocol()
 
@@ -61,6 +62,7 @@ class DataConfig:
         labels: file with one class name a line, in the order of the outputs; none sorts the names.
         split_seed: seed of the split that is made when the data has none.
         fractions: shares of training, validation and test videos in such a split.
+        val_share: share of the training videos set apart for validation where data has no val.
         on_bad: "error" stops at a video that does not decode; "skip" leaves it out and counts it.
         workers: processes that decode; 0 decodes in the training process.
         decoder: name of the decoding backend.
@@ -73,6 +75,7 @@ class DataConfig:
     labels: str | None = None
     split_seed: int = 0
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    val_share: float = 0.1
     on_bad: Literal["error", "skip"] = "error"
     workers: int = 2
     decoder: str = "pyav"
@@ -86,6 +89,7 @@ class DataConfig:
         _require(
             "data",
             (self.workers >= 0, f"workers = {self.workers}; it cannot be negative"),
+            (0 <= self.val_share < 1, f"val_share = {self.val_share}; from 0 to below 1"),
             (self.cache_gb >= 0, f"cache_gb = {self.cache_gb}; it cannot be negative"),
             (
                 abs(total - 1) < 1e-6 and min(self.fractions) >= 0 and self.fractions[0] > 0,
@@ -96,63 +100,61 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How training clips are changed at random. Zero or false switches an item off.
+    """How training clips are changed at random. Zero switches an item off.
 
     Attributes:
-        scale: least and greatest share of the frame's area that a random crop shows.
-        ratio: least and greatest width by height of that crop, before it is scaled to size.
-        flip: probability of a mirror image; 0 where classes name a direction.
-        brightness: greatest relative change of brightness.
-        contrast: greatest relative change of contrast.
-        saturation: greatest relative change of saturation.
-        hue: greatest turn of the hue in turns of the colour circle (at most 0.5).
-        erase: probability that a random box of the clip is blanked.
-        rand_augment: strength 0 to 10 of RandAugment (arXiv:1909.13719).
+        hflip: probability of a mirror image; 0 where classes name a direction.
+        scale: least and greatest share of the frame's area that is shown.
+        ratio: least and greatest change of width by height.
+        brightness: greatest relative change of brightness, 0 to 1.
+        contrast: greatest relative change of contrast, 0 to 1.
+        saturation: greatest relative change of saturation, 0 to 1.
+        hue: greatest turn of the hue in turns of the colour circle, 0 to 0.5.
+        grayscale: probability that all colour goes.
+        erase: probability that a box in all frames is set to the mean colour.
+        rotate: greatest rotation in degrees, either way.
+        translate: greatest shift as a share of the window's sides, either way.
         mixup: alpha of MixUp (arXiv:1710.09412).
-        cutmix: alpha of CutMix (arXiv:1905.04899).
+        cutmix: alpha of CutMix (arXiv:1905.04899); with both, each batch draws one of the two.
+        mix_prob: probability that a batch is mixed at all.
         label_smoothing: share of the label spread evenly over all classes.
     """
 
+    hflip: float = 0.5
     scale: tuple[float, float] = (0.4, 1.0)
     ratio: tuple[float, float] = (0.75, 1.3333)
-    flip: float = 0.5
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    grayscale: float = 0.0
     erase: float = 0.0
-    rand_augment: float = 0.0
+    rotate: float = 0.0
+    translate: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    mix_prob: float = 1.0
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         _typed(self, "augment")
+        smoothing, prob = self.label_smoothing, self.mix_prob
         _require(
             "augment",
-            *(
-                (0 <= getattr(self, n) <= 1, f"{n} = {getattr(self, n)}; it must be from 0 to 1")
-                for n in ("flip", "erase", "brightness", "contrast", "saturation")
-            ),
-            (0 <= self.hue <= 0.5, f"hue = {self.hue}; it must be from 0 to 0.5"),
-            (
-                0 <= self.rand_augment <= 10,
-                f"rand_augment = {self.rand_augment}; it must be from 0 to 10",
-            ),
-            (self.mixup >= 0 and self.cutmix >= 0, "mixup and cutmix cannot be negative"),
-            (
-                0 <= self.label_smoothing < 1,
-                f"label_smoothing = {self.label_smoothing}; it must be from 0 to below 1",
-            ),
-            (
-                0 < self.scale[0] <= self.scale[1] <= 1,
-                f"scale = {self.scale}; it must be two shares of the area, smaller first",
-            ),
-            (
-                0 < self.ratio[0] <= self.ratio[1],
-                f"ratio = {self.ratio}; it must be two ratios, smaller first",
-            ),
+            (min(self.mixup, self.cutmix) >= 0, "mixup and augment.cutmix cannot be negative"),
+            (0 <= prob <= 1, f"mix_prob = {prob}; it must be from 0 to 1"),
+            (0 <= smoothing < 1, f"label_smoothing = {smoothing}; it must be from 0 to below 1"),
         )
+        try:
+            self.transform(PixelSpec(short_side=1, crop=(1, 1)))
+        except ConfigError as error:
+            raise ConfigError(f"augment.{error}") from error
+
+    def transform(self, pixels: PixelSpec) -> TrainTransform:
+        """The transform of single clips."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        known = {f.name for f in dataclasses.fields(TrainTransform)}
+        return TrainTransform(pixels=pixels, **{n: v for n, v in own.items() if n in known})
 
 
 @dataclass(frozen=True, kw_only=True)

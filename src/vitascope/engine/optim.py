@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitascope.engine.config import OptimConfig
 from vitascope.errors import ConfigError, WeightsError
+from vitascope.models.base import VideoModel
 
 OPTIM = "optim."
 
@@ -19,8 +20,8 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
 
     Norms, biases and other vectors do not decay, nor do parameters that the model names in its
     attribute `no_weight_decay` (position embeddings, class tokens). With `layer_decay` below 1
-    the rate shrinks by that factor from each layer to the one below, as the model's method
-    `param_depth(name) -> (depth, last depth)` counts them.
+    the rate shrinks by that factor from each layer to the one below, as `VideoModel.param_depth`
+    counts them.
 
     Returns:
         Dicts for a torch optimiser with the extra entries "names" and "share" (of the rate).
@@ -28,11 +29,11 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
     Raises:
         ConfigError: layer decay for a model that does not say how deep a parameter lies.
     """
-    depth_of: Callable[[str], tuple[int, int]] | None = getattr(model, "param_depth", None)
-    if optim.layer_decay < 1 and depth_of is None:
+    layers = model if isinstance(model, VideoModel) else None
+    if optim.layer_decay < 1 and layers is None:
         raise ConfigError(
-            f"optim.layer_decay = {optim.layer_decay}: {type(model).__name__} has no param_depth; "
-            "set it to 1"
+            f"optim.layer_decay = {optim.layer_decay}: {type(model).__name__} does not count its "
+            "layers; set it to 1"
         )
     free: set[str] = set(getattr(model, "no_weight_decay", ()))
     groups: dict[tuple[float, float], dict[str, Any]] = {}
@@ -41,9 +42,8 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
             continue
         decay = 0.0 if parameter.ndim <= 1 or name in free else optim.weight_decay
         share = 1.0
-        if optim.layer_decay < 1 and depth_of is not None:
-            depth, last = depth_of(name)
-            share = optim.layer_decay ** (last - depth)
+        if optim.layer_decay < 1 and layers is not None:
+            share = optim.layer_decay ** (layers.num_depths - 1 - layers.param_depth(name))
         group = groups.setdefault(
             (decay, share), {"params": [], "names": [], "weight_decay": decay, "share": share}
         )
