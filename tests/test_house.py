@@ -33,8 +33,15 @@ OPTIONAL = {
 # file -> why it is longer than 450 lines (800 is the wall).
 LONG_FILES: dict[str, str] = {}
 # "file:function" -> why it is longer than 60 code lines or takes more than 10 parameters.
-LONG_FUNCTIONS: dict[str, str] = {}
 KEPT_BUILDER = "kept signature of a public PyTorchVideo builder"
+LONG_FUNCTIONS: dict[str, str] = {
+    "models/head.py:create_res_basic_head": KEPT_BUILDER,
+    "models/x3d.py:create_x3d": KEPT_BUILDER,
+    "models/x3d.py:create_x3d_bottleneck_block": KEPT_BUILDER,
+    "models/x3d.py:create_x3d_head": KEPT_BUILDER,
+    "models/x3d.py:create_x3d_res_block": KEPT_BUILDER,
+    "models/x3d.py:create_x3d_res_stage": KEPT_BUILDER,
+}
 
 
 def _package(path: Path) -> str:

@@ -1,0 +1,276 @@
+"""What every network of the library can do, whatever is inside: the verbs of `VideoModel`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vitascope.errors import InputError
+
+Triple = tuple[int, int, int]
+ClipInput = Tensor | list[Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a network accepts; one entry of each tuple for each pathway.
+
+    Attributes:
+        channels: channels C.
+        minimum: smallest clip (T, H, W) that reaches the end of the network; for audio T is time
+            and W is frequency.
+        names: names of the pathways in messages.
+    """
+
+    channels: tuple[int, ...] = (3,)
+    minimum: tuple[Triple, ...] = ((1, 1, 1),)
+    names: tuple[str, ...] = ("clip",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureInfo:
+    """One stage of a network; one entry of each tuple for each pathway.
+
+    Attributes:
+        name: prefix of the stage's parameters.
+        channels: channels of its output.
+        stride: input frames, rows and columns for each of its output.
+    """
+
+    name: str
+    channels: tuple[int, ...]
+    stride: tuple[Triple, ...]
+
+
+def smallest_input(stride: Sequence[int], kernel: Sequence[int] | None) -> Triple:
+    """Smallest clip (T, H, W) that after `stride` still fills a pooling window `kernel`."""
+    t, h, w = ((k - 1) * s + 1 for s, k in zip(stride, kernel or (1, 1, 1), strict=True))
+    return (t, h, w)
+
+
+def describe_input(x: Any) -> str:
+    """The shape of a clip (or of each pathway's) for a message."""
+    if isinstance(x, Tensor):
+        return "x".join(map(str, x.shape)) or "a scalar"
+    if isinstance(x, list | tuple):
+        return f"[{', '.join(describe_input(part) for part in x)}]"
+    return type(x).__name__
+
+
+def check_input(x: Any, spec: InputSpec, *, values: bool = False) -> None:
+    """Compares a clip with what a network accepts.
+
+    Args:
+        x: B C T H W, or a list of one such tensor for each pathway.
+        spec: what the network accepts.
+        values: also look for NaN and infinity, which costs a pass over the clip.
+
+    Raises:
+        InputError: wrong rank, channels, number of pathways, a clip too short or too small, or
+            (with `values`) a value that is no number. The message says what came and what fits.
+    """
+    count = len(spec.channels)
+    if count == 1:
+        parts: Sequence[Any] = x if isinstance(x, list | tuple) and len(x) == 1 else [x]
+    else:
+        parts = x if isinstance(x, list | tuple) else [x]
+    if len(parts) != count or not all(isinstance(part, Tensor) for part in parts):
+        want = (
+            "one tensor B C T H W"
+            if count == 1
+            else f"a list of {count} tensors B C T H W ({', '.join(spec.names)})"
+        )
+        raise InputError(f"the network takes {want}, got {describe_input(x)}")
+    for part, channels, least, name in zip(
+        parts, spec.channels, spec.minimum, spec.names, strict=True
+    ):
+        if part.dim() != 5:
+            raise InputError(
+                f"{name}: expected 5 dimensions B C T H W, got {part.dim()} "
+                f"({describe_input(part)})" + _batch_hint(part, channels)
+            )
+        if part.shape[1] != channels:
+            raise InputError(
+                f"{name}: expected {channels} channels in dimension 1 (B C T H W), got "
+                f"{part.shape[1]} ({describe_input(part)})"
+                + (". The channels are last; permute them." if part.shape[-1] == channels else "")
+            )
+        size = tuple(part.shape[2:])
+        if any(got < low for got, low in zip(size, least, strict=True)):
+            raise InputError(
+                f"{name}: T x H x W = {describe_input(part[0, 0])} is too short or too small; the "
+                f"strides and the pooling of this network need at least "
+                f"{'x'.join(map(str, least))}. Give a longer or larger clip, or build the network "
+                f"for this size."
+            )
+        if values and not bool(torch.isfinite(part).all()):
+            bad = int((~torch.isfinite(part)).sum())
+            raise InputError(
+                f"{name}: {bad} of {part.numel()} values are NaN or infinite. Look at the "
+                f"normalisation (a std of 0?) and at the decoded frames."
+            )
+
+
+def _batch_hint(part: Tensor, channels: int) -> str:
+    if part.dim() == 4 and part.shape[0] == channels:
+        return ". A single clip needs a batch dimension: x[None]."
+    return "."
+
+
+@contextlib.contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Gives the buffers inside `module` the values they had before, at the end."""
+    kept = [(b, b.detach().clone()) for b in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)
+
+
+class VideoModel(nn.Module, ABC):
+    """A network that maps clips to scores, in two halves: features, then a head.
+
+    Attributes:
+        inputs: what the network accepts; None accepts anything.
+        check: look for NaN and infinity in each clip.
+        gradient_checkpointing: recompute stages in the backward pass instead of keeping them.
+    """
+
+    inputs: InputSpec | None = None
+    check: bool = False
+    gradient_checkpointing: bool = False
+
+    @abstractmethod
+    def forward_features(self, x: Any) -> Any:
+        """Maps a clip to the last feature map (a list of them for several pathways)."""
+
+    @abstractmethod
+    def forward_head(self, features: Any, bboxes: Tensor | None = None) -> Tensor:
+        """Maps features to scores."""
+
+    @abstractmethod
+    def head_linear(self) -> tuple[nn.Module, str]:
+        """The module and the attribute that hold the classifying layer."""
+
+    @abstractmethod
+    def depth_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """Prefixes of parameter names for each depth, from the input to the head."""
+
+    @property
+    @abstractmethod
+    def feature_info(self) -> tuple[FeatureInfo, ...]:
+        """The stages, from the input on."""
+
+    def check_input(self, x: Any, *, values: bool | None = None) -> None:
+        """Raises `InputError` where a clip does not fit; see `check_input` of this module."""
+        if self.inputs is not None:
+            check_input(x, self.inputs, values=self.check if values is None else values)
+
+    def reset_head(self, num_classes: int, *, std: float = 0.01) -> None:
+        """Puts a new, randomly started classifying layer in place of the present one.
+
+        Args:
+            num_classes: outputs of the new layer.
+            std: standard deviation of its start values; its bias starts at 0.
+
+        Raises:
+            InputError: the network has no classifying layer, or `num_classes` is below 1.
+        """
+        if num_classes < 1:
+            raise InputError(f"num_classes = {num_classes}; a head needs at least 1")
+        owner, name = self.head_linear()
+        old = getattr(owner, name)
+        like = old.weight
+        if isinstance(old, nn.Linear):
+            new = nn.Linear(
+                old.in_features, num_classes, old.bias is not None, like.device, like.dtype
+            )
+        else:
+            raise InputError(f"the head ends in {type(old).__name__}, which cannot be resized")
+        with torch.no_grad():
+            nn.init.normal_(new.weight, 0.0, std)
+            if new.bias is not None:
+                nn.init.zeros_(new.bias)
+        new.train(old.training)
+        setattr(owner, name, new)
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the classifying layer."""
+        owner, name = self.head_linear()
+        return int(getattr(owner, name).weight.shape[0])
+
+    def param_depth(self, name: str) -> int:
+        """Depth of a parameter: 0 at the input, `num_depths - 1` in the head."""
+        for depth, prefixes in enumerate(self.depth_prefixes()):
+            if any(name == p or name.startswith(f"{p}.") for p in prefixes):
+                return depth
+        raise InputError(f"{name!r} is no parameter of this network")
+
+    @property
+    def num_depths(self) -> int:
+        """Number of depths that `param_depth` tells apart."""
+        return len(self.depth_prefixes())
+
+    def param_groups(
+        self, lr: float, *, weight_decay: float = 0.0, layer_decay: float = 1.0
+    ) -> list[dict[str, Any]]:
+        """Groups of parameters for an optimiser, one or two for each depth.
+
+        Args:
+            lr: learning rate of the head.
+            weight_decay: decay of parameters of two or more dimensions; norms and biases get none.
+            layer_decay: factor by which the rate falls from one depth to the next below.
+
+        Returns:
+            Dictionaries with `params`, `names`, `lr`, `weight_decay`, `depth`; frozen parameters
+            are left out.
+        """
+        groups: dict[tuple[int, bool], dict[str, Any]] = {}
+        last = self.num_depths - 1
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            depth, decayed = self.param_depth(name), parameter.dim() > 1
+            group = groups.setdefault(
+                (depth, decayed),
+                {
+                    "params": [],
+                    "names": [],
+                    "lr": lr * layer_decay ** (last - depth),
+                    "weight_decay": weight_decay if decayed else 0.0,
+                    "depth": depth,
+                },
+            )
+            group["params"].append(parameter)
+            group["names"].append(name)
+        return [groups[key] for key in sorted(groups)]
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Trades time for memory in training: keeps only the borders of the stages."""
+        self.gradient_checkpointing = enabled
+
+    def run_stage(self, stage: nn.Module, x: Any) -> Any:
+        """Runs one stage, recomputed in the backward pass if so set.
+
+        Running statistics are updated once, as without recomputation.
+        """
+        if not (self.gradient_checkpointing and self.training and torch.is_grad_enabled()):
+            return stage(x)
+        contexts = (contextlib.nullcontext(), frozen_statistics(stage))
+        return checkpoint(stage, x, use_reentrant=False, context_fn=lambda: contexts)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of parameters, each storage once."""
+    return sum(math.prod(p.shape) for p in model.parameters())

@@ -1,0 +1,140 @@
+"""A published model as data. Calling a card builds the model."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from vitascope.errors import WeightsError
+from vitascope.models.base import VideoModel
+from vitascope.spec import ClipSpec, LabelSpec, PixelSpec, Result, ViewProtocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Where published weights lie.
+
+    Attributes:
+        url: the file.
+        dialect: whose names the entries have ("pytorchvideo", "pyslowfast", "caffe2", ...).
+        sha256: checksum of the file; None where the publisher gives none and nobody measured it.
+        license: licence of the weights.
+    """
+
+    url: str
+    dialect: str
+    sha256: str | None = None
+    license: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Published size of a model.
+
+    Attributes:
+        gflops: 10^9 multiply-adds of one view; None where not published.
+        parameters: millions of parameters; None where not published.
+        source: link to the table.
+        views: views of a video to which `gflops` applies once each.
+        crop: height and width at which `gflops` was counted, where it is not the card's.
+    """
+
+    gflops: float | None
+    parameters: float | None
+    source: str
+    views: ViewProtocol | None = None
+    crop: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A model with everything that was published about it.
+
+    Attributes:
+        name: name of the entry point ("slow_r50").
+        tag: which weights of that name ("k400_8x8"); `NAME.TAG` is unique.
+        builder: function that builds the network.
+        args: its arguments.
+        clip: frames that enter the model.
+        pixels: size and scale of the frames.
+        labels: classes of the published weights.
+        task: "classification", "multilabel" (sigmoid scores), "detection" (boxes) or "features".
+        results: scores, each with its source.
+        weights: published weights, the preferred one first; empty where none are known.
+        cost: published parameters and GFLOPs.
+        recipe: name of the training recipe; empty where there is none.
+        paper: arXiv number.
+        note: what a user should know besides.
+    """
+
+    name: str
+    tag: str
+    builder: Callable[..., nn.Module]
+    clip: ClipSpec
+    pixels: PixelSpec
+    labels: LabelSpec
+    args: Mapping[str, Any] = field(default_factory=dict)
+    task: str = "classification"
+    results: tuple[Result, ...] = ()
+    weights: tuple[Weights, ...] = ()
+    cost: tuple[Cost, ...] = ()
+    recipe: str = ""
+    paper: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "args", MappingProxyType(dict(self.args)))
+        object.__setattr__(self, "__doc__", _describe(self))
+        object.__setattr__(self, "__name__", self.name)
+
+    @property
+    def full_name(self) -> str:
+        """`NAME.TAG`."""
+        return f"{self.name}.{self.tag}"
+
+    def build(self, **kwargs: Any) -> VideoModel:
+        """Builds the network with start values; `kwargs` replace arguments of the card."""
+        model = self.builder(**{**self.args, **kwargs})
+        assert isinstance(model, VideoModel)
+        return model
+
+    def __call__(
+        self, pretrained: bool = False, progress: bool = True, **kwargs: Any
+    ) -> VideoModel:
+        """Builds the network.
+
+        Args:
+            pretrained: load the published weights.
+            progress: show a bar while they are fetched.
+            kwargs: arguments of the builder that replace those of the card.
+
+        Raises:
+            WeightsError: `pretrained` and no weights are known, or they do not fit the network.
+        """
+        model = self.build(**kwargs)
+        if pretrained:
+            if not self.weights:
+                raise WeightsError(
+                    f"{self.full_name}: no published weights are known. Build it without "
+                    f"pretrained=True and load a file of your own with vitascope.load."
+                )
+            load = importlib.import_module("vitascope.models.weights.load").load_published
+            load(model, self.weights, progress=progress)
+        return model
+
+
+def _describe(card: ModelCard) -> str:
+    builder = getattr(card.builder, "__name__", type(card.builder).__name__)
+    clip = f"{card.clip.num_frames} frames, every {card.clip.sampling_rate}"
+    lines = [
+        f"Builds {card.full_name} ({card.task}): `{builder}`, {clip}.",
+        "",
+        f"Labels: {card.labels.name or 'your own'}."
+        + (f" Paper: {card.paper}." if card.paper else ""),
+    ]
+    return "\n".join([*lines, card.note] if card.note else lines)

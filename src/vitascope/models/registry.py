@@ -1,0 +1,81 @@
+"""Published models by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from vitascope.catalog import Catalog
+from vitascope.models.base import VideoModel
+from vitascope.models.card import ModelCard
+
+CARDS: Catalog[ModelCard] = Catalog("model", hint="All: vitascope models list.")
+
+
+def publish(card: ModelCard) -> ModelCard:
+    """Makes a card known as `NAME.TAG`; the first of a name answers to `NAME` too.
+
+    Raises:
+        ValueError: `NAME.TAG` is taken.
+    """
+    CARDS.add(card.full_name, card)
+    if card.name not in CARDS:
+        CARDS.add(card.name, card)
+    return card
+
+
+def _load_hub() -> None:
+    importlib.import_module("vitascope.models.hub")
+
+
+def get_card(name: str) -> ModelCard:
+    """The card of `NAME` or `NAME.TAG`.
+
+    Raises:
+        UnknownNameError: no such card; the message lists near names.
+    """
+    _load_hub()
+    return CARDS[name]
+
+
+def list_cards(where: Callable[[ModelCard], bool] | None = None) -> list[ModelCard]:
+    """All cards in the order of their full names, or those for which `where` holds."""
+    _load_hub()
+    cards = [card for name, card in CARDS.items() if name == card.full_name]
+    return sorted(filter(where, cards), key=lambda card: card.full_name)
+
+
+def list_models(where: Callable[[ModelCard], bool] | None = None) -> list[str]:
+    """Names that `create_model` builds, each once; with `where` those whose card satisfies it."""
+    return sorted({card.name for card in list_cards(where)})
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    pretrained: bool = False,
+    check: bool = False,
+    progress: bool = True,
+    **args: Any,
+) -> VideoModel:
+    """Builds a published model.
+
+    Args:
+        name: `NAME` or `NAME.TAG` of a card.
+        num_classes: puts a new classifying layer with so many outputs in place.
+        pretrained: load the published weights (before the head is replaced).
+        check: look for NaN and infinity in each clip.
+        progress: show a bar while weights are fetched.
+        args: arguments of the builder that replace those of the card.
+
+    Raises:
+        UnknownNameError: no such card.
+        WeightsError: `pretrained` and there are no weights, or they do not fit.
+    """
+    model = get_card(name)(pretrained=pretrained, progress=progress, **args)
+    if num_classes is not None:
+        model.reset_head(num_classes)
+    model.check = check
+    return model
