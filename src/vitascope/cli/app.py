@@ -1,0 +1,105 @@
+"""The command table, and the frame around every command: errors, pipes, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from vitascope import __version__
+from vitascope.cli.doctor import doctor
+from vitascope.cli.help import HelpCommand, HelpGroup, explain_usage_error
+from vitascope.cli.output import (
+    BAD_INPUT,
+    BROKEN_PIPE,
+    CRASHED,
+    DONE,
+    INTERRUPTED,
+    make_console,
+    report_crash,
+)
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "doctor": doctor,
+}
+"""Name -> function, in the order in which the help lists them."""
+
+# typer brings its own copy of click in some versions and uses the package in others; either way
+# this is the class of everything that is wrong with a command line.
+ClickError: Any = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    cls=HelpGroup,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+for _name, _function in COMMANDS.items():
+    app.command(_name, cls=HelpCommand)(_function)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vitascope {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Video understanding: a folder of clips becomes a trained, tested, exported model.
+
+    Examples:
+      vitascope quickstart                   see the whole way on a small data set, 5 minutes
+      vitascope train clips/ --out run       train on clips/<class>/*.mp4
+      vitascope predict run video.mp4        name what happens in a video
+      vitascope COMMAND --help               explain one command
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help(), nl=False)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Carries out a command line (None: that of the process) and returns its exit code."""
+    try:
+        code = app(args=args, prog_name="vitascope", standalone_mode=False)
+    except ClickError as error:
+        console = make_console(stderr=True)
+        console.print("error: ", style="bold red", end="")
+        console.print(explain_usage_error(error), soft_wrap=True)
+        return BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except Exception as error:
+        # The last resort: a person is told in a sentence, and the traceback goes into a file.
+        sys.stderr.write(f"error: {report_crash(error, 'vitascope')}\n")
+        raise SystemExit(CRASHED) from error
+    return code or DONE
+
+
+def main() -> None:
+    """Entry point of the command `vitascope`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without Unicode gets "?", not an error
+            stream.reconfigure(errors="replace")
+    if not sys.warnoptions:  # what libraries tell programmers is noise to people
+        warnings.simplefilter("ignore")
+    code = run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    sys.exit(code)

@@ -1,0 +1,16 @@
+"""Options that several commands share, spelt and explained in one place."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+JsonFile = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Also write everything as JSON into FILE (- is standard output).",
+    ),
+]

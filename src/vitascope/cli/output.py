@@ -1,0 +1,274 @@
+"""What all commands share: one place to print, the JSON file, errors and exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import Progress, ProgressColumn
+from rich.table import Table
+
+from vitascope import __version__
+from vitascope.errors import RunError, VerificationError, VitascopeError
+
+DONE, CHECK_FAILED, BAD_INPUT, CRASHED = 0, 1, 2, 3
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the number of the signal, as shells have it
+
+PIPED_WIDTH = 200
+"""Columns when nobody looks: tables in files and pipes are not cut to the 80 of a terminal."""
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that prints text as it is: no markup in file names, no colour in a pipe."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def print_tidy(console: Console, what: RenderableType) -> None:
+    """Prints a table, without the spaces that fill its lines where nobody looks."""
+    if console.is_terminal:
+        console.print(what)
+        return
+    with console.capture() as capture:
+        console.print(what)
+    lines = (line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
+    console.print("\n".join(lines), soft_wrap=True)
+
+
+def plain(value: Any) -> Any:
+    """Turns what a command knows into plain JSON values; numbers that are not finite become null.
+
+    Raises:
+        TypeError: a value that has no form in JSON.
+    """
+    if value is None or (isinstance(value, bool | int | str) and not isinstance(value, Enum)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(plain(k)): plain(v) for k, v in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Sequence | set | frozenset):
+        return [plain(v) for v in value]
+    if hasattr(value, "tolist"):  # NumPy and torch, without importing either
+        return plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+class Output:
+    """Prints for people, collects for programs, and ends the command with its exit code.
+
+    Use as `with Output("check", json_file) as out:`. Leaving the block writes the JSON file, also
+    after an error, and raises `typer.Exit`: 0 done, 1 a check failed, 2 bad input, 3 a bug,
+    130 interrupted, 141 nobody reads the output any more.
+
+    Args:
+        command: name of the command.
+        json_file: where everything goes in machine-readable form; "-" is standard output, and
+            what people read then goes to standard error; None for nowhere.
+
+    Attributes:
+        data: what the JSON file will hold.
+        console: where people read.
+    """
+
+    def __init__(self, command: str, json_file: str | None = None) -> None:
+        self.command, self.json_file = command, json_file
+        self.data: dict[str, Any] = {}
+        self._failures: list[str] = []
+        self._notes: list[str] = []
+        self.console = make_console(stderr=json_file == "-")
+        self._errors = make_console(stderr=True)
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """Prints a line; the terminal wraps it, so that a path can be copied whole."""
+        self.console.print(text, style=style, soft_wrap=True)
+
+    def heading(self, text: str) -> None:
+        """Prints a heading with an empty line above."""
+        self.say()
+        self.say(text, style="bold")
+
+    def note(self, text: str) -> None:
+        """Prints something to know that is no fault."""
+        self._notes.append(text)
+        self.console.print(f"note: {text}", style="yellow", soft_wrap=True)
+
+    def fail(self, text: str) -> None:
+        """Records that a check failed: the command ends with status 1."""
+        self._failures.append(text)
+        self.console.file.flush()
+        self._errors.print(f"failed: {text}", style="bold red", soft_wrap=True)
+
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        numbers: Sequence[int] = (),
+    ) -> None:
+        """Prints a table.
+
+        Args:
+            header: names of the columns.
+            rows: one value for each column.
+            numbers: indices of the columns that hold numbers, aligned to the right.
+        """
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+        for index, name in enumerate(header):
+            right = index in numbers
+            table.add_column(
+                name, justify="right" if right else "left", no_wrap=right, overflow="fold"
+            )
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        print_tidy(self.console, table)
+
+    def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
+        """Prints names with values, one a line, the values in one column."""
+        grid = Table.grid(padding=(0, 3, 0, 0))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value in pairs:
+            grid.add_row(name, str(value))
+        print_tidy(self.console, grid)
+
+    def progress(self, *columns: ProgressColumn | str) -> Progress:
+        """A progress display that leaves no trace, and shows nothing where nobody looks."""
+        console = self.console if self.console.is_terminal else self._errors
+        return Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or console.is_dumb_terminal,
+        )
+
+    @property
+    def interactive(self) -> bool:
+        """A person watches the output."""
+        return self.console.is_terminal
+
+    def __enter__(self) -> Self:
+        try:
+            self._check_json_file()
+        except VitascopeError as error:
+            self._error(str(error))
+            raise typer.Exit(BAD_INPUT) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, typer.Exit | typer.BadParameter | SystemExit):
+            return
+        code = self._code(error)
+        try:
+            self._write_json(code, error)
+        except OSError as fault:
+            self._error(f"{self.json_file}: cannot be written ({fault.strerror or fault}).")
+            code = code or BAD_INPUT
+        raise typer.Exit(code) from error
+
+    def _code(self, error: BaseException | None) -> int:
+        """Tells a person what happened and gives the exit code."""
+        if error is None:
+            return CHECK_FAILED if self._failures else DONE
+        if isinstance(error, VerificationError):
+            self._error(str(error))
+            return CHECK_FAILED
+        if isinstance(error, VitascopeError):
+            self._error(str(error))
+            return BAD_INPUT
+        if isinstance(error, BrokenPipeError):
+            return BROKEN_PIPE
+        if isinstance(error, KeyboardInterrupt):
+            self._errors.print("\ninterrupted", style="yellow")
+            return INTERRUPTED
+        if isinstance(error, OSError) and error.filename is not None:
+            self._error(f"{error.filename}: {error.strerror}.")
+            return BAD_INPUT
+        if isinstance(error, MemoryError):
+            self._error("out of memory. Close other programs, or choose smaller batches.")
+            return BAD_INPUT
+        self._error(report_crash(error, self.command))
+        return CRASHED
+
+    def _error(self, text: str) -> None:
+        if self.console.file is not self._errors.file:
+            self.console.file.flush()
+        self._errors.print("error: ", style="bold red", end="", soft_wrap=True)
+        self._errors.print(text, soft_wrap=True)
+
+    def _check_json_file(self) -> None:
+        """Refuses a place that cannot be written to before the work, not after it."""
+        if self.json_file in (None, "-"):
+            return
+        path = Path(str(self.json_file))
+        if path.is_dir():
+            raise RunError(f"--json {path}: is a folder. Give the name of a file")
+        if not path.absolute().parent.is_dir():
+            raise RunError(f"--json {path}: there is no folder {path.parent}. Make it first")
+
+    def _write_json(self, code: int, error: BaseException | None) -> None:
+        if self.json_file is None:
+            return
+        document = {
+            "command": self.command,
+            "vitascope": __version__,
+            "exit_code": code,
+            **plain(self.data),
+            "notes": self._notes,
+            "failures": self._failures,
+            "error": None
+            if error is None
+            else {"kind": type(error).__name__, "message": str(error)},
+        }
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        if self.json_file == "-":
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        from vitascope.data.atomic import write_atomically
+
+        write_atomically(self.json_file, [text.encode()])
+
+
+def report_crash(error: BaseException, command: str) -> str:
+    """Saves the traceback of an error nobody foresaw; returns the message for the user."""
+    text = "".join(traceback.format_exception(error))
+    first = f"vitascope {__version__}, command {command}, Python {sys.version}\n"
+    what = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="vitascope-error-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(f"{first}{' '.join(sys.argv)}\n\n{text}")
+    except OSError:  # a full disk is no reason to lose the message
+        return f"unexpected {what}\nThis is a fault of vitascope; please report it."
+    return (
+        f"unexpected {what}\nThis is a fault of vitascope; please report it with the file "
+        f"{file.name}, which holds the details."
+    )
