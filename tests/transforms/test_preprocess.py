@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vitascope.errors import ConfigError, InputError
+from vitascope.spec import PixelSpec
+from vitascope.transforms.preprocess import (
+    crop_boxes,
+    evaluation_transform,
+    normalise,
+    resize,
+    scaled_size,
+)
+
+
+def frames(t: int = 3, h: int = 36, w: int = 64, seed: int = 0) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.integers(0, 256, (t, h, w, 3), dtype=np.uint8))
+
+
+def ramp(h: int, w: int) -> torch.Tensor:
+    """Red is 4 x the column, green 4 x the row: a place in the frame can be read off a pixel."""
+    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    return torch.stack([4 * x, 4 * y, 0 * x], -1)[None].to(torch.uint8)
+
+
+PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255,) * 3}
+
+
+def test_normalise_is_the_definition_and_leaves_its_input_alone():
+    pixels = PixelSpec(short_side=8, crop=(8, 8), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    x = frames().permute(3, 0, 1, 2)
+    kept = x.clone()
+    expected = (
+        x.double() / 255 - torch.tensor([0.1, 0.2, 0.3]).double().view(3, 1, 1, 1)
+    ) / torch.tensor([0.4, 0.5, 0.6]).double().view(3, 1, 1, 1)
+    assert torch.allclose(normalise(x, pixels).double(), expected, atol=1e-6)
+    assert torch.equal(x, kept)
+    whole = x.float()
+    assert torch.allclose(normalise(whole, pixels).double(), expected, atol=1e-6)
+    assert torch.equal(whole, kept.float())
+
+
+@pytest.mark.parametrize(
+    ("size", "pixels", "expected"),
+    [
+        ((360, 640), PixelSpec(short_side=256, crop=(224, 224)), (256, 455)),
+        ((640, 360), PixelSpec(short_side=256, crop=(224, 224)), (455, 256)),
+        # 128 / 72 * 72 in floating point is just below 128 and loses a column.
+        ((72, 128), PixelSpec(short_side=72, crop=(64, 64)), (72, 128)),
+        # A crop wider than the scaled frame makes the frame larger, until it is filled.
+        ((48, 64), PixelSpec(short_side=48, crop=(48, 96)), (72, 96)),
+        ((48, 64), PixelSpec(short_side=48, crop=(30, 40), fit="squash"), (30, 40)),
+    ],
+)
+def test_scaled_size(size, pixels, expected):
+    assert scaled_size(*size, pixels) == expected
+
+
+def test_crops_cover_the_long_side_from_left_to_right():
+    assert crop_boxes(8, 15, (8, 8), 1) == [(0, 4, 8, 8)]
+    assert crop_boxes(8, 15, (8, 8), 3) == [(0, 0, 8, 8), (0, 4, 8, 8), (0, 7, 8, 8)]
+    assert crop_boxes(15, 8, (8, 8), 3) == [(0, 0, 8, 8), (4, 0, 8, 8), (7, 0, 8, 8)]
+    five = crop_boxes(10, 12, (8, 8), 5)
+    assert five == [(0, 0, 8, 8), (0, 4, 8, 8), (2, 0, 8, 8), (2, 4, 8, 8), (1, 2, 8, 8)]
+    with pytest.raises(ConfigError, match="1, 3, 5"):
+        crop_boxes(8, 8, (8, 8), 2)
+
+
+def test_crop_transform_shows_the_right_pixels():
+    pixels = PixelSpec(short_side=36, crop=(36, 36), **PLAIN)
+    left, middle, right = evaluation_transform(pixels, 3)(ramp(36, 60))
+    for clip, start in ((left, 0), (middle, 12), (right, 24)):
+        assert clip.shape == (3, 1, 36, 36) and clip.dtype == torch.float32
+        assert torch.allclose(clip[0, 0, 0], 4.0 * torch.arange(start, start + 36))
+        assert torch.allclose(clip[1, 0, :, 0], 4.0 * torch.arange(36))
+
+
+def test_squash_keeps_the_whole_frame():
+    pixels = PixelSpec(short_side=30, crop=(30, 30), fit="squash", **PLAIN)
+    (clip,) = evaluation_transform(pixels)(ramp(30, 60))
+    # Each result column averages around source column 2 i + 0.5.
+    inner = clip[0, 0, 5, 2:-2]
+    assert torch.allclose(inner, 4 * (2 * torch.arange(2, 28) + 0.5), atol=1.0)
+    views = evaluation_transform(pixels, 3)(ramp(30, 60))
+    starts = [float(v[0, 0, 5, 0]) for v in views]
+    ends = [float(v[0, 0, 5, -1]) for v in views]
+    assert starts[0] < 4 and ends[2] > 4 * 58 and starts == sorted(starts)
+    assert all(end - start > 0.8 * 4 * 60 for start, end in zip(starts, ends, strict=True))
+    assert len(evaluation_transform(pixels, 5)(ramp(30, 60))) == 5
+
+
+def test_resize_agrees_with_exact_area_means():
+    x = frames(2, 40, 60)
+    exact = x.float().permute(0, 3, 1, 2)
+    exact = torch.nn.functional.interpolate(exact, (20, 30), mode="bilinear", antialias=True)
+    assert (resize(x, 20, 30).permute(0, 3, 1, 2).float() - exact).abs().max() <= 1
+    plain = x.float().permute(0, 3, 1, 2)
+    plain = torch.nn.functional.interpolate(plain, (20, 30), mode="bilinear")
+    assert torch.equal(resize(x, 20, 30, antialias=False).permute(0, 3, 1, 2), plain.round())
+
+
+def test_the_number_of_threads_changes_nothing():
+    pixels = PixelSpec(short_side=48, crop=(44, 44))
+    x = frames(16, 72, 128)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            results.append(evaluation_transform(pixels, 3)(x))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.zeros(3, 36, 64, 3),
+        torch.zeros(3, 3, 36, 64, dtype=torch.uint8),
+        torch.zeros(36, 64, 3, dtype=torch.uint8),
+        torch.zeros(0, 36, 64, 3, dtype=torch.uint8),
+    ],
+)
+def test_anything_but_decoded_frames_is_refused(bad):
+    with pytest.raises(InputError):
+        evaluation_transform(PixelSpec(short_side=32, crop=(32, 32)))(bad)
