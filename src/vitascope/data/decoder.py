@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -20,8 +20,6 @@ from vitascope.errors import ConfigError, DecodeError
 if TYPE_CHECKING:
     import torch
 
-# What a folder of frames may hold.
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff .ppm .pgm .tga .jp2".split())
 Size = tuple[int, int]
 Image = npt.NDArray[np.uint8]
 
@@ -46,6 +44,13 @@ class Frames:
     data: torch.Tensor
     pts: tuple[Fraction, ...]
     durations: tuple[Fraction, ...]
+
+    @classmethod
+    def of(cls, data: Image, pts: Iterable[Fraction], durations: Iterable[Fraction]) -> Frames:
+        """Frames around an array, without a copy."""
+        import torch  # not at the top: reading times and checking files need no torch
+
+        return cls(torch.from_numpy(data), tuple(pts), tuple(durations))
 
 
 @runtime_checkable

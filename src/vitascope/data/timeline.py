@@ -7,7 +7,7 @@ comes from decoding once. `data.index` keeps it on disk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Literal
@@ -32,8 +32,9 @@ class Timeline:
         how: "packets" read from the container, "decoded" seen while decoding, or "counted": the
             file has no times, frames are told apart by counting from the start and no seek is
             possible.
-        faults: for each fault met while decoding everything (`check`), the frame number it
-            begins at and the number of the first good frame after it.
+        faults: frames that are known not to come out whole, as (first, number after the last);
+            known after `check` only.
+        size: height and width of the upright picture; None if no frame was decoded yet.
     """
 
     time_base: Fraction
@@ -42,7 +43,8 @@ class Timeline:
     key_pts: Ticks
     key_dts: Ticks
     how: How
-    faults: tuple[tuple[int, int], ...] = field(default=())
+    faults: tuple[tuple[int, int], ...] = ()
+    size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -68,6 +70,14 @@ class Timeline:
         """Seconds that each frame is shown."""
         gaps = [*np.diff(self.pts).tolist(), self.last]
         return tuple(gap * self.time_base for gap in gaps)
+
+    def is_faulty(self, index: int) -> bool:
+        """Whether `check` found that frame `index` does not come out whole."""
+        return any(first <= index < stop for first, stop in self.faults)
+
+    def key(self, number: int) -> tuple[int, int]:
+        """Time of a key frame on the screen and in the order of decoding, in ticks."""
+        return int(self.key_pts[number]), int(self.key_dts[number])
 
     def key_before(self, index: int) -> int:
         """Number of the last key frame from which frame `index` can be decoded; -1 if none."""

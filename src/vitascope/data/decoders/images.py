@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import torch
 from av.video.frame import VideoFrame
 
-from vitascope.data.decoder import IMAGE_SUFFIXES, Frames, Image, Size, check_size
+from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.packets import decode
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import Source
+from vitascope.data.listing import has_image_suffix
 from vitascope.errors import ConfigError, DecodeError
 
 DEFAULT_FPS = Fraction(25)
@@ -49,9 +49,7 @@ class ImagesDecoder:
             raise ConfigError(f"fps = {fps} for {path}; it must be above 0")
         self.files = picture_files(Path(path))
         if not self.files:
-            raise DecodeError(
-                self.path, f"no picture ({', '.join(sorted(IMAGE_SUFFIXES))}) in this folder"
-            )
+            raise DecodeError(self.path, "no picture in this folder")
 
     @property
     def start(self) -> Fraction:
@@ -112,11 +110,8 @@ class ImagesDecoder:
             else:
                 self._convert(index, data[place])
                 done[index] = place
-        return Frames(
-            data=torch.from_numpy(data),
-            pts=tuple(index / self._fps for index in wanted),
-            durations=(1 / self._fps,) * len(wanted),
-        )
+        times = (index / self._fps for index in wanted)
+        return Frames.of(data, times, [1 / self._fps] * len(wanted))
 
     def stream(
         self,
@@ -141,10 +136,10 @@ class ImagesDecoder:
         path = str(self.files[index])
         source = Source(path)
         try:
-            frame = next(decode(source, []), None)
+            frame, whole = next(decode(source, []), (None, False))
         finally:
             source.close()
-        if frame is None or frame.is_corrupt:
+        if frame is None or not whole:
             raise DecodeError(path, "the picture is damaged", time=index / self._fps)
         return frame
 
@@ -169,9 +164,7 @@ def picture_files(folder: Path) -> list[Path]:
         names = [
             entry.name
             for entry in entries
-            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
-            and not entry.name.startswith(".")
-            and entry.is_file()
+            if has_image_suffix(entry.name) and not entry.name.startswith(".") and entry.is_file()
         ]
     return [folder / name for name in sorted(names, key=_natural)]
 

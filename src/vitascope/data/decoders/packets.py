@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -74,11 +76,10 @@ def _read_packets(source: Source) -> _Packets:
 
 def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
     """The timeline if each packet that is shown has a time of its own, else None."""
-    if any(packets.key):
-        # Nothing before the first key frame, in the file or on the screen, can be decoded.
-        first = packets.key.index(True)
-    else:
-        first = 0
+    if not any(packets.key):
+        return None
+    # Nothing before the first key frame, in the file or on the screen, can be decoded.
+    first = packets.key.index(True)
     begin = packets.pts[first]
     if begin is None or None in packets.pts[first:]:
         return None
@@ -89,26 +90,47 @@ def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
     ticks = pts[order]
     if not len(ticks) or (np.diff(ticks) <= 0).any():
         return None
-    keys = [i for i in range(first, len(packets.pts)) if packets.key[i] or i == first]
-    key_pts = np.array([packets.pts[i] for i in keys], dtype=np.int64)
-    dts = [packets.pts[i] if packets.dts[i] is None else packets.dts[i] for i in keys]
+    keys = [i for i in range(first, len(packets.pts)) if packets.key[i]]
+    found = [_key_times(packets.pts[i], packets.dts[i]) for i in keys]
+    key_pts, key_dts = np.array(found, dtype=np.int64).T
     by_time = np.argsort(key_pts, kind="stable")
     last = packets.duration[first:][int(order[-1])]
     return Timeline(
         time_base=source.time_base,
         pts=ticks,
-        last=last if last > 0 else _usual_gap(source, ticks),
+        last=_last_length(source, ticks, last, reordered=bool((np.diff(pts) < 0).any())),
         key_pts=key_pts[by_time],
-        key_dts=np.array(dts, dtype=np.int64)[by_time],
+        key_dts=key_dts[by_time],
         how="packets",
     )
 
 
-def _usual_gap(source: Source, ticks: Ticks) -> int:
-    """Length of a last frame that has none: the median of the others, or one frame's."""
-    if len(ticks) > 1:
-        return max(int(np.median(np.diff(ticks))), 1)
-    return max(round(1 / (source.rate * source.time_base)), 1)
+def _last_length(source: Source, ticks: Ticks, stored: int, reordered: bool) -> int:
+    """How long the last frame is shown.
+
+    MP4 stores the lengths of packets in the order of decoding, which say nothing of the last
+    picture when pictures are reordered; there the end of the stream tells, or the gap before.
+    """
+    before = int(ticks[-1] - ticks[-2]) if len(ticks) > 1 else 0
+    stream = source.stream
+    if source.is_mp4 and stream.duration and stream.start_time is not None:
+        rest = int(stream.start_time + stream.duration - ticks[-1])
+        if 0 < rest <= 2 * max(before, stored):
+            return rest
+    if stored > 0 and not (source.is_mp4 and reordered):
+        return stored
+    return before or max(round(1 / (source.rate * source.time_base)), 1)
+
+
+def promised_end(source: Source) -> Fraction | None:
+    """The end of the stream in seconds as the header has it; None where it is only a guess."""
+    stream = source.stream
+    if source.is_mp4 and stream.duration and stream.start_time is not None:
+        return Fraction(int(stream.start_time + stream.duration)) * source.time_base
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
+    return None
 
 
 def decode_times(source: Source) -> Timeline:
@@ -121,7 +143,7 @@ def decode_times(source: Source) -> Timeline:
     found: list[int | None] = []
     faults: list[Fault] = []
     last = 0
-    for frame in decode(source, faults):
+    for frame, _ in decode(source, faults):
         found.append(frame.pts)
         last = frame.duration or 0
     if not found:
@@ -135,37 +157,44 @@ def decode_times(source: Source) -> Timeline:
     return Timeline(
         time_base=source.time_base if timed else 1 / source.rate,
         pts=ticks,
-        last=(last if last > 0 else _usual_gap(source, ticks)) if timed else 1,
+        last=_last_length(source, ticks, last, reordered=False) if timed else 1,
         key_pts=ticks[:1],
         key_dts=ticks[:1],
         how="counted",
     )
 
 
-def decode(source: Source, faults: list[Fault], after: int | None = None) -> Iterator[VideoFrame]:
-    """Decodes from the present position to the end.
+def decode(
+    source: Source, faults: list[Fault], key: tuple[int, int] | None = None
+) -> Iterator[tuple[VideoFrame, bool]]:
+    """Decodes from the present position to the end: frames, and whether each is whole.
 
-    After a fault the frames that were complete are still given, then nothing until the next key
-    frame, because pictures in between would be built on a damaged one.
+    After a packet that cannot be decoded the frames that were complete are still given, then
+    nothing until the next key frame. A frame that the decoder patched up is given but not whole,
+    and neither are those after it until the next key frame, because they are built on it.
 
     Args:
-        source: stands at the beginning, or before the key frame `after`.
+        source: stands at the beginning, or before the key frame to begin with.
         faults: each fault is appended here.
-        after: time of the key frame to begin with; packets before it are passed over, and so are
-            frames that belong before it. None begins with the first packet.
+        key: pts and dts of the key frame to begin with; packets before it are passed over, and
+            so are frames that belong before it. None begins with the first packet.
 
     Raises:
-        KeyFrameLost: `after` was given and does not come.
+        KeyFrameLost: `key` was given and does not come, or comes with other times: after a seek
+            some formats guess the times of the first packets.
         DecodeError: the time is up, or the container is damaged.
     """
-    waiting = after is not None
-    resync = False
+    waiting = key is not None
+    resync = tainted = False
     for packet in source.packets():
-        if waiting and packet.size:
-            if packet.pts != after:
-                if packet.is_keyframe and packet.pts is not None and packet.pts > (after or 0):
-                    raise KeyFrameLost
+        if waiting and key is not None and packet.size:
+            if not packet.is_keyframe:
                 continue
+            here = _key_times(packet.pts, packet.dts)
+            if here is None or here[0] < key[0]:
+                continue
+            if here != key:
+                raise KeyFrameLost
             waiting = False
         if resync and packet.size and not packet.is_keyframe:
             continue
@@ -176,10 +205,17 @@ def decode(source: Source, faults: list[Fault], after: int | None = None) -> Ite
             faults.append(Fault(packet.pts, reason(error)))
             frames, resync = source.drain(), True
         for frame in frames:
-            if after is None or frame.pts is None or frame.pts >= after:
-                yield frame
+            if frame.is_corrupt and not tainted:
+                faults.append(Fault(frame.pts, "the decoder had to patch up a picture"))
+            tainted = frame.is_corrupt or (tainted and not frame.key_frame)
+            if key is None or frame.pts is None or frame.pts >= key[0]:
+                yield frame, not tainted
     if waiting:
         raise KeyFrameLost
+
+
+def _key_times(pts: int | None, dts: int | None) -> tuple[int, int] | None:
+    return None if pts is None else (pts, pts if dts is None else dts)
 
 
 class KeyFrameLost(Exception):

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import torch
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
@@ -127,11 +126,8 @@ class PyAVDecoder:
                 data[other] = data[first]
         if data is None:
             data = np.empty((0, *(size or self.size or self._geometry().size), 3), np.uint8)
-        return Frames(
-            data=torch.from_numpy(data),
-            pts=tuple(timeline.times[i] for i in wanted),
-            durations=tuple(timeline.durations[i] for i in wanted),
-        )
+        times, durations = timeline.times, timeline.durations
+        return Frames.of(data, (times[i] for i in wanted), (durations[i] for i in wanted))
 
     def stream(
         self,
@@ -166,6 +162,8 @@ class PyAVDecoder:
         the file: some files mark frames as key frames that are none.
         """
         timeline = self.timeline
+        if timeline.is_faulty(index):
+            raise self._missing(index, [])
         run, key = self._running, max(timeline.key_before(index), 0)
         if timeline.how == "counted":
             key = 0
@@ -219,27 +217,33 @@ class _Run:
         self.key, self.next = key, key_index
         self.faults: list[Fault] = []
         self._timeline = timeline
-        self._held: VideoFrame | None = None
+        self._held: tuple[VideoFrame, bool] | None = None
         self._last: VideoFrame | None = None
         self._frames = self._begin(source, timeline, key)
 
-    def _begin(self, source: Source, timeline: Timeline, key: int) -> Iterator[VideoFrame]:
+    def _begin(
+        self, source: Source, timeline: Timeline, key: int
+    ) -> Iterator[tuple[VideoFrame, bool]]:
         if timeline.how == "counted":
             source.rewind()
             yield from decode(source, self.faults)
             return
-        after = int(timeline.key_pts[key])
-        if source.seek(int(timeline.key_dts[key])):
+        begin = timeline.key(key)
+        # Some formats guess the times of the packets that follow a seek, until the first one
+        # that is stored; then the key frame is known again only by coming from further away.
+        for target in range(key, max(key - 3, -1), -1):
+            if not source.seek(timeline.key(target)[1]):
+                break
             try:
-                yield from decode(source, self.faults, after)
+                yield from decode(source, self.faults, begin)
                 return
-            except KeyFrameLost:
-                pass  # the seek went too far; it raises before the first frame is given
+            except KeyFrameLost:  # comes before the first frame is given
+                continue
         source.rewind()
         try:
-            yield from decode(source, self.faults, after)
+            yield from decode(source, self.faults, begin)
         except KeyFrameLost:
-            self.faults.append(Fault(after, "the key frame of the index is not in the file"))
+            self.faults.append(Fault(begin[0], "the key frame of the index is not in the file"))
 
     def advance(self, index: int) -> VideoFrame | None:
         """Decodes on to frame `index`; None if it is damaged or does not come.
@@ -251,8 +255,8 @@ class _Run:
         counted = self._timeline.how == "counted"
         target = int(self._timeline.pts[index])
         while True:
-            frame = self._held if self._held is not None else self._pull()
-            self._held = None
+            held, self._held = self._held, None
+            frame, whole = held or self._pull()
             if frame is None:
                 return None
             if counted:
@@ -262,20 +266,19 @@ class _Run:
             elif frame.pts is None or frame.pts < target:
                 continue
             elif frame.pts > target:
-                self._held = frame
+                self._held = frame, whole
                 return None
-            if frame.is_corrupt:
-                self.faults.append(Fault(frame.pts, "the decoder marked it as damaged"))
+            if not whole:
                 return None
             self.next, self._last = index + 1, frame
             return frame
 
-    def _pull(self) -> VideoFrame | None:
+    def _pull(self) -> tuple[VideoFrame, bool] | tuple[None, bool]:
         try:
-            return next(self._frames, None)
+            return next(self._frames, (None, False))
         except DecodeError as error:
             self.faults.append(Fault(None, error.reason))
-            return None
+            return None, False
 
 
 def _ticks(timeline: Timeline, time: Fraction) -> int:

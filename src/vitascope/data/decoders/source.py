@@ -101,6 +101,11 @@ class Source:
         return self._container
 
     @property
+    def is_mp4(self) -> bool:
+        """Whether the container is of the MP4 and QuickTime family."""
+        return "mp4" in self.container.format.name.split(",")
+
+    @property
     def time_base(self) -> Fraction:
         """Seconds a tick of packets and frames."""
         base = self.stream.time_base
