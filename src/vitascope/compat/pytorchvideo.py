@@ -1,0 +1,167 @@
+"""Old import paths of PyTorchVideo.
+
+`import vitascope.compat.pytorchvideo` makes `import pytorchvideo[.anything]` resolve to vitascope.
+Modules whose path was kept are the very same objects; the others are made from the rows below, and
+using one of those issues a DeprecationWarning that names the home. Without that import nothing is
+installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+OLD, NEW = "pytorchvideo", "vitascope"
+_VERSION = "0.1.5"  # the release whose interface is served
+
+# old module (below pytorchvideo) -> homes (below vitascope) of its names
+MODULES: dict[str, tuple[str, ...]] = {
+    "accelerator.efficient_blocks.efficient_block_base": ("layers.mobile_cpu.base",),
+    "accelerator.efficient_blocks.no_op_convert_block": ("layers.mobile_cpu.base",),
+    "layers.accelerator.mobile_cpu.activation_functions": ("layers.mobile_cpu.activations",),
+    "layers.accelerator.mobile_cpu.attention": ("layers.mobile_cpu.attention",),
+    "layers.accelerator.mobile_cpu.conv_helper": ("layers.mobile_cpu.lowered",),
+    "layers.accelerator.mobile_cpu.convolutions": ("layers.mobile_cpu.convolutions",),
+    "layers.accelerator.mobile_cpu.fully_connected": ("layers.mobile_cpu.linear",),
+    "layers.accelerator.mobile_cpu.pool": ("layers.mobile_cpu.pool",),
+    "layers.attention_torchscript": ("layers.attention",),
+    "layers.distributed": ("distributed",),
+    "layers.positional_encoding_torchscript": ("layers.positional_encoding",),
+    "models.accelerator.mobile_cpu.efficient_x3d": ("models.efficient_x3d",),
+    "models.accelerator.mobile_cpu.residual_blocks": ("models.efficient_x3d",),
+    "models.byol": ("ssl.byol",),
+    "models.hub.efficient_x3d_mobile_cpu": ("models.hub.efficient_x3d",),
+    "models.hub.utils": ("models.card",),
+    "models.hub.vision_transformers": ("models.hub.mvit",),
+    "models.memory_bank": ("ssl.memory_bank",),
+    "models.simclr": ("ssl.simclr",),
+    "models.vision_transformers": ("models.mvit",),
+}
+# old module -> {old name: home "module:name"}, where a name moved or is called otherwise
+NAMES: dict[str, dict[str, str]] = {
+    "layers.positional_encoding_torchscript": {
+        "ScriptableSpatioTemporalClsPositionalEncoding": (
+            "layers.positional_encoding:SpatioTemporalClsPositionalEncoding"
+        ),
+    },
+    "layers.attention_torchscript": {
+        "ScriptableMultiScaleBlock": "layers.attention:MultiScaleBlock",
+    },
+    "models.accelerator.mobile_cpu.efficient_x3d": {
+        "create_x3d": "models.efficient_x3d:create_efficient_x3d",
+    },
+    "models.resnet": {
+        "create_acoustic_bottleneck_block": (
+            "models.acoustic_resnet:create_acoustic_bottleneck_block"
+        ),
+        "create_acoustic_resnet": "models.acoustic_resnet:create_acoustic_resnet",
+    },
+}
+
+
+def homes(module: str) -> dict[str, str]:
+    """Names of a moved module with their homes as "module:name" (below vitascope)."""
+    found: dict[str, str] = {}
+    for home in MODULES.get(module, ()):
+        loaded = importlib.import_module(f"{NEW}.{home}")
+        names = getattr(loaded, "__all__", None) or [n for n in vars(loaded) if n[0] != "_"]
+        found.update({name: f"{home}:{name}" for name in names})
+    return {**found, **NAMES.get(module, {})}
+
+
+def resolve(home: str) -> Any:
+    """The object at a home such as "models.x3d:create_x3d"."""
+    module, _, name = home.partition(":")
+    return getattr(importlib.import_module(f"{NEW}.{module}"), name)
+
+
+def _moved(old: str, home: str, stacklevel: int) -> None:
+    warnings.warn(
+        f"{OLD}.{old} is now {NEW}.{home.replace(':', '.')}", DeprecationWarning, stacklevel
+    )
+
+
+def _fill(module: ModuleType, old: str) -> None:
+    """Gives a module that has no kept path the names of its rows."""
+    _moved(old, ", vitascope.".join(MODULES[old]), 3)
+    for name, home in homes(old).items():
+        setattr(module, name, resolve(home))
+
+
+def _lend(module: ModuleType, old: str) -> None:
+    """Lets a kept module answer to the names that moved away from it."""
+    rows, before = NAMES[old], vars(module).get("__getattr__")
+
+    def lookup(name: str) -> Any:
+        if name in rows:
+            _moved(f"{old}.{name}", rows[name], 3)
+            return resolve(rows[name])
+        if before is not None:
+            return before(name)
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    vars(module)["__getattr__"] = lookup
+
+
+def _kept(relative: str) -> bool:
+    """Whether vitascope has a module of this path."""
+    try:
+        return importlib.util.find_spec(f"{NEW}.{relative}") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Answers `pytorchvideo` and everything below it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname.partition(".")[0] != OLD:
+            return None
+        relative = fullname[len(OLD) + 1 :]
+        is_folder = any(row.startswith(f"{relative}.") for row in MODULES)
+        if relative and not is_folder and relative not in MODULES and not _kept(relative):
+            return None
+        return importlib.machinery.ModuleSpec(
+            fullname, self, is_package=is_folder or relative not in MODULES
+        )
+
+    def exec_module(self, module: ModuleType) -> None:
+        relative = module.__name__[len(OLD) + 1 :]
+        if not relative:
+            module.__dict__["__version__"] = _VERSION
+        elif relative in MODULES:
+            _fill(module, relative)
+        elif _kept(relative):
+            real = importlib.import_module(f"{NEW}.{relative}")
+            if relative in NAMES:
+                _lend(real, relative)
+            # The import system hands out what lies here when this function returns.
+            sys.modules[module.__name__] = real
+
+
+def install() -> None:
+    """Serves `import pytorchvideo` from now on; a second call does nothing.
+
+    Raises:
+        ImportError: the original package is imported already, so that classes of both would mix.
+    """
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    if OLD in sys.modules:
+        raise ImportError(
+            f"the original {OLD} is imported already ({sys.modules[OLD].__file__}). Import "
+            f"vitascope.compat.pytorchvideo before it, or start a new process."
+        )
+    sys.meta_path.insert(0, _Finder())
+
+
+install()
