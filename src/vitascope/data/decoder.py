@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.catalog import Catalog
+from vitascope.data.timeline_store import lookup
 from vitascope.errors import ConfigError, DecodeError
 
 if TYPE_CHECKING:
@@ -181,6 +182,9 @@ def open_video(
 ) -> Decoder:
     """Opens a video file, or a folder of frames.
 
+    Times and key frames come from the index if `check` has seen the file as it is now, else from
+    the packets of the file when they are first needed.
+
     Args:
         path: a local file or folder. A name such as "http://..." is a name, not an address.
         decoder: backend by name; a folder always uses "images".
@@ -206,7 +210,9 @@ def open_video(
         raise ConfigError(f"fps = {fps} for {path}: a video file has its own times")
     if not where.exists():
         raise DecodeError(str(path), "no such file", remedy="Check the path.")
-    opened: Decoder = backend(decoder)(path, size=size, threads=threads, time_limit=time_limit)
+    opened: Decoder = backend(decoder)(
+        path, size=size, threads=threads, time_limit=time_limit, timeline=lookup(path)
+    )
     return opened
 
 

@@ -67,8 +67,7 @@ def examine(
         else:
             report, timeline = _examine_file(path, time_limit, alive)
     except DecodeError as error:
-        text = str(error).removeprefix(f"{path}: ")
-        report, timeline = FileReport(path=path, error=text), None
+        report, timeline = FileReport(path=path, error=error.reason), None
     return replace(report, seconds=round(time.perf_counter() - begun, 3)), timeline
 
 

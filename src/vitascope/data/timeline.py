@@ -2,7 +2,7 @@
 
 A timeline is learnt by reading the packets of a file without decoding them, which is cheap and
 exact for nearly all files; where packets carry no times, or do not map one to one to frames, it
-comes from decoding once. `data.index` keeps it on disk.
+comes from decoding once. `data.timeline_store` keeps it on disk.
 """
 
 from __future__ import annotations

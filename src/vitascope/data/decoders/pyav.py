@@ -89,12 +89,12 @@ class PyAVDecoder:
     @property
     def height(self) -> int:
         """Pixels from top to bottom of the upright picture."""
-        return self._geometry().size[0]
+        return self._size[0]
 
     @property
     def width(self) -> int:
         """Pixels from left to right of the upright picture."""
-        return self._geometry().size[1]
+        return self._size[1]
 
     @property
     def pixel_aspect(self) -> Fraction:
@@ -148,6 +148,11 @@ class PyAVDecoder:
             image = np.empty((*(size or self.size or self._geometry(frame).size), 3), np.uint8)
             self._geometry(frame).convert(frame, image)
             yield time, image
+
+    @property
+    def _size(self) -> Size:
+        known = self._timeline.size if self._timeline is not None else None
+        return known or self._geometry().size
 
     def _geometry(self, frame: VideoFrame | None = None) -> Converter:
         if self._converter is None:

@@ -1,0 +1,220 @@
+"""`check`: decodes every file of a data set once, lists faults, and keeps times for later."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitascope.data.examine import FileReport
+from vitascope.data.listing import is_hidden, is_remote
+from vitascope.data.records import read_table
+from vitascope.data.timeline_store import cache_folder
+from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
+
+Progress = Callable[[int, int, FileReport], None]
+
+# Sound beside clips is no fault of a data set, but in a bare folder of media it is worth a row.
+_SOUND = frozenset(".aac .aif .aiff .flac .m4a .mka .mp2 .mp3 .oga .ogg .opus .wav .wma".split())
+_GRACE = 15.0  # seconds beyond the time limit in which a worker can give up by itself
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Result of `check`.
+
+    Attributes:
+        files: one report a video, in the order of the data set.
+        warnings: what looks wrong with lists and labels.
+        index: folder of the index; None if none was written.
+    """
+
+    files: tuple[FileReport, ...]
+    warnings: tuple[str, ...] = ()
+    index: str | None = None
+
+    @property
+    def faults(self) -> tuple[FileReport, ...]:
+        """The files with an error."""
+        return tuple(report for report in self.files if report.error is not None)
+
+
+def check(
+    *data: str | Path,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    time_limit: float = 60.0,
+    index: bool = True,
+    folder: str | Path | None = None,
+) -> CheckReport:
+    """Decodes every video once and says what is wrong with it.
+
+    Each file is decoded in a process of its own kind, so that a file that crashes or hangs a
+    decoder is a row of the report and nothing more.
+
+    Args:
+        data: data sets (folder or list) and single videos.
+        jobs: processes; None takes all cores.
+        progress: called after each file with files done, files in all, and its report.
+        time_limit: seconds without a new frame after which a file is given up.
+        index: whether to keep times and key frames of each file for `open_video`.
+        folder: where to keep them; None is the cache of the user.
+
+    Raises:
+        DatasetNotFoundError: something that does not exist.
+        DatasetError: a data set without videos, or a list with bad rows.
+        ConfigError: less than one job.
+    """
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs = {jobs}; it must be at least 1")
+    paths, warnings = _videos(data)
+    where = str(folder or cache_folder() / "index") if index else None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    crew = _Crew(paths, time_limit, where, progress)
+    return CheckReport(crew.run(min(jobs or cores or 1, len(paths))), warnings, where)
+
+
+def _videos(data: Iterable[str | Path]) -> tuple[list[str], tuple[str, ...]]:
+    paths: dict[str, None] = {}
+    warnings: list[str] = []
+    for item in data:
+        if Path(item).is_file() and not _is_list(Path(item)):
+            paths[str(item)] = None
+            continue
+        table = read_table(item, labelled=False)
+        paths.update((record.path, None) for record in table.records)
+        warnings += table.warnings
+        if all(record.label is None for record in table.records) and Path(item).is_dir():
+            paths.update((path, None) for path in _sound_files(str(item)))
+    remote = [path for path in paths if is_remote(path)]
+    if remote:
+        raise DatasetError(
+            f"{len(remote)} videos are addresses ({remote[0]}, ...); check reads local files only"
+        )
+    if not paths:
+        raise DatasetNotFoundError("there is nothing to check; name a data set or a video")
+    return sorted(paths) if len(paths) > 1 else list(paths), tuple(warnings)
+
+
+def _is_list(path: Path) -> bool:
+    return path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".txt", ".list")
+
+
+def _sound_files(folder: str) -> list[str]:
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        found += [
+            os.path.join(os.path.abspath(parent), name)
+            for name in names
+            if os.path.splitext(name)[1].lower() in _SOUND and not is_hidden(name)
+        ]
+    return found
+
+
+class _Crew:
+    """Worker processes and the threads that feed them."""
+
+    def __init__(
+        self, paths: list[str], time_limit: float, index: str | None, progress: Progress | None
+    ) -> None:
+        self._paths, self._time_limit, self._index = paths, time_limit, index
+        self._progress = progress
+        self._done: queue.Queue[tuple[int, FileReport]] = queue.Queue()
+        self._waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._stop = threading.Event()
+
+    def run(self, workers: int) -> tuple[FileReport, ...]:
+        """Examines all files; the order of the result is that of the paths."""
+        for number in range(len(self._paths)):
+            self._waiting.put(number)
+        threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
+        reports: dict[int, FileReport] = {}
+        try:
+            for thread in threads:
+                thread.start()
+            while len(reports) < len(self._paths):
+                number, report = self._done.get()
+                reports[number] = report
+                if self._progress is not None:
+                    self._progress(len(reports), len(self._paths), report)
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+        return tuple(reports[number] for number in range(len(self._paths)))
+
+    def _serve(self) -> None:
+        worker: subprocess.Popen[str] | None = None
+        try:
+            while not self._stop.is_set():
+                try:
+                    number = self._waiting.get_nowait()
+                except queue.Empty:
+                    return
+                if worker is None or worker.poll() is not None:
+                    worker = _start()
+                report = self._examine(worker, self._paths[number])
+                self._done.put((number, report))
+        finally:
+            if worker is not None:
+                worker.kill()
+                worker.wait()
+
+    def _examine(self, worker: subprocess.Popen[str], path: str) -> FileReport:
+        assert worker.stdin is not None and worker.stdout is not None
+        request = {"path": path, "time_limit": self._time_limit, "index": self._index}
+        limit = self._time_limit + _GRACE
+        hung = threading.Event()
+
+        def give_up() -> None:
+            hung.set()
+            worker.kill()
+
+        try:
+            worker.stdin.write(json.dumps(request) + "\n")
+            worker.stdin.flush()
+            while True:
+                timer = threading.Timer(limit, give_up)
+                timer.start()
+                try:
+                    line = worker.stdout.readline()
+                finally:
+                    timer.cancel()
+                if not line:
+                    break
+                answer = json.loads(line)
+                if "report" in answer:
+                    return FileReport(**answer["report"])
+        except OSError:  # the worker died before it read the request
+            pass
+        code = worker.wait()
+        if hung.is_set():
+            error = f"the decoder hung; given up after {limit:g} s"
+        else:
+            error = f"the decoder crashed (exit status {code})"
+        return FileReport(path=path, error=error)
+
+
+def _start() -> subprocess.Popen[str]:
+    # Not multiprocessing: that would run the user's main module again, or fork a process that
+    # has threads. The root of this package comes last on the path, where it can hide nothing.
+    root = str(Path(__file__).resolve().parents[2])
+    code = (
+        f"import sys; sys.path.append({root!r}); from vitascope.data.check_worker import serve; "
+        "serve(sys.stdin, sys.stdout)"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+    )
