@@ -13,6 +13,8 @@ import typer
 from vitascope import __version__
 from vitascope.cli.doctor import doctor
 from vitascope.cli.help import HelpCommand, HelpGroup, explain_usage_error
+from vitascope.cli.models import list_models, show_model
+from vitascope.cli.options import JsonFile
 from vitascope.cli.output import (
     BAD_INPUT,
     BROKEN_PIPE,
@@ -23,23 +25,54 @@ from vitascope.cli.output import (
     report_crash,
 )
 
-COMMANDS: dict[str, Callable[..., None]] = {
+Command = Callable[..., None]
+
+COMMANDS: dict[str, Command | dict[str, Command]] = {
     "doctor": doctor,
+    "models": {"list": list_models, "show": show_model},
 }
-"""Name -> function, in the order in which the help lists them."""
+"""Name -> function, or a group of them, in the order in which the help lists them.
+
+A group without a command does what its first one does.
+"""
 
 # typer brings its own copy of click in some versions and uses the package in others; either way
 # this is the class of everything that is wrong with a command line.
 ClickError: Any = typer.BadParameter.__mro__[2]
 
-app = typer.Typer(
-    cls=HelpGroup,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-for _name, _function in COMMANDS.items():
-    app.command(_name, cls=HelpCommand)(_function)
+GROUPS = {
+    "models": "Lists the networks, or shows one.",
+}
+
+SETTINGS: dict[str, Any] = {
+    "cls": HelpGroup,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["--help", "-h"]},
+}
+app = typer.Typer(**SETTINGS)
+
+
+def _add_group(name: str, members: dict[str, Command]) -> None:
+    group = typer.Typer(**SETTINGS)
+
+    def first(ctx: typer.Context, json_file: JsonFile = None) -> None:
+        if ctx.invoked_subcommand is None:
+            next(iter(members.values()))(json_file=json_file)
+        elif json_file is not None:
+            raise typer.BadParameter(f"give --json after the command {ctx.invoked_subcommand!r}")
+
+    group.callback(invoke_without_command=True, help=GROUPS[name])(first)
+    for member, function in members.items():
+        group.command(member, cls=HelpCommand)(function)
+    app.add_typer(group, name=name)
+
+
+for _name, _entry in COMMANDS.items():
+    if isinstance(_entry, dict):
+        _add_group(_name, _entry)
+    else:
+        app.command(_name, cls=HelpCommand)(_entry)
 
 
 def _show_version(wanted: bool) -> None:
@@ -66,6 +99,16 @@ def root(
     """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help(), nl=False)
+
+
+def command_lines() -> list[str]:
+    """Every command as it is typed, such as "doctor" and "models show"."""
+    lines = []
+    for name, entry in COMMANDS.items():
+        lines.append(name)
+        if isinstance(entry, dict):
+            lines += [f"{name} {member}" for member in entry]
+    return lines
 
 
 def run(args: Sequence[str] | None = None) -> int:

@@ -1,0 +1,102 @@
+"""`vitascope models`: the networks that can be trained, and what was published about each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitascope.cli.options import JsonFile
+from vitascope.cli.output import Output
+
+if TYPE_CHECKING:
+    from vitascope.models.card import ModelCard
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `models list` shows.")]
+
+
+def list_models(json_file: JsonFile = None) -> None:
+    """Lists the networks, with their size and their published accuracy.
+
+    Accuracy is what the authors published for weights trained on a public data set. A network
+    that is trained on your own folder starts from random weights.
+
+    Examples:
+      vitascope models list
+      vitascope train clips/ --model x3d_xs
+    """
+    with Output("models list", json_file) as out:
+        from vitascope.models.registry import list_cards
+
+        cards = list_cards()
+        out.data["models"] = [_facts(card) for card in cards]
+        rows = [
+            (
+                card.name,
+                card.labels.name,
+                f"{card.clip.num_frames}x{card.clip.sampling_rate}",
+                "x".join(map(str, card.pixels.crop)),
+                _cost(card, "parameters"),
+                _cost(card, "gflops"),
+                _score(card, "top1"),
+            )
+            for card in cards
+        ]
+        header = ("name", "published for", "frames", "pixels", "M params", "GFLOPs", "top-1 %")
+        out.table(header, rows, numbers=(2, 3, 4, 5, 6))
+        out.say()
+        out.say("One of them in full: vitascope models show NAME")
+
+
+def show_model(name: Name, json_file: JsonFile = None) -> None:
+    """Shows all that is known about one network.
+
+    Examples:
+      vitascope models show x3d_s
+    """
+    with Output("models show", json_file) as out:
+        from vitascope.models.registry import get_card
+
+        card = get_card(name)
+        facts = _facts(card)
+        out.data.update(facts)
+        clip = card.clip
+        rate = f" of {clip.fps} frames a second" if clip.fps else ""
+        height, width = card.pixels.crop
+        out.facts(
+            [
+                ("name", card.full_name),
+                ("paper", card.paper or "none"),
+                ("task", card.task),
+                ("frames", f"{clip.num_frames}, every {clip.sampling_rate}th{rate}"),
+                ("pixels", f"{height} high, {width} wide, short side {card.pixels.short_side}"),
+                ("input", f"B 3 {clip.num_frames} {height} {width}, RGB"),
+                ("mean, std", f"{card.pixels.mean}, {card.pixels.std}"),
+                ("classes", card.labels.name or "your own"),
+                *(("arguments", f"{key} = {value}") for key, value in card.args.items()),
+                *((r.metric, _result(r)) for r in card.results),
+                *(("weights", f"{w.url} ({w.dialect})") for w in card.weights),
+                *([("note", card.note)] if card.note else []),
+            ]
+        )
+
+
+def _facts(card: ModelCard) -> dict[str, Any]:
+    names = ("name", "tag", "task", "args", "clip", "pixels", "results", "weights", "cost")
+    facts = {name: getattr(card, name) for name in names}
+    return {**facts, "classes": card.labels.name, "paper": card.paper, "note": card.note}
+
+
+def _cost(card: ModelCard, name: str) -> str:
+    values = [getattr(cost, name) for cost in card.cost if getattr(cost, name) is not None]
+    return f"{values[0]:.2f}" if values else ""
+
+
+def _score(card: ModelCard, metric: str) -> str:
+    values = [result.value for result in card.results if result.metric == metric]
+    return f"{values[0]:.2f}" if values else ""
+
+
+def _result(result: Any) -> str:
+    views = f", {result.protocol} views" if result.protocol else ""
+    return f"{result.value:.2f} % on {result.dataset}{views}, {result.kind}: {result.source}"
