@@ -1,0 +1,227 @@
+"""From a record and a random key to a sample: plan, decode, transform.
+
+Nothing here keeps state between samples, and nothing is random but what follows from the key. A
+video that cannot be read is an error, or a counted gap; it is never replaced by another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vitascope.data import clips, frames
+from vitascope.data.clips import Clip
+from vitascope.data.decoder import Decoder, open_video
+from vitascope.data.faults import FaultReport, Faults
+from vitascope.data.frames import Selection
+from vitascope.data.packed import PackedRecords
+from vitascope.data.records import VideoRecord
+from vitascope.data.sampler import Item, Key, check_key
+from vitascope.data.scale import Scale
+from vitascope.data.store import FrameStore
+from vitascope.data.stored import TIME_LIMIT
+from vitascope.errors import ConfigError, DatasetError, DecodeError
+from vitascope.spec import ClipSpec, ViewProtocol
+
+Sample = dict[str, Any]
+OnBad = Literal["error", "skip"]
+ONE_VIEW = ViewProtocol()
+
+
+class ClipDataset(Dataset[Sample]):
+    """Clips of videos, by (video, random key).
+
+    A sample is a dictionary:
+
+    - `video`: in training what the transform returns, C T H W. In evaluation V C T H W with
+      V = clips x crops, also for one view; the crops of the first clip come first. Without a
+      transform uint8 T H W C in training and V T H W C in evaluation.
+    - `label`: index of the class, -1 without one. `index`: number of the video.
+    - `mask`: bool T (V T in evaluation), False where there is no frame; only with the rule "pad".
+    - `valid`: False if the video could not be read and the policy is "skip"; then `fault` says
+      why and there is no `video`.
+
+    Args:
+        records: the videos; kept in a few shared tensors.
+        clip: which frames of a video a clip has.
+        transform: in training called with (frames uint8 T H W C, rng), returning a tensor; in
+            evaluation called with (frames), returning one tensor a crop.
+        train: clips and frames drawn from the key; otherwise evenly spaced views.
+        views: clips in time and crops of an evaluation.
+        seed: first number of the key where an item is only the number of a video.
+        on_bad: "error" raises for a video that cannot be read, "skip" leaves it out and counts.
+        decoder: backend by name.
+        store: cache of decoded frames; its scale is used.
+        scale: size of the frames that reach the transform; None leaves them as stored.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[VideoRecord],
+        clip: ClipSpec,
+        *,
+        transform: Callable[..., Any] | None = None,
+        train: bool,
+        views: ViewProtocol = ONE_VIEW,
+        seed: int = 0,
+        on_bad: OnBad = "error",
+        decoder: str = "pyav",
+        store: FrameStore | None = None,
+        scale: Scale | None = None,
+    ) -> None:
+        check_key(seed, 0)
+        if on_bad not in ("error", "skip"):
+            raise ConfigError(f"on_bad = {on_bad!r}; legal values: error, skip")
+        if store is not None and scale not in (None, store.scale):
+            raise ConfigError(f"the frame cache holds {store.scale}, and {scale} is asked for")
+        if store is not None and store.decoder != decoder:
+            raise ConfigError(f"the frame cache decodes with {store.decoder}, not {decoder}")
+        self.records = PackedRecords(records)
+        self.clip, self.transform, self.train, self.views = clip, transform, train, views
+        self.seed, self.on_bad, self.decoder, self.store = seed, on_bad, decoder, store
+        self.scale = store.scale if store is not None else scale or Scale()
+        self.faults = Faults()
+
+    @property
+    def num_videos(self) -> int:
+        """Number of videos."""
+        return len(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def fault_report(self) -> FaultReport:
+        """Which videos were left out so far, as far as this process was told.
+
+        Faults of worker processes are told by the loader, with the batch they belong to.
+        """
+        return self.faults.report()
+
+    def __getitem__(self, item: int | Item) -> Sample:
+        """One sample; see the class.
+
+        Raises:
+            DecodeError: the video cannot be read, and the policy is "error".
+            DatasetError: the labelled interval or the short-clip rule does not fit the video, and
+                the policy is "error".
+        """
+        video, key = item if isinstance(item, tuple) else (item, (self.seed, 0, int(item)))
+        record = self.records[video]
+        sample: Sample = {
+            "label": -1 if record.label is None else record.label,
+            "index": video,
+            "valid": True,
+        }
+        try:
+            sample.update(self._train(record, key) if self.train else self._evaluate(record))
+        except (DecodeError, DatasetError) as error:
+            if self.on_bad == "error":
+                raise
+            sample.update(valid=False, fault=str(error))
+        return sample
+
+    def _train(self, record: VideoRecord, key: Key) -> Sample:
+        rng = np.random.default_rng(key)
+        with self._open(record) as video:
+            within = _within(video, record)
+            if self.clip.coverage == "video":
+                clip = within
+            else:
+                clip = clips.random(within, self.clip.duration(video.fps), rng)
+            chosen = _select(video, clip, self.clip, within, record, rng)
+            [data] = self._read(video, [chosen])
+        sample: Sample = {"video": data if self.transform is None else self.transform(data, rng)}
+        if self.clip.short == "pad":
+            sample["mask"] = torch.tensor(chosen.valid)
+        return sample
+
+    def _evaluate(self, record: VideoRecord) -> Sample:
+        with self._open(record) as video:
+            chosen = self._views(video, record)
+            parts = self._read(video, chosen)
+        if self.transform is None:
+            seen = [[part] for part in parts]
+        else:
+            results = [self.transform(part) for part in parts]
+            seen = [[r] if isinstance(r, Tensor) else list(r) for r in results]
+        sample: Sample = {"video": torch.stack([crop for crops in seen for crop in crops])}
+        if self.clip.short == "pad":
+            crops = len(seen[0])
+            sample["mask"] = torch.tensor([s.valid for s in chosen for _ in range(crops)])
+        return sample
+
+    def _views(self, video: Decoder, record: VideoRecord) -> list[Selection]:
+        """The frames of each clip of an evaluation."""
+        within, count = _within(video, record), self.views.clips
+        if self.clip.coverage == "window":
+            length = self.clip.duration(video.fps)
+            planned = clips.evenly_spaced(within, length, count)
+            return [_select(video, clip, self.clip, within, record) for clip in planned]
+        one = _select(video, within, self.clip, within, record)
+        if count == 1:
+            return [one]
+        # Every clip covers the whole video; the clips interleave their frames.
+        dense = replace(self.clip, num_frames=self.clip.num_frames * count, short="repeat")
+        many = _select(video, within, dense, within, record)
+        return [Selection(many.indices[v::count], many.valid[v::count]) for v in range(count)]
+
+    def _open(self, record: VideoRecord) -> Decoder:
+        if self.store is not None:
+            return self.store.open(record.path, record.start, record.end)
+        return open_video(record.path, self.decoder, time_limit=TIME_LIMIT)
+
+    def _read(self, video: Decoder, chosen: Sequence[Selection]) -> list[Tensor]:
+        """The frames of each selection, uint8 T H W C; each frame is decoded once."""
+        wanted = sorted({i for selection in chosen for i in selection.indices})
+        plain = self.scale == Scale()
+        size = None if plain else self.scale.of(video.height, video.width)
+        data = video.read(wanted, size=size).data
+        place = {index: i for i, index in enumerate(wanted)}
+        parts = []
+        for selection in chosen:
+            places = [place[i] for i in selection.indices]
+            part = data if places == list(range(len(wanted))) else data[places]
+            if not all(selection.valid):
+                part = part * torch.tensor(selection.valid, dtype=torch.uint8)[:, None, None, None]
+            parts.append(part)
+        return parts
+
+
+def _within(video: Decoder, record: VideoRecord) -> Clip:
+    """The part of the video that belongs to the record."""
+    start = record.start or Fraction(0)
+    end = video.duration if record.end is None else min(record.end, video.duration)
+    if start >= end:
+        raise DatasetError(
+            f"{record.path}{_origin(record)}: the labelled part starts at {float(start):g} s and "
+            f"the video ends at {float(video.duration):g} s. Correct the times of the row"
+        )
+    return Clip(start, end)
+
+
+def _select(
+    video: Decoder,
+    clip: Clip,
+    spec: ClipSpec,
+    within: Clip,
+    record: VideoRecord,
+    rng: np.random.Generator | None = None,
+) -> Selection:
+    try:
+        return frames.select(video.times, clip, spec, within=within, rng=rng)
+    except DatasetError as error:
+        raise DatasetError(f"{record.path}{_origin(record)}: {error}") from None
+
+
+def _origin(record: VideoRecord) -> str:
+    return f" ({record.where})" if record.where else ""

@@ -1,0 +1,200 @@
+"""Batches of one epoch, decoded by worker processes, in an order that does not depend on them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from vitascope.data.collate import Batch, collate
+from vitascope.data.dataset import ClipDataset, Sample
+from vitascope.data.sampler import Item, Order, order
+from vitascope.errors import ConfigError, VitascopeError
+
+
+def steps_per_epoch(count: int, batch_size: int, world: int = 1, drop_last: bool = True) -> int:
+    """Batches that the first rank sees in an epoch of `count` videos.
+
+    With `drop_last` all ranks see this number. Without it, ranks may differ by one.
+    """
+    if drop_last:
+        return count // (batch_size * world)
+    return -(-len(range(0, count, world)) // batch_size)
+
+
+def make_loader(
+    dataset: ClipDataset,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    start_step: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    shuffle: bool = False,
+    drop_last: bool = False,
+) -> ClipLoader:
+    """The batches of one epoch, from `start_step` on.
+
+    The same numbers give the same batches for any number of workers and any way of starting them,
+    and the batches of a step over all ranks do not depend on the number of ranks.
+
+    Args:
+        dataset: the clips.
+        batch_size: clips of one batch of one rank.
+        seed: seed of the run.
+        epoch: number of the epoch from 0.
+        start_step: batches of this epoch that were done before.
+        rank: this process among all.
+        world: number of processes.
+        workers: processes that decode; 0 decodes in this one.
+        shuffle: mix the videos, anew in every epoch.
+        drop_last: leave out what does not fill a batch on every rank. Needed in training on
+            several ranks, which would else wait for each other.
+
+    Raises:
+        ConfigError: a number out of its range.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("start_step", start_step, 0),
+        ("workers", workers, 0),
+    ):
+        if value < least:
+            raise ConfigError(f"{name} = {value}; it must be at least {least}")
+    mine = order(seed, epoch, len(dataset), rank, world, shuffle)
+    if drop_last:
+        mine = mine[: steps_per_epoch(len(dataset), batch_size, world) * batch_size]
+    return ClipLoader(dataset, mine, batch_size, start_step, workers)
+
+
+class ClipLoader:
+    """Batches of an order of samples; each pass over it starts anew.
+
+    A batch is what `collate` returns, without `faults`: those are added to `dataset.faults`. A
+    batch of which nothing could be read is left out.
+
+    Args:
+        dataset: the clips.
+        samples: the order.
+        batch_size: clips of one batch.
+        start_step: batches to pass over.
+        workers: processes that decode.
+        start_method: how they are started: "fork" or "spawn"; None chooses for the platform.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        samples: Order,
+        batch_size: int,
+        start_step: int = 0,
+        workers: int = 0,
+        start_method: str | None = None,
+    ) -> None:
+        self.dataset, self.samples, self.batch_size = dataset, samples, batch_size
+        self.start_step, self.workers = start_step, workers
+        # Forked workers are there at once and share the records as they are; elsewhere than on
+        # Linux system libraries do not survive a fork.
+        self.start_method = start_method or ("fork" if sys.platform == "linux" else "spawn")
+
+    def __len__(self) -> int:
+        return max(-(-len(self.samples) // self.batch_size) - self.start_step, 0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        loader: DataLoader[Any] = DataLoader(
+            _Guarded(self.dataset),
+            batch_sampler=_Batches(self.samples, self.batch_size, self.start_step),
+            num_workers=self.workers,
+            collate_fn=_collate,
+            worker_init_fn=_begin_worker,
+            multiprocessing_context=self.start_method if self.workers else None,
+            # Of its own, because a loader draws a number from it, and the global generator
+            # belongs to the model's dropout.
+            generator=torch.Generator(),
+        )
+        with warnings.catch_warnings():
+            # Python 3.12 and later warn of forks beside threads; workers use none of theirs.
+            warnings.filterwarnings("ignore", ".*use of fork\\(\\) may lead to deadlocks")
+            batches = iter(loader)
+        batch: Any = None
+        try:
+            while True:
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+                except RuntimeError as error:
+                    raise _explained(error) from error
+                if isinstance(batch, Exception):
+                    raise batch
+                for video, reason in batch.pop("faults"):
+                    self.dataset.faults.add(video, reason)
+                if len(batch["index"]):
+                    yield batch
+        finally:
+            # Here and now: an error refers to this frame and the frame to the workers, and in such
+            # a circle Python would end the queues before the workers, which then hang for 5 s each.
+            del batch, batches
+
+
+class _Batches:
+    """Lists of items, from a step on."""
+
+    def __init__(self, samples: Order, batch_size: int, start: int) -> None:
+        self.samples, self.batch_size, self.start = samples, batch_size, start
+
+    def __len__(self) -> int:
+        return max(-(-len(self.samples) // self.batch_size) - self.start, 0)
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        for begin in range(self.start * self.batch_size, len(self.samples), self.batch_size):
+            yield list(self.samples[begin : begin + self.batch_size])
+
+
+class _Guarded(Dataset[Any]):
+    """Hands errors over as values: a DataLoader would wrap them into the text of a traceback."""
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, item: Item) -> Sample | VitascopeError:
+        try:
+            return self.dataset[item]
+        except VitascopeError as error:
+            return error
+
+
+def _collate(samples: list[Any]) -> Batch | VitascopeError:
+    for sample in samples:
+        if isinstance(sample, VitascopeError):
+            return sample
+    try:
+        return collate(samples)
+    except VitascopeError as error:
+        return error
+
+
+def _begin_worker(worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal; the main one finishes its step and ends us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _explained(error: RuntimeError) -> VitascopeError | RuntimeError:
+    text = str(error)
+    if "DataLoader worker" not in text or (
+        "exited unexpectedly" not in text and "killed" not in text
+    ):
+        return error
+    first = text.strip().splitlines()[0]
+    return VitascopeError(
+        f"a process that decodes videos died ({first}). If memory ran out, use fewer workers "
+        f"(data.workers); in a container, /dev/shm may be too small (docker run --shm-size=2g)"
+    )

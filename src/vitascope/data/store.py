@@ -1,0 +1,267 @@
+"""A cache of decoded frames on disk: each video is decoded once, later reads copy a few frames.
+
+Frames in the cache are those that the decoder gives at this size, so results do not depend on
+what the cache holds. A full disk, a folder that cannot be written to, or a used-up budget make
+reading slower and nothing else.
+"""
+
+from __future__ import annotations
+
+import bisect
+import errno
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import torch
+from torch.utils.data import get_worker_info
+
+from vitascope.data.atomic import write_atomically
+from vitascope.data.decoder import Decoder, Size, open_video
+from vitascope.data.frames import at
+from vitascope.data.scale import Scale
+from vitascope.data.stored import MARK, TIME_LIMIT, encode, open_stored
+from vitascope.errors import ConfigError, DecodeError
+
+_LOG = logging.getLogger(__name__)
+_STALE = 3600.0  # seconds after which a half-written file belongs to nobody any more
+_WORKERS = 256  # rows for counting; a worker beyond shares one
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreReport:
+    """What a store did since it was made, in all its processes.
+
+    Attributes:
+        hits: videos opened from the cache.
+        written: videos decoded and kept.
+        decoded: videos decoded and not kept (no budget, too long, damaged, or no disk space).
+        used: bytes on disk.
+        problem: why nothing more is kept; empty if all is well.
+    """
+
+    hits: int
+    written: int
+    decoded: int
+    used: int
+    problem: str
+
+
+class FrameStore:
+    """Opens videos through the cache. Safe with any number of processes on one folder.
+
+    Args:
+        folder: where the cache lies; made when missing.
+        short_side: short side of the frames in pixels, or
+        size: their height and width.
+        budget: most bytes on disk; beyond it videos are decoded each time. None is no limit.
+        max_frames: longer videos are decoded each time, because a clip needs few of their frames.
+        decoder: backend that decodes.
+
+    Raises:
+        ConfigError: the folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        short_side: int | None = None,
+        *,
+        size: Size | None = None,
+        budget: int | None = None,
+        max_frames: int = 1200,
+        decoder: str = "pyav",
+    ) -> None:
+        self.folder, self.scale = Path(folder), Scale(short_side=short_side, size=size)
+        self.budget, self.max_frames, self.decoder = budget, max_frames, decoder
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.folder}: the folder of the frame cache cannot be made ({error.strerror}). "
+                f"Give another folder, or switch the cache off"
+            ) from None
+        # One row a worker, so that no two processes write to the same number.
+        self._counts = torch.zeros(_WORKERS, 3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._stopped = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._unfit: set[str] = set()
+        with self._ledger() as ledger:
+            ledger.used = self._measure()
+
+    def open(
+        self, path: str, start: Fraction | None = None, end: Fraction | None = None
+    ) -> Decoder:
+        """Opens a video, or the part [start, end) of it in seconds, from the cache if it is there.
+
+        The first time, the part is decoded and written. Times and frame numbers are those of the
+        whole video in any case. Frames are to be read at the size that `scale` gives.
+
+        Raises:
+            DecodeError: the file cannot be opened.
+        """
+        key = self._key(path, start, end)
+        file = self.folder / key[:2] / f"{key}.npy"
+        stored = open_stored(file)
+        if stored is not None:
+            self._count(0)
+            return stored
+        video = open_video(path, self.decoder, time_limit=TIME_LIMIT)
+        try:
+            if key not in self._unfit and self._keep(video, file, start, end):
+                stored = open_stored(file)
+        except BaseException:
+            video.close()
+            raise
+        if stored is not None:
+            video.close()
+            self._count(1)
+            return stored
+        self._unfit.add(key)
+        self._count(2)
+        return video
+
+    def report(self) -> StoreReport:
+        """What was read, written and decoded so far."""
+        hits, written, decoded = self._counts.sum(0).tolist()
+        with self._ledger() as ledger:
+            used = ledger.used
+        code = int(self._stopped)
+        problem = f"{self.folder}: {os.strerror(code)}" if code else ""
+        return StoreReport(hits=hits, written=written, decoded=decoded, used=used, problem=problem)
+
+    def _keep(
+        self, video: Decoder, file: Path, start: Fraction | None, end: Fraction | None
+    ) -> bool:
+        """Writes the frames of a part; False if they are not to be kept or cannot be."""
+        wanted = visible(video.times, start, end)
+        size = self.scale.of(video.height, video.width)
+        need = len(wanted) * size[0] * size[1] * 3
+        if int(self._stopped) or len(wanted) > self.max_frames:
+            return False
+        with self._ledger() as ledger:
+            if self.budget is not None and ledger.used + need > self.budget:
+                return False
+            ledger.used += need
+        written = 0
+        try:
+            file.parent.mkdir(exist_ok=True)
+            written = write_atomically(file, encode(video, wanted, size, self.decoder))
+        except DecodeError:
+            return False  # the frames that a clip needs may be whole: its own read will tell
+        except OSError as error:
+            self._stop(error)
+            return False
+        finally:
+            with self._ledger() as ledger:
+                ledger.used += written - need
+        return True
+
+    def _stop(self, error: OSError) -> None:
+        """Gives up writing for good and says so once, in whichever process it happens."""
+        if int(self._stopped):
+            return
+        self._stopped[0] = error.errno or errno.EIO
+        _LOG.warning(
+            "%s: %s. No further frames are kept there; videos are decoded each time instead.",
+            self.folder,
+            error.strerror,
+        )
+
+    def _key(self, path: str, start: Fraction | None, end: Fraction | None) -> str:
+        """A name that changes with everything that the frames depend on."""
+        facts = [MARK.decode(), os.path.abspath(path), *_fingerprint(path), self.scale.short_side,
+                 self.scale.size, self.decoder, av.__version__, str(start), str(end)]  # fmt: skip
+        text = json.dumps(facts)  # escapes whatever is not ASCII
+        return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+    def _count(self, column: int) -> None:
+        worker = get_worker_info()
+        row = 0 if worker is None else 1 + worker.id % (_WORKERS - 1)
+        self._counts.numpy()[row, column] += 1
+
+    def _measure(self) -> int:
+        """Bytes on disk; removes what killed processes left half-written."""
+        used, now = 0, time.time()
+        for folder in self.folder.iterdir():
+            if not folder.is_dir():
+                continue
+            for entry in os.scandir(folder):
+                try:
+                    state = entry.stat()
+                    if entry.name.endswith(".part") and now - state.st_mtime > _STALE:
+                        os.unlink(entry.path)
+                    else:
+                        used += state.st_size
+                except FileNotFoundError:
+                    continue  # renamed or removed by another process meanwhile
+        return used
+
+    @contextmanager
+    def _ledger(self) -> Iterator[_Ledger]:
+        """The bytes in use, under a lock that all processes on the folder share."""
+        try:
+            file = open(self.folder / ".used", "a+b")
+        except OSError:  # a folder that may only be read: nothing will be written either
+            yield _Ledger(0)
+            return
+        with file:
+            _lock(file.fileno())
+            file.seek(0)
+            ledger = _Ledger(int(file.read() or b"0"))
+            before = ledger.used
+            yield ledger
+            if ledger.used != before:
+                self._write_ledger(ledger.used)
+
+    def _write_ledger(self, used: int) -> None:
+        try:
+            # Always 20 digits, so that a full disk cannot refuse a longer number.
+            with open(self.folder / ".used", "r+b") as file:
+                file.write(b"%020d" % max(used, 0))
+        except OSError as error:
+            self._stop(error)
+
+
+@dataclass
+class _Ledger:
+    used: int
+
+
+def visible(times: tuple[Fraction, ...], start: Fraction | None, end: Fraction | None) -> range:
+    """Numbers of the frames on the screen at any time in [start, end) seconds, at least one."""
+    first = 0 if start is None else at(times, [start])[0]
+    stop = len(times) if end is None else bisect.bisect_left(times, end)
+    return range(first, max(stop, first + 1))
+
+
+def _fingerprint(path: str) -> list[object]:
+    """Size and time of change of a file, or of every frame in a folder."""
+    try:
+        state = os.stat(path)
+        if not os.path.isdir(path):
+            return [state.st_size, state.st_mtime_ns]
+        with os.scandir(path) as entries:
+            found = [(e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries]
+    except OSError:
+        return []  # opening it will say what is wrong
+    return [sorted(found)]
+
+
+def _lock(handle: int) -> None:
+    """Waits for the file to be ours alone; freed on closing."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows: the count may then be off by a few videos
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks: the same
+        return
