@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vitascope import __version__
+from vitascope.cli.check import check
 from vitascope.cli.doctor import doctor
 from vitascope.cli.help import HelpCommand, HelpGroup, explain_usage_error
 from vitascope.cli.models import list_models, show_model
@@ -24,10 +25,13 @@ from vitascope.cli.output import (
     make_console,
     report_crash,
 )
+from vitascope.cli.predict import predict
 
 Command = Callable[..., None]
 
 COMMANDS: dict[str, Command | dict[str, Command]] = {
+    "predict": predict,
+    "check": check,
     "doctor": doctor,
     "models": {"list": list_models, "show": show_model},
 }
