@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from vitascope.engine.log import Event, Meter, RunLog, draw_curves, read_log
 from vitascope.errors import RunError
@@ -39,6 +40,9 @@ def test_a_resumed_log_drops_what_will_be_written_again(tmp_path: Path) -> None:
     again = RunLog(tmp_path / "log.jsonl", after=4)
     again.write(event("log", 5))
     assert [row["step"] for row in read_log(again.path)] == [1, 2, 3, 4, 5]
+    again.write(event("eval", 4))
+    held = RunLog(tmp_path / "log.jsonl", after=4, evaluated=3)  # stopped before it evaluated
+    assert [row["step"] for row in read_log(held.path)] == [1, 2, 3, 4]
     assert RunLog(tmp_path / "log.jsonl").path.read_text() == ""
 
 
@@ -48,7 +52,7 @@ def test_meter_tells_loss_speed_and_waiting() -> None:
             time.sleep(0.05)
             yield i
 
-    meter = Meter()
+    meter = Meter(Fabric(accelerator="cpu", devices=1))
     seen = []
     for item in meter.timed(slow()):
         seen.append(item)

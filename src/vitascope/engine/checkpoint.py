@@ -150,7 +150,10 @@ def save_checkpoint(
             workshop.mkdir(parents=True)
             temporary = workshop / file.name
             alone = json.dumps({k: v for k, v in record.items() if k != "recipe"})
+            temporary.touch()
+            mode = temporary.stat().st_mode  # what the user's umask gives; safetensors takes 0600
             save_file(_plain(tensors), temporary, metadata={"vitascope": alone})
+            temporary.chmod(mode)
             record["tensors"] = _sealed(temporary, file.name)
             temporary.replace(file)
             _replace_text(record_path, json.dumps(record, indent=1) + "\n")
@@ -164,6 +167,17 @@ def save_checkpoint(
         if stale != file:
             stale.unlink(missing_ok=True)
     return record_path
+
+
+def update_state(folder: Path, name: str, state: Mapping[str, Any]) -> None:
+    """Replaces the state in a record whose tensors stay as they are.
+
+    Raises:
+        RunError: the disk is full; the record is as it was.
+    """
+    path = folder / f"{name}.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, record | {"state": dict(state)})
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -41,7 +41,7 @@ class ModelConfig:
     Attributes:
         name: card name of the network, such as x3d_s (`vitascope models` lists them).
         args: arguments of its builder that differ from the card's.
-        init: run folder or checkpoint file whose weights to start from; none starts from random.
+        init: run or checkpoint to start from, "pretrained" for the published weights, or none.
     """
 
     name: str
@@ -66,7 +66,8 @@ class DataConfig:
         on_bad: "error" stops at a video that does not decode; "skip" leaves it out and counts it.
         workers: processes that decode; 0 decodes in the training process.
         decoder: name of the decoding backend.
-        cache: keep decoded, scaled-down frames on disk after their first use.
+        scale: size at which frames are decoded for training, as a multiple of `pixels.short_side`.
+        cache: keep these frames on disk after their first use.
         cache_dir: folder of that cache; none takes the user's cache folder.
         cache_gb: most disk space the cache may take, in GB.
     """
@@ -79,6 +80,7 @@ class DataConfig:
     on_bad: Literal["error", "skip"] = "error"
     workers: int = 2
     decoder: str = "pyav"
+    scale: float = 1.25
     cache: bool = True
     cache_dir: str | None = None
     cache_gb: float = 8.0
@@ -90,6 +92,7 @@ class DataConfig:
             "data",
             (self.workers >= 0, f"workers = {self.workers}; it cannot be negative"),
             (0 <= self.val_share < 1, f"val_share = {self.val_share}; from 0 to below 1"),
+            (self.scale >= 1, f"scale = {self.scale}; it must be at least 1"),
             (self.cache_gb >= 0, f"cache_gb = {self.cache_gb}; it cannot be negative"),
             (
                 abs(total - 1) < 1e-6 and min(self.fractions) >= 0 and self.fractions[0] > 0,

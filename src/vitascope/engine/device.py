@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import warnings
-from typing import Literal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from vitascope.engine.allocator import keep_freed_memory
 from vitascope.engine.config import RunConfig
 from vitascope.errors import ConfigError
 
@@ -23,7 +28,7 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 
 
 def launch(run: RunConfig) -> Fabric:
-    """Sets threads, picks devices and starts the processes of a run.
+    """Picks devices and starts the processes of a run.
 
     Under torchrun (or Slurm) the number of devices is what the launcher started. Otherwise
     `devices` 0 means all GPUs, or one process on the CPU.
@@ -31,8 +36,6 @@ def launch(run: RunConfig) -> Fabric:
     Raises:
         ConfigError: the accelerator is not there.
     """
-    if run.threads is not None:
-        torch.set_num_threads(run.threads)
     accelerator = run.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
@@ -43,6 +46,8 @@ def launch(run: RunConfig) -> Fabric:
     }
     if not there[accelerator]:
         raise ConfigError(f"run.accelerator = {accelerator!r} is not available on this machine")
+    if accelerator == "cpu":
+        keep_freed_memory()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
     nodes = max(int(os.environ.get("WORLD_SIZE", "1")) // max(local, 1), 1) if local else 1
     devices = local or run.devices or (torch.cuda.device_count() if accelerator == "cuda" else 1)
@@ -78,3 +83,43 @@ def channels_last(model: nn.Module) -> nn.Module:
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     return model
+
+
+class StopOnSignal:
+    """Turns SIGINT and SIGTERM into a request to stop after the current step.
+
+    The second SIGINT raises KeyboardInterrupt. Outside the main thread signals are left alone.
+
+    Args:
+        fabric: the processes of the run; a signal to one of them stops all.
+        tell: called with one line of text when a signal arrives.
+    """
+
+    def __init__(self, fabric: Fabric, tell: Callable[[str], None]) -> None:
+        self._fabric, self._tell = fabric, tell
+        self._asked = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not self._asked:
+            self._asked = True
+            self._tell("stopping after this step; press Ctrl-C again to stop at once")
+
+    def requested(self) -> bool:
+        """Whether any process was asked to stop; all processes must ask together."""
+        if self._fabric.world_size == 1:
+            return self._asked
+        flag = torch.tensor(float(self._asked), device=self._fabric.device)
+        return bool(self._fabric.all_reduce(flag, reduce_op="max"))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from vitascope.engine.checkpoint import writing
+
+if TYPE_CHECKING:
+    from vitascope.engine.build import Parts
+    from vitascope.engine.state import State
+
+CURVES_EVERY = 60.0  # seconds; drawing takes about half a second
 
 Kind = Literal["start", "resume", "step", "log", "eval", "save", "note", "interrupt", "done"]
 
@@ -51,11 +60,13 @@ class RunLog:
     Args:
         path: the file; made when absent.
         after: rows beyond this step are dropped first: a resumed run writes them again.
+        evaluated: the same for rows of evaluations.
     """
 
-    def __init__(self, path: Path, after: int = 0) -> None:
+    def __init__(self, path: Path, after: int = 0, evaluated: int | None = None) -> None:
         self.path = path
-        rows = [row for row in read_log(path) if row["step"] <= after] if after else []
+        last = {"log": after, "eval": after if evaluated is None else evaluated}
+        rows = [row for row in read_log(path) if row["step"] <= last[row["kind"]]]
         temporary = path.with_name(f".{path.name}.tmp")
         with writing(path):
             temporary.write_text("".join(f"{json.dumps(r)}\n" for r in rows), encoding="utf-8")
@@ -89,9 +100,17 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Meter:
-    """Mean loss, speed and share of waiting since the last reading."""
+    """Mean loss, speed and share of waiting since the last reading.
 
-    def __init__(self) -> None:
+    Args:
+        fabric: the processes whose clips and losses count together.
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+        self._restart()
+
+    def _restart(self) -> None:
         self._losses: list[Tensor] = []
         self._clips = 0
         self._waited = 0.0
@@ -107,6 +126,13 @@ class Meter:
                 return
             yield batch
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves out the time of what is done inside."""
+        begin = time.perf_counter()
+        yield
+        self._begin += time.perf_counter() - begin
+
     def add(self, loss: Tensor, clips: int) -> None:
         """Takes in one update; the loss stays on its device, so nothing waits for it."""
         self._losses.append(loss.detach())
@@ -115,13 +141,52 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Mean loss, clips a second and share of waiting since the last call, then restarts."""
         seconds = max(time.perf_counter() - self._begin, 1e-9)
+        loss: Any = torch.stack(self._losses).mean() if self._losses else torch.tensor(0.0)
+        if self._fabric.world_size > 1:
+            loss = self._fabric.all_reduce(loss, reduce_op="mean")
         values = {
-            "loss": sum(float(loss) for loss in self._losses) / max(len(self._losses), 1),
-            "clips_per_second": round(self._clips / seconds, 3),
+            "loss": float(loss),
+            "clips_per_second": round(self._clips * self._fabric.world_size / seconds, 3),
             "data_wait": round(min(self._waited / seconds, 1.0), 4),
         }
-        self.__init__()  # type: ignore[misc]
+        self._restart()
         return values
+
+
+class Reporter:
+    """Hands events to the listener and the log; in the first process only.
+
+    Args:
+        parts: the run.
+        state: where it is; read anew for each event.
+        listener: called with every event.
+    """
+
+    def __init__(self, parts: Parts, state: State, listener: Listener) -> None:
+        self.parts, self.state, self.listener = parts, state, listener
+        self.chief = parts.fabric.is_global_zero
+        self._drawn = time.monotonic()
+        if self.chief:
+            self.log = RunLog(parts.folder / "log.jsonl", state.step, state.evaluated)
+
+    def __call__(self, kind: Kind, **values: Any) -> None:
+        """Tells that something happened."""
+        if not self.chief:
+            return
+        state = self.state
+        epoch = state.step / self.parts.steps_per_epoch
+        event = Event(kind=kind, step=state.step, steps=state.steps, epoch=epoch, values=values)
+        if kind in ("log", "eval"):
+            self.log.write(event)
+        if kind == "eval" and time.monotonic() - self._drawn > CURVES_EVERY:
+            self.curves()
+        self.listener(event)
+
+    def curves(self) -> None:
+        """Draws the curves so far."""
+        if self.chief:
+            draw_curves(self.log.path, self.parts.folder / "curves.png")
+            self._drawn = time.monotonic()
 
 
 def draw_curves(log: Path, image: Path) -> None:

@@ -1,0 +1,100 @@
+"""Evaluation of a finished run, or of a checkpoint, on a split of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitascope.data.dataset import ClipDataset
+from vitascope.data.records import Table, VideoRecord, read_table
+from vitascope.data.split import read_split
+from vitascope.engine.allocator import keep_freed_memory
+from vitascope.engine.build import load_model
+from vitascope.engine.device import channels_last
+from vitascope.engine.folder import read_run
+from vitascope.engine.scoring import EvalResult, Progress, Scoring, score_videos
+from vitascope.errors import ConfigError, DatasetError
+from vitascope.spec import ViewProtocol
+from vitascope.transforms.preprocess import evaluation_transform
+
+
+def evaluate(
+    run: str | Path,
+    data: str | Path | None = None,
+    *,
+    split: str | None = "test",
+    views: ViewProtocol | str | None = None,
+    shuffle_frames: bool = False,
+    on_bad: str = "error",
+    workers: int | None = None,
+    precision: str | None = None,
+    on_progress: Progress | None = None,
+) -> EvalResult:
+    """Scores a run on a split of a data set.
+
+    Args:
+        run: run folder, checkpoint record or .safetensors file.
+        data: folder or list of videos; None takes that of the run.
+        split: which part of it; None takes everything. Data without splits is divided as it was
+            in training when it is the run's own, and scored whole otherwise.
+        views: clips x crops that are averaged; None takes those of the contract.
+        shuffle_frames: permute the frames of each clip, as a control: a model that has learnt
+            motion falls to chance.
+        on_bad: "error" stops at a video that cannot be read, "skip" leaves it out and counts it.
+        workers: processes that decode; None takes the recipe's.
+        precision: "32" or "bf16"; None takes the recipe's.
+        on_progress: called with (videos done, videos in all).
+
+    Raises:
+        VitascopeError: no sound checkpoint, bad data, no such split.
+    """
+    model, checkpoint = load_model(run)
+    contract = checkpoint.contract
+    views = ViewProtocol.parse(views) if isinstance(views, str) else views or contract.views
+    config: dict[str, Any] = dict(checkpoint.recipe)
+    own = config.get("data", {}).get("path")
+    if data is None and not own:
+        raise ConfigError(f"{run} does not say on which data it was trained; give the data")
+    table = read_table(data if data is not None else own, labels=contract.labels.names)
+    records, named = _select(table, checkpoint.path.parent, split)
+    dataset = ClipDataset(
+        records,
+        contract.clip,
+        transform=evaluation_transform(contract.pixels, views.crops),
+        train=False,
+        views=views,
+        on_bad="skip" if on_bad == "skip" else "error",
+    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        keep_freed_memory()
+    how = Scoring(
+        workers=config.get("data", {}).get("workers", 0) if workers is None else workers,
+        precision=precision or config.get("run", {}).get("eval_precision", "32"),
+        shuffle_frames=shuffle_frames,
+    )
+    return score_videos(
+        channels_last(model).to(device),
+        dataset,
+        contract.labels.names,
+        how,
+        split=named,
+        on_progress=on_progress,
+    )
+
+
+def _select(table: Table, run: Path, split: str | None) -> tuple[tuple[VideoRecord, ...], str]:
+    """The records to score and the name of their split, with the split that the run made."""
+    if split is None:
+        return table.records, ""
+    if (run / "split.csv").is_file():
+        try:
+            table = read_split(run / "split.csv", table)
+        except DatasetError:
+            if table.root == read_run(run)["data"]["root"]:
+                raise  # the run's own data has changed: its test videos are no longer known
+    if not table.splits:
+        return table.records, ""
+    return table.of(split), split

@@ -1,0 +1,171 @@
+"""The folder of a run: what it holds, whether it may be used, and who may write to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitascope.engine.checkpoint import versions, write_json
+from vitascope.engine.config import Recipe
+from vitascope.errors import ConfigError, RunError, UnknownNameError
+
+FORMAT = "vitascope.run/1"
+# Settings that change neither the weights nor what is compared: a run may go on with other ones.
+FREE = ("data.workers", "data.path", "data.cache", "data.cache_dir", "data.cache_gb",
+        "run.log_every", "run.save_every", "run.eval_precision")  # fmt: skip
+OURS = ("run.json", "split.csv", "log.jsonl", "curves.png", "report.html", "scores.csv",
+        "best.json", "last.json")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """A folder that may be written to.
+
+    Attributes:
+        path: the folder; it need not exist yet.
+        resumed: it holds this very run already.
+        threads: CPU threads with which the run was begun; None before it began.
+        empty: the run that it holds is to be removed first.
+    """
+
+    path: Path
+    resumed: bool = False
+    threads: int | None = None
+    empty: bool = False
+
+    def begin(
+        self, recipe: Recipe, classes: Sequence[str], data: Mapping[str, Any], threads: int
+    ) -> None:
+        """Empties the folder where that was asked for and writes run.json.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        try:
+            if self.empty:
+                _empty(self.path)
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
+        write_json(
+            self.path / "run.json",
+            {
+                "format": FORMAT,
+                "recipe": recipe.to_json(),
+                "classes": list(classes),
+                "data": dict(data),
+                "threads": threads,
+                "versions": versions(),
+            },
+        )
+
+
+def fingerprint(rows: Sequence[Sequence[Any]]) -> str:
+    """A short hash of the videos of a run; another one means other data."""
+    text = json.dumps([[str(v) for v in row] for row in rows], ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Contents of a run folder's run.json.
+
+    Raises:
+        RunError: the folder is no run folder, or the file is damaged.
+    """
+    file = path / "run.json"
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run folder")
+    if not file.is_file():
+        raise RunError(f"{path} is not a run folder (it has no run.json)")
+    try:
+        run = json.loads(file.read_text(encoding="utf-8"))
+        Recipe.from_json(run["recipe"])
+    except (OSError, ValueError, KeyError, TypeError, ConfigError, UnknownNameError) as error:
+        raise RunError(f"{file} is damaged or of another version: {error}") from error
+    return dict(run)
+
+
+def progress(path: Path) -> tuple[int, int]:
+    """Steps done at the last checkpoint of a run folder, and steps of its run; 0, 0 without one."""
+    try:
+        state = json.loads((path / "last.json").read_text(encoding="utf-8"))["state"]
+        return int(state["step"]), int(state["steps"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0
+
+
+def open_folder(
+    out: str | Path, recipe: Recipe, data: str, *, resume: bool = False, force: bool = False
+) -> RunFolder:
+    """Decides whether a run may use a folder; writes nothing.
+
+    Args:
+        out: the folder.
+        recipe: the recipe of the run to be.
+        data: fingerprint of its videos.
+        resume: go on with the run that the folder holds; a new or empty folder begins one.
+        force: the run that the folder holds is to be replaced.
+
+    Raises:
+        RunError: the folder holds something else, another run, or this run without `resume`.
+    """
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; give a folder for the run")
+    # A run killed while it wrote its first file leaves that file's temporary name only.
+    if not path.exists() or all(p.name == ".run.json.tmp" for p in path.iterdir()):
+        return RunFolder(path=path)
+    if not (path / "run.json").is_file():
+        raise RunError(
+            f"{path} is not empty and holds no run (no run.json). Give a new folder, so that "
+            "nothing of yours is overwritten"
+        )
+    if force:
+        return RunFolder(path=path, empty=True)
+    run = read_run(path)
+    changed = _changes(recipe, Recipe.from_json(run["recipe"]))
+    if run.get("data", {}).get("fingerprint") != data:
+        changed.append("the videos, labels or split of the data")
+    step, steps = progress(path)
+    where = f"at step {step} of {steps}" if steps else "before its first checkpoint"
+    if changed:
+        verb = "resume with the settings it was begun with" if resume else "choose another folder"
+        raise RunError(
+            f"{path} holds another run. Different: {'; '.join(changed)}. Either {verb}, or give "
+            "--force to replace it"
+        )
+    if not resume and steps and step >= steps:
+        raise RunError(
+            f"{path} holds this run already, finished ({steps} steps). Evaluate it, choose "
+            "another folder, or give --force to train again"
+        )
+    if not resume:
+        raise RunError(
+            f"{path} holds this run already, stopped {where}. Add --resume to go on, or --force "
+            "to begin anew"
+        )
+    return RunFolder(path=path, resumed=True, threads=run.get("threads"))
+
+
+def _changes(recipe: Recipe, held: Recipe) -> list[str]:
+    return [
+        f"{path} = {here!r} (there {there!r})"
+        for path, (here, there) in recipe.differences(held).items()
+        if path not in FREE
+    ]
+
+
+def _empty(path: Path) -> None:
+    """Removes what a run wrote, and nothing else."""
+    for name in OURS:
+        (path / name).unlink(missing_ok=True)
+    for pattern in ("best-*.safetensors", "last-*.safetensors"):
+        for file in path.glob(pattern):
+            file.unlink()
+    for name in ("best", "last"):
+        shutil.rmtree(path / f".{name}.saving", ignore_errors=True)

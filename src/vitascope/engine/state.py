@@ -1,0 +1,118 @@
+"""What a run must remember to go on, and how it gets into a checkpoint and out again."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from vitascope.engine.checkpoint import (
+    EMA,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    update_state,
+)
+from vitascope.engine.optim import OPTIM, flatten_state, restore_state
+from vitascope.errors import WeightsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from vitascope.engine.build import Parts
+
+
+@dataclass(kw_only=True)
+class State:
+    """Where a run is; beside its tensors, all that it remembers.
+
+    Attributes:
+        steps: updates of the whole run.
+        seed: the run's seed.
+        step: updates done.
+        evaluated: step of the last evaluation.
+        best_score: the best score so far; None before the first evaluation.
+        best_step: the step of that score.
+        scaler: scale of the loss in 16-bit training.
+    """
+
+    steps: int
+    seed: int
+    step: int = 0
+    evaluated: int = 0
+    best_score: float | None = None
+    best_step: int = 0
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+
+def restore(parts: Parts) -> State:
+    """Brings model, optimiser and average to the last checkpoint; a new run starts at step 0.
+
+    Raises:
+        WeightsError: the checkpoint is damaged or of another network.
+    """
+    state = State(steps=parts.steps, seed=parts.recipe.run.seed)
+    if not (parts.folder / "last.json").is_file():
+        return state
+    checkpoint = load_checkpoint(parts.folder, "last")
+    known = {f.name for f in dataclasses.fields(State)}
+    for name, value in checkpoint.state.items():
+        if name in known:
+            setattr(state, name, value)
+    own = {n: t for n, t in checkpoint.tensors.items() if not n.startswith((EMA, OPTIM))}
+    _load(parts.module, own, checkpoint)
+    if parts.average is not None:
+        _load(parts.average.model, checkpoint.part(EMA), checkpoint)
+    restore_state(parts.optimizer, checkpoint.part(OPTIM))
+    parts.fabric.strategy.precision.load_state_dict(state.scaler)
+    return state
+
+
+def _load(module: nn.Module, tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{checkpoint.path} does not fit the network: {error}") from error
+
+
+def save_last(parts: Parts, state: State) -> Path:
+    """Saves everything that the run needs to go on."""
+    tensors = dict(parts.module.state_dict())
+    clash = [n for n in tensors if n.startswith((EMA, OPTIM))]
+    if clash:
+        raise WeightsError(f"{clash[0]}: {EMA!r} and {OPTIM!r} are reserved beginnings of names")
+    if parts.average is not None:
+        tensors |= {f"{EMA}{n}": t for n, t in parts.average.model.state_dict().items()}
+    state.scaler = parts.fabric.strategy.precision.state_dict()
+    return _save(parts, state, "last", tensors | flatten_state(parts.optimizer))
+
+
+def close(parts: Parts, state: State) -> None:
+    """Notes in the last checkpoint that the run is finished and what its best score was."""
+    if parts.fabric.is_global_zero:
+        update_state(parts.folder, "last", dataclasses.asdict(state))
+    parts.fabric.barrier()
+
+
+def save_best(parts: Parts, state: State) -> Path:
+    """Saves the evaluated weights alone: all that prediction needs."""
+    return _save(parts, state, "best", dict(parts.evaluated_module.state_dict()))
+
+
+def _save(parts: Parts, state: State, name: str, tensors: dict[str, Tensor]) -> Path:
+    path = parts.folder / f"{name}.json"
+    if parts.fabric.is_global_zero:
+        save_checkpoint(
+            parts.folder,
+            name,
+            tensors=tensors,
+            contract=parts.contract,
+            recipe=parts.recipe.to_json(),
+            state=dataclasses.asdict(state),
+        )
+    parts.fabric.barrier()  # nobody goes on, and perhaps ends, before the file is complete
+    return path
