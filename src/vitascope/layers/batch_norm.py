@@ -1,4 +1,4 @@
-"""Norms and activations as arguments of builders."""
+"""Norms and activations as arguments of builders, and the norms that torch has not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+
+from vitascope.layers.sync_batch_norm import (
+    NaiveSyncBatchNorm1d,
+    NaiveSyncBatchNorm2d,
+    NaiveSyncBatchNorm3d,
+    SubBatchNorm3d,
+)
+
+__all__ = [
+    "ModuleFactory",
+    "NaiveSyncBatchNorm1d",
+    "NaiveSyncBatchNorm2d",
+    "NaiveSyncBatchNorm3d",
+    "SubBatchNorm3d",
+    "make_activation",
+    "make_norm",
+]
 
 ModuleFactory = Callable[..., nn.Module]
 
@@ -23,3 +40,10 @@ def make_activation(activation: ModuleFactory | None) -> nn.Module | None:
         return None
     kwargs: dict[str, Any] = {"dim": 1} if activation is nn.Softmax else {}
     return activation(**kwargs)
+
+
+def mark_final_norm(norm: nn.Module | None) -> nn.Module | None:
+    """Marks the last norm of a residual branch, which starts at 0 (arXiv:1706.02677)."""
+    if norm is not None:
+        norm.block_final_bn = True  # type: ignore[assignment]
+    return norm

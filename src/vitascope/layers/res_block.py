@@ -52,14 +52,24 @@ class ResBlock(nn.Module):
 
 
 class ResStage(nn.Module):
-    """Blocks one after the other, in `res_blocks`."""
+    """Blocks one after the other, in `res_blocks`.
 
-    def __init__(self, res_blocks: nn.ModuleList) -> None:
+    Args:
+        res_blocks: the blocks.
+        nonlocal_blocks: what follows each block (`nn.Identity` for nothing); None for nothing.
+    """
+
+    def __init__(
+        self, res_blocks: nn.ModuleList, nonlocal_blocks: nn.ModuleList | None = None
+    ) -> None:
         super().__init__()
         self.res_blocks = res_blocks
+        if nonlocal_blocks is None:
+            nonlocal_blocks = nn.ModuleList(nn.Identity() for _ in res_blocks)
+        self.nonlocal_blocks = nonlocal_blocks
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps B C T H W to B C' T' H' W'."""
-        for block in self.res_blocks:
-            x = block(x)
+        for block, after in zip(self.res_blocks, self.nonlocal_blocks, strict=True):
+            x = after(block(x))
         return x

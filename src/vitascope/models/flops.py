@@ -36,11 +36,37 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.norms = norms
         self.by_operator: Counter[str] = Counter()
+        self._paused = 0
+        self._hooks: list[Any] = []
 
     @property
     def total(self) -> int:
         """All multiply-adds so far."""
         return int(sum(self.by_operator.values()))
+
+    def ignore_inside(self, model: nn.Module) -> None:
+        """Leaves out what runs inside submodules marked `counts_no_flops`.
+
+        fvcore knows no rule for RoIAlign, whatever operators it is made of.
+        """
+
+        def pause(module: nn.Module, args: Any) -> None:
+            self._paused += 1
+
+        def go_on(module: nn.Module, args: Any, out: Any) -> None:
+            self._paused -= 1
+
+        for module in model.modules():
+            if getattr(module, "counts_no_flops", False):
+                self._hooks.append(module.register_forward_pre_hook(pause))
+                self._hooks.append(module.register_forward_hook(go_on, always_call=True))
+
+    def __exit__(self, *args: Any) -> None:
+        """Ends counting and takes the hooks away."""
+        super().__exit__(*args)  # type: ignore[no-untyped-call]
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -48,7 +74,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Runs an operator and counts it."""
         out = func(*args, **(kwargs or {}))
         name, flops = _count(func.overloadpacket, args, out, self.norms)
-        if flops:
+        if flops and not self._paused:
             self.by_operator[name] += flops
         return out
 
@@ -102,16 +128,20 @@ def _norm(values: int, each: int, rule: NormRule) -> int:
 def count_flops(model: nn.Module, *args: Any, norms: NormRule = "fvcore") -> int:
     """Multiply-adds of `model(*args)` in evaluation mode.
 
-    Nothing is computed: a copy of the model runs on shapes alone (the meta device).
+    Nothing is computed where shapes are enough: a copy of the model runs on the meta device. With
+    boxes it runs as it is, because their values decide what is computed.
 
     Args:
         model: any module; it is not changed.
         args: its arguments; only their shapes matter.
         norms: see `FlopCounter`.
     """
-    ghost = copy.deepcopy(model).to("meta").eval()
+    ghost = copy.deepcopy(model).eval()
+    if not any(getattr(module, "counts_no_flops", False) for module in ghost.modules()):
+        ghost, args = ghost.to("meta"), _to_meta(args)
     with torch.no_grad(), FlopCounter(norms) as counter:
-        ghost(*_to_meta(args))
+        counter.ignore_inside(ghost)
+        ghost(*args)
     return int(counter.total)
 
 

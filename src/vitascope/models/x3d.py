@@ -9,7 +9,12 @@ from typing import Any
 from torch import nn
 
 from vitascope.errors import ConfigError
-from vitascope.layers.batch_norm import ModuleFactory, make_activation, make_norm
+from vitascope.layers.batch_norm import (
+    ModuleFactory,
+    make_activation,
+    make_norm,
+    mark_final_norm,
+)
 from vitascope.layers.convolutions import Conv2plus1d, depthwise_conv3d
 from vitascope.layers.res_block import ResBlock, ResStage, sum_fusion
 from vitascope.layers.squeeze_excitation import SqueezeExcitation
@@ -20,7 +25,6 @@ from vitascope.models.head import ProjectedPool, ResNetBasicHead, make_dropout
 from vitascope.models.net import Net
 from vitascope.models.resnet_blocks import BottleneckBlock
 from vitascope.models.stem import ResNetBasicStem
-from vitascope.models.weight_init import mark_final_norm
 
 Triple = tuple[int, int, int]
 SHORTCUT_NORM = ("width", "always")
