@@ -1,0 +1,271 @@
+"""Settings of a training from scratch, chosen from the data and the machine.
+
+Everything follows by stated rules from a few facts, so the same data on a machine with as many
+cores gives the same recipe, and a run can be resumed by the same command.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import torch
+
+from vitascope.data.describe import Summary
+from vitascope.data.records import Table
+from vitascope.engine.config import (
+    AugmentConfig,
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    Recipe,
+    RunConfig,
+)
+from vitascope.models.card import ModelCard
+from vitascope.models.registry import get_card
+from vitascope.spec import ClipSpec, PixelSpec
+
+# Multiply-adds a second of training (three times those of a forward pass) that one core does on
+# X3D at the sizes below, loader included; measured on two cores with AVX-512.
+CORE_SPEED = 9e9
+# Minutes that a training on the CPU is planned for. A busy or slower machine takes longer.
+MINUTES = 20.0
+# Frames and crop from cheap to dear. A small picture with many passes beats a large one with few.
+SIZES = ((8, 64), (12, 64), (16, 64), (16, 80), (16, 96), (16, 112), (16, 128), (16, 160))
+# Passes over the data: a larger size is taken while this many remain; fewer or more never.
+WANTED_EPOCHS = 30
+EPOCHS = (8, 100)
+# Where a typical video is no longer than this, videos are taken as trimmed to their action and seen
+# as a whole.
+TRIMMED_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the choice depends on.
+
+    Attributes:
+        videos: number of training videos.
+        classes: number of classes.
+        seconds: length of a typical (median) video in seconds.
+        fps: frames a second of a typical video.
+        short_side: short side of a typical video in pixels.
+        directional: classes whose names name a direction, for which no mirror image is made.
+        cores: CPU cores of the machine.
+        gpus: GPUs of the machine.
+    """
+
+    videos: int
+    classes: int
+    seconds: Fraction
+    fps: Fraction
+    short_side: int
+    directional: tuple[str, ...] = ()
+    cores: int = 1
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe, and a sentence for each thing that was chosen.
+
+    Attributes:
+        recipe: the settings.
+        reasons: what was chosen and why, for people.
+    """
+
+    recipe: Recipe
+    reasons: tuple[str, ...]
+
+
+def machine_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose(facts: Facts, model: str = "x3d_s", *, init: str | None = None) -> Choice:
+    """The settings for data and machine as described by `facts`.
+
+    Args:
+        facts: the data and the machine.
+        model: card name of the network.
+        init: checkpoint to start from; None trains from scratch.
+
+    Raises:
+        UnknownNameError: no such model.
+    """
+    card = get_card(model)
+    clip, pixels, epochs, reasons = _size(facts, card)
+    batch = _batch(facts)
+    steps = max(1, facts.videos // batch)
+    mirror = not facts.directional
+    if not mirror:
+        named = ", ".join(facts.directional[:4])
+        reasons.append(f"no mirror images, because classes name a direction ({named})")
+    recipe = Recipe(
+        model=ModelConfig(name=model, init=init, args=_model_args(card)),
+        clip=clip,
+        pixels=pixels,
+        data=DataConfig(workers=_workers(facts)),
+        augment=_augment(mirror),
+        optim=OptimConfig(
+            name="adamw",
+            lr=_rate(batch, init),
+            weight_decay=0.05,
+            schedule="cosine",
+            warmup=max(0.1 * epochs, min(1.0, 20 / steps)),
+            clip_grad=5.0,
+            epochs=epochs,
+            batch_size=batch,
+        ),
+        run=RunConfig(
+            precision="bf16" if facts.gpus else "32",
+            # Averages over about the last tenth of the run.
+            ema=round(1 - 1 / max(10.0, 0.1 * steps * epochs), 5),
+            log_every=max(1, min(20, steps)),
+            threads=None if facts.gpus else facts.cores,
+        ),
+    )
+    reasons.append(
+        f"{epochs} epochs of {steps} updates with {batch} clips each, learning rate "
+        f"{recipe.optim.lr:g} (AdamW, warm-up, then a cosine)"
+    )
+    return Choice(recipe, tuple(reasons))
+
+
+def _size(facts: Facts, card: ModelCard) -> tuple[ClipSpec, PixelSpec, int, list[str]]:
+    """Clip, pixels and epochs, with their reasons."""
+    reasons = []
+    if facts.gpus:
+        frames, crop, epochs = card.clip.num_frames, card.pixels.crop[0], _gpu_epochs(facts)
+        reasons.append(f"{frames} frames of {crop}x{crop} as published for {card.name}")
+    else:
+        frames, crop, epochs = _affordable(facts, card)
+        reasons.append(
+            f"{frames} frames of {crop}x{crop}: what {facts.cores} CPU cores train in about "
+            f"{MINUTES:g} minutes with {epochs} epochs"
+        )
+    clip = _clip(facts, card, frames, reasons)
+    side = round(crop * card.pixels.short_side / card.pixels.crop[0]) if facts.gpus else crop
+    pixels = replace(card.pixels, short_side=side, crop=(crop, crop))
+    return clip, pixels, epochs, reasons
+
+
+def _clip(facts: Facts, card: ModelCard, frames: int, reasons: list[str]) -> ClipSpec:
+    if facts.seconds <= TRIMMED_SECONDS:
+        reasons.append("frames spread over the whole video, because the videos are short")
+        return ClipSpec(
+            num_frames=frames,
+            pathways=card.clip.pathways,
+            coverage="video",
+            seconds=facts.seconds,
+        )
+    fps = card.clip.fps or Fraction(30)
+    span = Fraction(card.clip.num_frames * card.clip.sampling_rate) / fps
+    rate = max(1, round(span * fps / frames))
+    reasons.append(f"clips of {float(frames * rate / fps):.1f} s out of longer videos")
+    return ClipSpec(num_frames=frames, sampling_rate=rate, fps=fps, pathways=card.clip.pathways)
+
+
+def training_cost(card: ModelCard, frames: int, crop: int) -> float:
+    """Multiply-adds of a training step for one clip, from the card's published count.
+
+    Convolutional cost grows with the number of values; a forward pass and two backward passes.
+    """
+    known = [c for c in card.cost if c.gflops]
+    gflops = known[0].gflops if known and known[0].gflops else 30.0
+    side = known[0].crop if known and known[0].crop else card.pixels.crop[0]
+    return 3e9 * gflops * (frames / card.clip.num_frames) * (crop / side) ** 2
+
+
+def _affordable(facts: Facts, card: ModelCard) -> tuple[int, int, int]:
+    """The largest size at which enough passes fit into the time, and the passes that do."""
+    budget = MINUTES * 60 * CORE_SPEED * facts.cores
+    best = None
+    for frames, crop in _fitting(facts, card):
+        epochs = int(budget / training_cost(card, frames, crop) / max(1, facts.videos))
+        if best is None or epochs >= WANTED_EPOCHS:
+            best = (frames, crop, epochs)
+    assert best is not None
+    frames, crop, epochs = best
+    return frames, crop, min(max(epochs, EPOCHS[0]), EPOCHS[1])
+
+
+def _fitting(facts: Facts, card: ModelCard) -> Iterable[tuple[int, int]]:
+    """Sizes that the network allows and that the videos fill."""
+    if "input_crop_size" not in inspect.signature(card.builder).parameters:
+        return [(card.clip.num_frames, card.pixels.crop[0])]
+    available = math.ceil(facts.seconds * facts.fps)
+    sizes = [
+        (frames, crop)
+        for frames, crop in SIZES
+        if crop <= max(64, facts.short_side) and (frames <= available or frames == SIZES[0][0])
+    ]
+    return sizes or SIZES[:1]
+
+
+def _gpu_epochs(facts: Facts) -> int:
+    """About 60,000 clips, as small data sets are fine-tuned in the field."""
+    return min(max(round(60_000 / max(1, facts.videos)), 30), EPOCHS[1])
+
+
+def _batch(facts: Facts) -> int:
+    """16 clips, or less where that would leave fewer than 20 updates an epoch."""
+    batch = 16
+    while batch > 4 and facts.videos < 20 * batch:
+        batch //= 2
+    return max(1, min(batch, facts.videos))
+
+
+def _rate(batch: int, init: str | None) -> float:
+    """Square-root scaling from 1e-3 at 16 clips; a third of it from trained weights."""
+    return float(f"{1e-3 * math.sqrt(batch / 16) * (1 / 3 if init else 1):.3g}")
+
+
+def _workers(facts: Facts) -> int:
+    """One loader process for every two cores: the cache makes loading cheap."""
+    return max(1, min(8, facts.cores // 2))
+
+
+def _model_args(card: ModelCard) -> dict[str, object]:
+    known = inspect.signature(card.builder).parameters
+    return {"dropout_rate": 0.5} if "dropout_rate" in known else {}
+
+
+def _augment(mirror: bool) -> AugmentConfig:
+    return AugmentConfig(
+        hflip=0.5 if mirror else 0.0,
+        scale=(0.65, 1.0),
+        ratio=(0.8, 1.25),
+        brightness=0.2,
+        contrast=0.2,
+        saturation=0.2,
+        hue=0.03,
+        label_smoothing=0.1,
+    )
+
+
+def facts_of(table: Table, summary: Summary) -> Facts:
+    """The facts about a data set, on this machine."""
+    train = table.of("train") if "train" in table.splits else table.records
+    seconds = (
+        Fraction(summary.seconds[1]).limit_denominator(1000) if summary.seconds else Fraction(2)
+    )
+    rates = [rate for rate, _ in summary.fps]
+    sides = [min(width, height) for width, height, _ in summary.sizes]
+    return Facts(
+        videos=len(train),
+        classes=len(table.classes),
+        seconds=max(seconds, Fraction(1, 10)),
+        fps=Fraction(rates[0]).limit_denominator(1001) if rates else Fraction(25),
+        short_side=sides[0] if sides else 128,
+        directional=summary.direction_classes,
+        cores=machine_cores(),
+        gpus=torch.cuda.device_count() if torch.cuda.is_available() else 0,
+    )

@@ -1,0 +1,169 @@
+"""From a folder of clips to a trained and tested model: the main job as plain functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vitascope.data.describe import Summary, describe
+from vitascope.data.records import Table, read_table
+from vitascope.engine.build import with_splits
+from vitascope.engine.config import ModelConfig, Recipe
+from vitascope.engine.evaluate import evaluate as evaluate
+from vitascope.engine.folder import read_run
+from vitascope.engine.log import Listener, ignore
+from vitascope.engine.overrides import apply
+from vitascope.engine.scoring import EvalResult, Progress
+from vitascope.engine.train import TrainResult, fit
+from vitascope.errors import RunError
+from vitascope.models.registry import get_card
+from vitascope.recipes.fit_to_data import choose, facts_of
+
+DEFAULT_MODEL = "x3d_s"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training would do, before it does anything.
+
+    Attributes:
+        table: the videos, each in a split.
+        summary: what the data is.
+        recipe: all settings.
+        reasons: why they were chosen, a sentence each; empty where a stored recipe is used.
+    """
+
+    table: Table
+    summary: Summary
+    recipe: Recipe
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training and its test.
+
+    Attributes:
+        plan: what was done.
+        result: how the training ended.
+        test: scores on the test split; None without one, or if the training was interrupted.
+    """
+
+    plan: Plan
+    result: TrainResult
+    test: EvalResult | None
+
+
+def plan(
+    data: str | Path,
+    model: str | None = None,
+    *,
+    out: str | Path | None = None,
+    recipe: Recipe | None = None,
+    init: str | None = None,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Plan:
+    """Reads a data set and chooses all settings; nothing is written.
+
+    Args:
+        data: folder or list of videos.
+        model: card name of the network; None is X3D-S, or that of `recipe`.
+        out: folder of the run; with `resume`, the recipe of the run in it is taken.
+        recipe: settings to use instead of chosen ones.
+        init: checkpoint to start from.
+        overrides: `path=value` settings, such as "optim.lr=0.01"; they come last.
+        resume: go on with the run in `out`.
+        progress: called with (files looked at, files in all).
+
+    Raises:
+        VitascopeError: bad data, or an unknown model or setting.
+    """
+    base = (_stored(out) if resume else None) or recipe
+    if base is None:
+        # The settings of the data decide how it is read, so they are needed before the others.
+        named = [text for text in overrides if text.startswith("data.")]
+        reading = apply(_unfitted(model or DEFAULT_MODEL), named)
+    else:
+        reading = apply(_adapted(base, model, init), overrides)
+    table = with_splits(reading, read_table(data, labels=reading.data.labels))
+    summary = describe(table, progress=progress)
+    reasons: tuple[str, ...] = ()
+    if base is None:
+        facts = facts_of(table, summary)
+        choice = choose(facts, model or DEFAULT_MODEL, init=init)
+        reading, reasons = apply(choice.recipe, overrides), choice.reasons
+    if reading.clip.coverage == "window":
+        summary = describe(table, reading.clip)
+    chosen = replace(reading, data=replace(reading.data, path=str(data)))
+    return Plan(table, summary, chosen, reasons)
+
+
+def _stored(out: str | Path | None) -> Recipe | None:
+    if out is None:
+        raise RunError("resume needs the folder of the run (--out RUN)")
+    path = Path(out)
+    return Recipe.from_json(read_run(path)["recipe"]) if (path / "run.json").is_file() else None
+
+
+def _unfitted(model: str) -> Recipe:
+    """The card's own clip and pixels with default settings, to be fitted to data."""
+    card = get_card(model)
+    return Recipe(model=ModelConfig(name=model), clip=card.clip, pixels=card.pixels)
+
+
+def _adapted(base: Recipe, model: str | None, init: str | None) -> Recipe:
+    """A given recipe with another network or other start weights."""
+    config = base.model
+    if model is not None and model != config.name:
+        config = replace(config, name=model, args={})
+    if init is not None:
+        config = replace(config, init=init)
+    return replace(base, model=config)
+
+
+def train(
+    data: str | Path,
+    model: str | None = None,
+    *,
+    out: str | Path = "run",
+    recipe: Recipe | None = None,
+    init: str | None = None,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    force: bool = False,
+    on_plan: Callable[[Plan], None] | None = None,
+    on_event: Listener = ignore,
+) -> Trained:
+    """Trains a network on a folder or list of videos, and tests it where there is a test split.
+
+    Model size, batch, learning rate and schedule are chosen from the data and the machine; see
+    `Trained.plan.reasons`.
+
+    Args:
+        data: `DATA/<class>/*`, `DATA/{train,val,test}/<class>/*`, or a list of videos.
+        model: card name of the network; None is X3D-S.
+        out: folder of the run.
+        recipe: settings to use instead of chosen ones.
+        init: checkpoint to start from; None starts from random weights.
+        overrides: `path=value` settings, such as "optim.epochs=20".
+        resume: go on with the run in `out`.
+        force: replace the run in `out`.
+        on_plan: called once with what will be done, before anything is written.
+        on_event: called with what happens.
+
+    Raises:
+        VitascopeError: bad data, an unknown name or setting, or an output folder in use.
+    """
+    planned = plan(
+        data, model, out=out, recipe=recipe, init=init, overrides=overrides, resume=resume
+    )
+    if on_plan is not None:
+        on_plan(planned)
+    result = fit(planned.recipe, out, resume=resume, force=force, on_event=on_event)
+    test = None
+    if not result.interrupted and "test" in planned.table.splits:
+        test = evaluate(out, data, split="test", on_bad=planned.recipe.data.on_bad)
+    return Trained(planned, result, test)
