@@ -1,0 +1,103 @@
+"""From a path to something that computes scores: a run, a checkpoint or an exported model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vitascope.accelerator.artefact import Forward, Inputs, pathways
+from vitascope.accelerator.export import TARGETS, open_artefact
+from vitascope.engine.checkpoint import PICKLES, load_weights
+from vitascope.errors import WeightsError
+from vitascope.models.registry import create_model
+from vitascope.spec import Contract
+
+RECORDS = (".json", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that was found at a path.
+
+    Attributes:
+        path: the path as given.
+        kind: "checkpoint", or the name of an export target ("onnx").
+        contract: classes, clip and pixels.
+        forward: maps B C T H W float32 to scores before softmax, B N.
+        module: the network of a checkpoint in eval mode; None for an exported model.
+    """
+
+    path: Path
+    kind: str
+    contract: Contract
+    forward: Forward
+    module: nn.Module | None = None
+
+
+def open_model(path: str | Path, device: str | torch.device = "cpu") -> Source:
+    """Opens a run folder, a checkpoint or an exported model.
+
+    Args:
+        path: a run folder, a checkpoint (.json or .safetensors), an exported file (.onnx, .xml,
+            .pt2), or a folder that holds one exported model and nothing else of these.
+        device: where a checkpoint's network computes; exported models compute on the CPU.
+
+    Raises:
+        WeightsError: there is nothing of these kinds, or it is cut, foreign or of another shape.
+        MissingExtraError: an exported model needs a package that is not installed.
+    """
+    path = Path(path)
+    suffixes = {target.suffix: target.name for target in TARGETS.values()}
+    if path.is_dir() and not any((path / f"{name}.json").is_file() for name in ("best", "last")):
+        path = _only_artefact(path, tuple(suffixes))
+    if path.suffix in suffixes:
+        opened = open_artefact(path)
+        return Source(path, opened.target, opened.contract, opened)
+    if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
+        raise WeightsError(f"{path} holds only the weights; give {path.with_suffix('.xml')}")
+    if path.is_file() and path.suffix not in (*RECORDS, *PICKLES):
+        known = ", ".join((*RECORDS, *suffixes))
+        raise WeightsError(
+            f"{path} is no model. Give a run folder or a file that ends in one of: {known}"
+        )
+    return _from_checkpoint(path, torch.device(device))
+
+
+def _only_artefact(folder: Path, suffixes: tuple[str, ...]) -> Path:
+    found = sorted(file for file in folder.iterdir() if file.suffix in suffixes)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(file.name for file in found)
+        raise WeightsError(f"{folder} holds several exported models ({names}); give one of them")
+    raise WeightsError(
+        f"{folder} holds no best.json or last.json and no exported model; is it the folder of a "
+        "run? Train one with: vitascope train DATA --out RUN"
+    )
+
+
+def _from_checkpoint(path: Path, device: torch.device) -> Source:
+    checkpoint = load_weights(path)
+    contract = checkpoint.contract
+    names = contract.labels.names
+    model = create_model(contract.model, num_classes=len(names) or None, **contract.args)
+    try:
+        model.load_state_dict(checkpoint.weights(), strict=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise WeightsError(
+            f"{checkpoint.path}: its weights do not fit {contract.model} with "
+            f"{dict(contract.args)}: {' '.join(lines[:3])}"
+        ) from error
+    model.eval().requires_grad_(False).to(device)
+
+    def forward(inputs: Inputs) -> Tensor:
+        videos = [video.to(device) for video in pathways(inputs)]
+        with torch.inference_mode():
+            scores: Tensor = model(videos[0] if len(videos) == 1 else videos)
+        return scores.float().cpu()
+
+    return Source(path, "checkpoint", contract, forward, model)

@@ -1,0 +1,334 @@
+"""A trained model and everything around it: video in, names with scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vitascope.accelerator.artefact import Forward, Inputs
+from vitascope.accelerator.export import export
+from vitascope.accelerator.verify import Verification
+from vitascope.data.dataset import ClipDataset
+from vitascope.data.decoder import open_video
+from vitascope.data.records import VideoRecord
+from vitascope.data.scale import Scale
+from vitascope.data.stored import TIME_LIMIT
+from vitascope.errors import ConfigError, DatasetError, DecodeError, WeightsError
+from vitascope.metrics.views import combine_views
+from vitascope.serving.loading import Source, open_model
+from vitascope.serving.windows import windows
+from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol
+from vitascope.transforms.preprocess import evaluation_transform
+
+Top = tuple[tuple[str, float], ...]
+OnBad = Literal["error", "report"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says about one video.
+
+    Attributes:
+        path: the video.
+        top: (class name, probability), the most probable first.
+        scores: probability of each class in the order of the model's classes, N.
+        error: why the video could not be read; then `top` is empty.
+    """
+
+    path: str
+    top: Top
+    scores: Tensor
+    error: str = ""
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.top[0][0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Path and top classes as plain JSON values."""
+        row: dict[str, Any] = {"path": self.path, "top": _top_json(self.top)}
+        return {**row, "error": self.error} if self.error else row
+
+
+@dataclass(frozen=True, eq=False)
+class TimelineRow:
+    """What a model says about one window of a film.
+
+    Attributes:
+        start: first instant of the window in seconds from the first frame.
+        end: the instant after its last.
+        top: (class name, probability), the most probable first.
+        scores: probability of each class, N.
+    """
+
+    start: Fraction
+    end: Fraction
+    top: Top
+    scores: Tensor
+
+    def to_json(self) -> dict[str, Any]:
+        """Seconds and top classes as plain JSON values."""
+        return {"start": float(self.start), "end": float(self.end), "top": _top_json(self.top)}
+
+
+def _top_json(top: Top) -> list[dict[str, Any]]:
+    return [{"label": label, "score": score} for label, score in top]
+
+
+class Predictor:
+    """A model with the preprocessing and the class names that belong to it.
+
+    Scores are those of `vitascope eval` with the same views: the same frames, the same transform,
+    probabilities averaged over the views.
+
+    Args:
+        source: the opened model; `load` makes it from a path.
+
+    Attributes:
+        classes: class names in the order of the scores.
+        clip: which frames of a video the model sees.
+        pixels: the size and scale of a frame.
+        views: views averaged unless a call says otherwise.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        contract = source.contract
+        self.classes: tuple[str, ...] = contract.labels.names
+        self.clip: ClipSpec = contract.clip
+        self.pixels: PixelSpec = contract.pixels
+        self.views: ViewProtocol = contract.views
+        self._forward: Forward = source.forward
+
+    def __repr__(self) -> str:
+        what = f"{self.source.contract.model}, {self.source.kind}, {len(self.classes)} classes"
+        return f"Predictor({str(self.source.path)!r}: {what})"
+
+    def predict(
+        self,
+        video: str | Path,
+        top: int = 5,
+        *,
+        views: ViewProtocol | str | None = None,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> Prediction:
+        """Names what one video shows.
+
+        Args:
+            video: a file, or a folder of frames.
+            top: how many classes to name.
+            views: clips in time and crops to average ("10x3"); None takes the model's own.
+            start: only the part of the video from here on, in seconds from its first frame.
+            end: and before here.
+
+        Raises:
+            DecodeError: the file is missing, has no picture or cannot be decoded.
+            DatasetError: the video is shorter than a clip and the model's rule forbids that, or
+                `start` lies after its end.
+            ConfigError: `top` is below 1, or `views` are none.
+        """
+        _check_top(top)
+        scores = self._scores(self.clips(video, views=views, start=start, end=end))
+        return Prediction(str(video), self._top(scores, top), scores)
+
+    def predict_many(
+        self,
+        videos: Iterable[str | Path],
+        top: int = 5,
+        *,
+        views: ViewProtocol | str | None = None,
+        on_bad: OnBad = "error",
+    ) -> Iterator[Prediction]:
+        """Names what each video shows, one after the other.
+
+        Args:
+            videos: files or folders of frames.
+            top: how many classes to name.
+            views: clips in time and crops to average.
+            on_bad: "error" raises at a video that cannot be read; "report" goes on and gives a
+                prediction with `error` set.
+
+        Raises:
+            DecodeError: see `predict`; only with "error".
+        """
+        if on_bad not in ("error", "report"):
+            raise ConfigError(f"on_bad = {on_bad!r}; legal values: error, report")
+        for video in videos:
+            try:
+                yield self.predict(video, top, views=views)
+            except (DecodeError, DatasetError) as error:
+                if on_bad == "error":
+                    raise
+                yield Prediction(str(video), (), torch.empty(0), str(error))
+
+    def timeline(
+        self,
+        video: str | Path,
+        every: Fraction | float | str,
+        *,
+        window: Fraction | float | str | None = None,
+        top: int = 5,
+    ) -> Iterator[TimelineRow]:
+        """Names what a film shows over time, in one pass and in memory for one window.
+
+        A window starts every `every` seconds as long as it fits. The first that does not fit is
+        moved back so that it ends with the film. A film shorter than a window gives one row.
+
+        Args:
+            video: a file, or a folder of frames.
+            every: seconds from one window to the next.
+            window: seconds of a window; None takes the length of the model's clip.
+            top: how many classes to name.
+
+        Yields:
+            One row for each window, as soon as it is decoded.
+
+        Raises:
+            DecodeError: the file is missing, has no picture or cannot be decoded. Rows before the
+                fault have been given then.
+            ConfigError: `every` or `window` is not above 0, or `top` is below 1.
+        """
+        _check_top(top)
+        step = _seconds("every", every)
+        length = None if window is None else _seconds("window", window)
+        return self._timeline(video, step, length, top)
+
+    def _timeline(
+        self, path: str | Path, every: Fraction, length: Fraction | None, top: int
+    ) -> Iterator[TimelineRow]:
+        transform = evaluation_transform(self.pixels, self.views.crops)
+        with open_video(path, time_limit=TIME_LIMIT) as video:
+            natural = self.clip.duration(video.fps)
+            size = Scale.from_pixels(self.pixels).of(video.height, video.width)
+            for window in windows(
+                video.stream(size=size),
+                video.duration,
+                self.clip,
+                clip_length=natural,
+                length=length or natural,
+                every=every,
+            ):
+                frames = torch.stack([torch.from_numpy(frame) for frame in window.frames])
+                if not all(window.valid):
+                    frames = frames * torch.tensor(window.valid, dtype=torch.uint8).view(
+                        -1, 1, 1, 1
+                    )
+                scores = self._scores(torch.stack(transform(frames)))
+                yield TimelineRow(
+                    window.clip.start, window.clip.end, self._top(scores, top), scores
+                )
+
+    def clips(
+        self,
+        video: str | Path,
+        *,
+        views: ViewProtocol | str | None = None,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> Tensor:
+        """The input of the model for one video: V C T H W float32; errors as in `predict`."""
+        protocol = ViewProtocol.parse(views) if isinstance(views, str) else views or self.views
+        dataset = ClipDataset(
+            [VideoRecord(path=str(video), start=start, end=end)],
+            self.clip,
+            transform=evaluation_transform(self.pixels, protocol.crops),
+            train=False,
+            views=protocol,
+            scale=Scale.from_pixels(self.pixels),
+        )
+        data: Tensor = dataset[0]["video"]
+        return data
+
+    def export(
+        self,
+        to: str,
+        videos: Sequence[str | Path],
+        path: str | Path,
+        *,
+        tolerance: float | None = None,
+        repeats: int = 10,
+    ) -> tuple[Path, Verification]:
+        """Writes the model for another runtime and checks it on `videos`.
+
+        Args:
+            to: export target ("onnx", "openvino", "torch.export").
+            videos: real videos; the first view of each is compared.
+            path: file or folder to write to.
+            tolerance: replaces the target's own.
+            repeats: timed runs of each model.
+
+        Returns:
+            The artefact's path and the check; with `ok` False nothing was written.
+
+        Raises:
+            WeightsError: this model is an exported one already.
+            DecodeError: a video cannot be read.
+        """
+        if self.source.module is None:
+            raise WeightsError(
+                f"{self.source.path} is exported already ({self.source.kind}); export the run that "
+                f"it came from"
+            )
+        clips: list[Inputs] = [self.clips(video, views=ViewProtocol())[0] for video in videos]
+        return export(
+            self.source.module,
+            self.source.contract,
+            clips,
+            path,
+            to=to,
+            tolerance=tolerance,
+            repeats=repeats,
+        )
+
+    def _scores(self, views: Tensor) -> Tensor:
+        """Probabilities N from the views V C T H W of one video.
+
+        Views go through one by one, so that memory does not grow with their number.
+        """
+        rows = torch.cat([self._forward(view[None]) for view in views]).softmax(1)
+        return combine_views(rows[None])[0]
+
+    def _top(self, scores: Tensor, count: int) -> Top:
+        values, indices = scores.topk(min(count, len(scores)))
+        names = self.classes or [f"class {i}" for i in range(len(scores))]
+        return tuple((names[i], v) for i, v in zip(indices.tolist(), values.tolist(), strict=True))
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Predictor:
+    """Opens a trained model for prediction.
+
+    Args:
+        path: a run folder, a checkpoint (.json or .safetensors), or an exported model (.onnx,
+            .xml, .pt2).
+        device: where the network of a run computes.
+
+    Raises:
+        WeightsError: there is no model, or it is cut, foreign or of another shape.
+        MissingExtraError: an exported model needs a package that is not installed.
+    """
+    return Predictor(open_model(path, device))
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise ConfigError(f"top = {top}; at least 1 class is named")
+
+
+def _seconds(name: str, value: Fraction | float | str) -> Fraction:
+    """Reads 2, 0.5, "1/3", "1s" or "1 s" as an exact number of seconds above 0."""
+    try:
+        text = str(value).strip().removesuffix("s").strip()
+        seconds = value if isinstance(value, Fraction) else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"{name} = {value!r}; expected seconds, such as 1s or 0.5") from None
+    if seconds <= 0:
+        raise ConfigError(f"{name} = {value}; it must be above 0 s")
+    return seconds
