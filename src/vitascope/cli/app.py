@@ -13,6 +13,8 @@ import typer
 from vitascope import __version__
 from vitascope.cli.check import check
 from vitascope.cli.doctor import doctor
+from vitascope.cli.evaluate import evaluate
+from vitascope.cli.export import export
 from vitascope.cli.help import HelpCommand, HelpGroup, explain_usage_error
 from vitascope.cli.models import list_models, show_model
 from vitascope.cli.options import JsonFile
@@ -30,7 +32,9 @@ from vitascope.cli.predict import predict
 Command = Callable[..., None]
 
 COMMANDS: dict[str, Command | dict[str, Command]] = {
+    "eval": evaluate,
     "predict": predict,
+    "export": export,
     "check": check,
     "doctor": doctor,
     "models": {"list": list_models, "show": show_model},

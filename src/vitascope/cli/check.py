@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from vitascope.cli.options import JsonFile
-from vitascope.cli.output import Output
+from vitascope.cli.output import Output, length
 
 if TYPE_CHECKING:
     from vitascope.data.examine import FileReport
@@ -72,7 +72,7 @@ def _show(out: Output, files: Sequence[FileReport], faults: Sequence[FileReport]
     frames = sum(file.frames for file in good)
     out.say(
         f"{len(good)} of {len(files)} videos decode without fault: {frames:,} frames, "
-        f"{_length(seconds)}."
+        f"{length(seconds)}."
     )
     if not faults:
         return
@@ -83,12 +83,3 @@ def _show(out: Output, files: Sequence[FileReport], faults: Sequence[FileReport]
         [(os.path.relpath(f.path, root or "."), f.frames, f.error) for f in faults],
         numbers=(1,),
     )
-
-
-def _length(seconds: float) -> str:
-    """Seconds as 1 h 02 min, 3 min 05 s or 7.2 s."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

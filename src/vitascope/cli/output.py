@@ -49,6 +49,30 @@ def print_tidy(console: Console, what: RenderableType) -> None:
     console.print("\n".join(lines), soft_wrap=True)
 
 
+def percent(share: float) -> str:
+    """A share of 0 to 1 as percent with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def size(count: int) -> str:
+    """A number of bytes for reading."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
+
+
+def length(seconds: float) -> str:
+    """Seconds as 1 h 02 min, 3 min 05 s or 7.2 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
 def plain(value: Any) -> Any:
     """Turns what a command knows into plain JSON values; numbers that are not finite become null.
 
@@ -126,6 +150,7 @@ class Output:
         header: Sequence[str],
         rows: Iterable[Sequence[object]],
         numbers: Sequence[int] = (),
+        padding: int = 3,
     ) -> None:
         """Prints a table.
 
@@ -133,8 +158,9 @@ class Output:
             header: names of the columns.
             rows: one value for each column.
             numbers: indices of the columns that hold numbers, aligned to the right.
+            padding: spaces between columns.
         """
-        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+        table = Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="dim")
         for index, name in enumerate(header):
             right = index in numbers
             table.add_column(

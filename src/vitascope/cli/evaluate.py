@@ -1,0 +1,151 @@
+"""`vitascope eval`: how good is a trained model on a split?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+from vitascope.cli.options import JsonFile
+from vitascope.cli.output import Output, percent
+from vitascope.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vitascope.engine.scoring import EvalResult
+
+MATRIX_CLASSES = 20
+"""Above this number of classes the matrix does not fit a terminal, and a list says more."""
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder or checkpoint.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="DATA", help="Folder or list. Default: the data of the run."),
+]
+Split = Annotated[
+    str,
+    typer.Option("--split", metavar="NAME", help="train, val, test, or all for everything."),
+]
+Views = Annotated[
+    str | None,
+    typer.Option(
+        "--views", metavar="CLIPSxCROPS", help="Views of a video to average. Default: 1x1."
+    ),
+]
+OnBad = Annotated[
+    str,
+    typer.Option(
+        "--on-bad", metavar="POLICY", help="Unreadable videos: error stops, skip leaves them out."
+    ),
+]
+CsvFile = Annotated[
+    str | None,
+    typer.Option("--csv", metavar="FILE", help="Scores of each video. Default: RUN/scores.csv."),
+]
+
+
+def evaluate(
+    run: Run,
+    data: Data = None,
+    split: Split = "test",
+    views: Views = None,
+    on_bad: OnBad = "error",
+    csv_file: CsvFile = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Scores a trained model on a split of a data set.
+
+    Prints accuracy with its 95 % interval and the confusion matrix, and writes the scores of
+    every video into a CSV file. Videos that cannot be read are counted, never replaced.
+
+    Examples:
+      vitascope eval run
+      vitascope eval run --data clips/ --split test --views 10x3
+      vitascope eval run --data new_clips/ --split all --json scores.json
+    """
+    with Output("eval", json_file) as out:
+        if on_bad not in ("error", "skip"):
+            raise ConfigError(f"--on-bad {on_bad}; legal values: error, skip")
+        from vitascope.engine.evaluate import evaluate as score
+
+        columns = (
+            TextColumn("scoring"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with out.progress(*columns) as progress:
+            bar = progress.add_task("", total=None)
+            result = score(
+                run,
+                data,
+                split=None if split == "all" else split,
+                views=views,
+                on_bad=on_bad,
+                on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            )
+        scores = Path(csv_file) if csv_file else _beside(run) / "scores.csv"
+        out.data.update(run=run, **result.to_json(), csv=scores)
+        show_result(out, result)
+        result.write_csv(scores)
+        out.say(f"Scores of each video: {scores}")
+
+
+def _beside(run: str) -> Path:
+    path = Path(run)
+    return path if path.is_dir() else path.parent
+
+
+def show_result(out: Output, result: EvalResult) -> None:
+    """Prints figures, faults and confusions."""
+    low, high = result.interval
+    chance = 1 / len(result.classes)
+    pairs: list[tuple[str, str]] = [
+        (
+            "top-1",
+            f"{percent(result.top1)}  (95 % interval {percent(low)} to {percent(high)}, "
+            f"chance {percent(chance)})",
+        ),
+        ("top-5", percent(result.top5)),
+        ("mean class accuracy", percent(result.mean_class_accuracy)),
+        ("evaluated", f"{result.n_evaluated} of {result.n_expected} videos"),
+        ("views", f"{result.views}, {result.seconds:.1f} s"),
+    ]
+    out.heading(f"Scores on {result.split or 'all videos'}")
+    out.facts(pairs)
+    for path, reason in result.faults:
+        out.note(f"left out: {path}: {reason}")
+    counts: list[list[int]] = result.confusion.tolist()
+    if len(result.classes) <= MATRIX_CLASSES:
+        out.heading("Confusion matrix (rows: true class, columns: what the model said)")
+        _matrix(out, result.classes, counts)
+    else:
+        _confusions(out, result.classes, counts)
+    out.say()
+
+
+def _matrix(out: Output, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
+    header = ["", "", *(str(i) for i in range(1, len(classes) + 1)), "right"]
+    rows: list[list[Any]] = []
+    for i, (name, row) in enumerate(zip(classes, counts, strict=True)):
+        total = sum(row)
+        right = percent(row[i] / total) if total else "none"
+        rows.append([str(i + 1), name, *(n or "·" for n in row), right])
+    out.table(header, rows, numbers=[0, *range(2, len(header))], padding=1)
+
+
+def _confusions(out: Output, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
+    pairs = [
+        (n, classes[i], classes[j], sum(row))
+        for i, row in enumerate(counts)
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    if not pairs:
+        return
+    out.heading("Most frequent confusions")
+    rows = [(truth, said, f"{n} of {total}") for n, truth, said, total in pairs[:10]]
+    out.table(("true class", "taken for", "videos"), rows, numbers=(2,))
