@@ -1,0 +1,91 @@
+"""Rules by which settings follow from data and machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitascope.errors import UnknownNameError
+from vitascope.models.registry import get_card
+from vitascope.recipes import fit_to_data
+from vitascope.recipes.fit_to_data import Facts, choose, training_cost
+
+FACTS = Facts(
+    videos=800,
+    classes=10,
+    seconds=Fraction(5, 2),
+    fps=Fraction(15),
+    short_side=128,
+    cores=2,
+)
+
+
+def _minutes(recipe, facts, model="x3d_s"):
+    cost = training_cost(get_card(model), recipe.clip.num_frames, recipe.pixels.crop[0])
+    clips = recipe.optim.epochs * facts.videos
+    return clips * cost / (fit_to_data.CORE_SPEED * facts.cores) / 60
+
+
+def test_a_training_takes_about_the_planned_time():
+    recipe = choose(FACTS).recipe
+    assert 0.8 * fit_to_data.MINUTES <= _minutes(recipe, FACTS) <= fit_to_data.MINUTES
+    assert recipe.optim.epochs >= fit_to_data.WANTED_EPOCHS
+
+
+@settings(max_examples=40, deadline=None)
+@given(videos=st.integers(2, 50_000), cores=st.integers(1, 64), side=st.integers(48, 1080))
+def test_every_choice_is_legal_and_within_its_limits(videos, cores, side):
+    facts = replace(FACTS, videos=videos, cores=cores, short_side=side)
+    recipe = choose(facts).recipe
+    low, high = fit_to_data.EPOCHS
+    assert low <= recipe.optim.epochs <= high
+    assert recipe.optim.batch_size <= videos
+    assert recipe.pixels.crop[0] <= max(64, side)
+    if recipe.optim.epochs > low:
+        assert _minutes(recipe, facts) <= fit_to_data.MINUTES * 1.001
+
+
+def test_more_cores_buy_a_larger_picture_never_a_smaller_one():
+    sizes = []
+    for cores in (1, 2, 4, 8, 16, 32):
+        recipe = choose(replace(FACTS, cores=cores)).recipe
+        sizes.append(recipe.clip.num_frames * recipe.pixels.crop[0] ** 2)
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+
+
+def test_no_mirror_images_where_a_class_names_a_direction():
+    choice = choose(replace(FACTS, directional=("turn left",)))
+    assert choice.recipe.augment.hflip == 0
+    assert any("turn left" in reason for reason in choice.reasons)
+    assert choose(FACTS).recipe.augment.hflip > 0
+
+
+def test_short_videos_are_seen_whole_and_long_ones_in_windows():
+    assert choose(FACTS).recipe.clip.coverage == "video"
+    long = choose(replace(FACTS, seconds=Fraction(60))).recipe.clip
+    card = get_card("x3d_s").clip
+    assert long.coverage == "window"
+    # the window is as long as the published one, to a third, whatever the number of frames
+    published = card.num_frames * card.sampling_rate / card.fps
+    assert abs(long.duration() - published) < published / 3
+
+
+def test_the_same_facts_give_the_same_recipe():
+    assert choose(FACTS) == choose(FACTS)
+
+
+def test_a_gpu_trains_at_the_published_size():
+    recipe = choose(replace(FACTS, gpus=1)).recipe
+    card = get_card("x3d_s")
+    assert recipe.clip.num_frames == card.clip.num_frames
+    assert recipe.pixels == card.pixels
+    assert recipe.run.precision == "bf16"
+
+
+def test_unknown_model():
+    with pytest.raises(UnknownNameError, match="x3d_s"):
+        choose(FACTS, "x3d_sx")
