@@ -89,3 +89,10 @@ def test_a_gpu_trains_at_the_published_size():
 def test_unknown_model():
     with pytest.raises(UnknownNameError, match="x3d_s"):
         choose(FACTS, "x3d_sx")
+
+
+def test_warm_up_and_rate_follow_epochs_and_batch_given_by_the_user():
+    short = choose(FACTS, epochs=1, batch=4).recipe
+    assert short.optim.epochs == 1 and short.optim.batch_size == 4
+    assert short.optim.warmup < 0.5
+    assert short.optim.lr == pytest.approx(choose(FACTS, batch=16).recipe.optim.lr / 2, rel=1e-2)

@@ -89,20 +89,29 @@ def machine_cores() -> int:
     return os.cpu_count() or 1
 
 
-def choose(facts: Facts, model: str = "x3d_s", *, init: str | None = None) -> Choice:
+def choose(
+    facts: Facts,
+    model: str = "x3d_s",
+    *,
+    init: str | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+) -> Choice:
     """The settings for data and machine as described by `facts`.
 
     Args:
         facts: the data and the machine.
         model: card name of the network.
         init: checkpoint to start from; None trains from scratch.
+        epochs: passes over the data; None chooses them. Warm-up and averaging follow from them.
+        batch: clips of an update; None chooses. The learning rate follows from it.
 
     Raises:
         UnknownNameError: no such model.
     """
     card = get_card(model)
-    clip, pixels, epochs, reasons = _size(facts, card)
-    batch = _batch(facts)
+    clip, pixels, affordable, reasons = _size(facts, card)
+    epochs, batch = epochs or affordable, batch or _batch(facts)
     steps = max(1, facts.videos // batch)
     mirror = not facts.directional
     if not mirror:
@@ -119,7 +128,7 @@ def choose(facts: Facts, model: str = "x3d_s", *, init: str | None = None) -> Ch
             lr=_rate(batch, init),
             weight_decay=0.05,
             schedule="cosine",
-            warmup=max(0.1 * epochs, min(1.0, 20 / steps)),
+            warmup=round(min(max(0.1 * epochs, 20 / steps), 0.3 * epochs), 3),
             clip_grad=5.0,
             epochs=epochs,
             batch_size=batch,

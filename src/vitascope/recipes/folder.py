@@ -93,7 +93,8 @@ def plan(
     reasons: tuple[str, ...] = ()
     if base is None:
         facts = facts_of(table, summary)
-        choice = choose(facts, model or DEFAULT_MODEL, init=init)
+        wanted = _given(reading, overrides)
+        choice = choose(facts, model or DEFAULT_MODEL, init=init, **wanted)
         reading, reasons = apply(choice.recipe, overrides), choice.reasons
     if reading.clip.coverage == "window":
         summary = describe(table, reading.clip)
@@ -112,6 +113,15 @@ def _unfitted(model: str) -> Recipe:
     """The card's own clip and pixels with default settings, to be fitted to data."""
     card = get_card(model)
     return Recipe(model=ModelConfig(name=model), clip=card.clip, pixels=card.pixels)
+
+
+def _given(recipe: Recipe, overrides: Sequence[str]) -> dict[str, int]:
+    """Epochs and batch size where the user sets them: other settings follow from these two."""
+    names = {"optim.epochs": "epochs", "optim.batch_size": "batch"}
+    mine = [text for text in overrides if text.partition("=")[0].strip() in names]
+    optim = apply(recipe, mine).optim
+    values = {"optim.epochs": optim.epochs, "optim.batch_size": optim.batch_size}
+    return {names[k]: values[k] for k in {text.partition("=")[0].strip() for text in mine}}
 
 
 def _adapted(base: Recipe, model: str | None, init: str | None) -> Recipe:
