@@ -234,7 +234,7 @@ def run(module: nn.Module, record: Case) -> tuple[Any, Tensor | None, int]:
         target.register_forward_pre_hook(lambda _, args: caught.append(args[0].detach().clone()))
     call = getattr(module, record["method"]) if record.get("method") else module
     with torch.no_grad(), FlopCounter() as counter:
-        counter.ignore_inside(module)
+        counter.watch(module)
         result = call(*arguments(record))
     return result, caught[0] if caught else None, counter.total
 

@@ -1,10 +1,14 @@
-"""A residual block, whatever its two branches are, and a row of them."""
+"""A residual block, whatever its two branches are, a row of them, and the usual branches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
+
+from vitascope.errors import ConfigError
+from vitascope.layers.batch_norm import mark_final_norm
 
 
 def sum_fusion(x: Tensor, y: Tensor) -> Tensor:
@@ -73,3 +77,164 @@ class ResStage(nn.Module):
         for block, after in zip(self.res_blocks, self.nonlocal_blocks, strict=True):
             x = after(block(x))
         return x
+
+
+class BottleneckBlock(nn.Module):
+    """Three convolutions (a, b, c), each but the last followed by norm and activation.
+
+    Args:
+        conv_a: first convolution.
+        norm_a: norm after it.
+        act_a: activation after it.
+        conv_b: second convolution.
+        norm_b: norm after it.
+        act_b: activation after it.
+        conv_c: third convolution.
+        norm_c: norm after it, which starts at 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        conv_a: nn.Module | None = None,
+        norm_a: nn.Module | None = None,
+        act_a: nn.Module | None = None,
+        conv_b: nn.Module | None = None,
+        norm_b: nn.Module | None = None,
+        act_b: nn.Module | None = None,
+        conv_c: nn.Module | None = None,
+        norm_c: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if conv_a is None or conv_b is None or conv_c is None:
+            raise ValueError("a bottleneck needs conv_a, conv_b and conv_c")
+        self.conv_a = conv_a
+        self.norm_a = norm_a
+        self.act_a = act_a
+        self.conv_b = conv_b
+        self.norm_b = norm_b
+        self.act_b = act_b
+        self.conv_c = conv_c
+        self.norm_c = mark_final_norm(norm_c)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps B C T H W to B C' T' H' W'."""
+        x = self.conv_a(x)
+        if self.norm_a is not None:
+            x = self.norm_a(x)
+        if self.act_a is not None:
+            x = self.act_a(x)
+        x = self.conv_b(x)
+        if self.norm_b is not None:
+            x = self.norm_b(x)
+        if self.act_b is not None:
+            x = self.act_b(x)
+        x = self.conv_c(x)
+        if self.norm_c is not None:
+            x = self.norm_c(x)
+        return x
+
+
+class SeparableBottleneckBlock(nn.Module):
+    """A bottleneck whose second convolution is several side by side (arXiv:2001.08740).
+
+    Args:
+        conv_a: first convolution.
+        norm_a: norm after it.
+        act_a: activation after it.
+        conv_b: the parallel convolutions.
+        norm_b: norm after each of them.
+        act_b: activation after each of them.
+        conv_c: third convolution.
+        norm_c: norm after it, which starts at 0.
+        reduce_method: "sum" adds the parallel results, "cat" puts them side by side.
+
+    Raises:
+        ConfigError: another `reduce_method`.
+    """
+
+    def __init__(
+        self,
+        *,
+        conv_a: nn.Module,
+        norm_a: nn.Module | None,
+        act_a: nn.Module | None,
+        conv_b: nn.ModuleList,
+        norm_b: nn.ModuleList | None,
+        act_b: nn.ModuleList | None,
+        conv_c: nn.Module,
+        norm_c: nn.Module | None,
+        reduce_method: str = "sum",
+    ) -> None:
+        super().__init__()
+        if reduce_method not in ("sum", "cat"):
+            raise ConfigError(f"reduce_method = {reduce_method!r}; legal values: sum, cat")
+        self.conv_a = conv_a
+        self.norm_a = norm_a
+        self.act_a = act_a
+        self.conv_b = conv_b
+        self.norm_b = norm_b
+        self.act_b = act_b
+        self.conv_c = conv_c
+        self.norm_c = mark_final_norm(norm_c)
+        self.reduce_method = reduce_method
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps B C T H W to B C' T' H' W'."""
+        x = self.conv_a(x)
+        if self.norm_a is not None:
+            x = self.norm_a(x)
+        if self.act_a is not None:
+            x = self.act_a(x)
+        results = []
+        for index, conv in enumerate(self.conv_b):
+            part = conv(x)
+            if self.norm_b is not None:
+                part = self.norm_b[index](part)
+            if self.act_b is not None:
+                part = self.act_b[index](part)
+            results.append(part)
+        if self.reduce_method == "cat":
+            x = torch.cat(results, dim=1)
+        else:
+            x = torch.stack(results, dim=0).sum(dim=0)
+        x = self.conv_c(x)
+        return x if self.norm_c is None else self.norm_c(x)
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions (a, b) with norm and activation between them (arXiv:1512.03385).
+
+    Args:
+        conv_a: first convolution.
+        norm_a: norm after it.
+        act_a: activation after it.
+        conv_b: second convolution.
+        norm_b: norm after it, which starts at 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        conv_a: nn.Module,
+        norm_a: nn.Module | None,
+        act_a: nn.Module | None,
+        conv_b: nn.Module,
+        norm_b: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        self.conv_a = conv_a
+        self.norm_a = norm_a
+        self.act_a = act_a
+        self.conv_b = conv_b
+        self.norm_b = mark_final_norm(norm_b)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps B C T H W to B C' T' H' W'."""
+        x = self.conv_a(x)
+        if self.norm_a is not None:
+            x = self.norm_a(x)
+        if self.act_a is not None:
+            x = self.act_a(x)
+        x = self.conv_b(x)
+        return x if self.norm_b is None else self.norm_b(x)

@@ -70,6 +70,7 @@ class SqueezeAndExcitationLayer2D(nn.Module):
             if not reduction_ratio:
                 raise ConfigError("give reduction_ratio or reduced_planes")
             reduced_planes = in_planes // reduction_ratio
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.excitation = nn.Sequential(
             nn.Conv2d(in_planes, reduced_planes, 1),
             nn.ReLU(),
@@ -79,7 +80,7 @@ class SqueezeAndExcitationLayer2D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Weights the channels of B C H W."""
-        scale: Tensor = self.excitation(x.mean([2, 3], keepdim=True))
+        scale: Tensor = self.excitation(self.pool(x))
         return x * scale
 
 

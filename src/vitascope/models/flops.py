@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vitascope.layers.roi_align import RoIAlign, RoIPool
+
+_UNCOUNTED = (RoIAlign, RoIPool)
 NormRule = Literal["fvcore", "five", "none"]
 _aten = torch.ops.aten
 
@@ -44,11 +47,15 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """All multiply-adds so far."""
         return int(sum(self.by_operator.values()))
 
-    def ignore_inside(self, model: nn.Module) -> None:
-        """Leaves out what runs inside submodules marked `counts_no_flops`.
+    def watch(self, model: nn.Module) -> None:
+        """Counts the 2-D adaptive poolings of `model` and leaves out what its RoI layers do.
 
-        fvcore knows no rule for RoIAlign, whatever operators it is made of.
+        fvcore counts the first as modules, one for each value that they read, and knows no rule
+        for the second, whatever operators they are made of.
         """
+
+        def read(module: nn.Module, args: Any) -> None:
+            self.by_operator["pool"] += args[0].numel()
 
         def pause(module: nn.Module, args: Any) -> None:
             self._paused += 1
@@ -57,7 +64,9 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._paused -= 1
 
         for module in model.modules():
-            if getattr(module, "counts_no_flops", False):
+            if isinstance(module, nn.AdaptiveAvgPool2d):
+                self._hooks.append(module.register_forward_pre_hook(read))
+            if isinstance(module, _UNCOUNTED):
                 self._hooks.append(module.register_forward_pre_hook(pause))
                 self._hooks.append(module.register_forward_hook(go_on, always_call=True))
 
@@ -102,8 +111,6 @@ def _count(op: Any, args: tuple[Any, ...], out: Any, norms: NormRule) -> tuple[s
     if op in (_aten.native_layer_norm, _aten.native_group_norm):
         affine = isinstance(args[2 if op is _aten.native_layer_norm else 1], Tensor)
         return "norm", _norm(args[0].numel(), 4 + affine, norms)
-    if op is _aten._adaptive_avg_pool2d:
-        return "pool", args[0].numel()
     return "", 0
 
 
@@ -137,10 +144,10 @@ def count_flops(model: nn.Module, *args: Any, norms: NormRule = "fvcore") -> int
         norms: see `FlopCounter`.
     """
     ghost = copy.deepcopy(model).eval()
-    if not any(getattr(module, "counts_no_flops", False) for module in ghost.modules()):
+    if not any(isinstance(module, _UNCOUNTED) for module in ghost.modules()):
         ghost, args = ghost.to("meta"), _to_meta(args)
     with torch.no_grad(), FlopCounter(norms) as counter:
-        counter.ignore_inside(ghost)
+        counter.watch(ghost)
         ghost(*args)
     return int(counter.total)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.errors import InputError
-from vitascope.models.base import FeatureInfo, InputSpec, VideoModel
+from vitascope.models.base import FeatureInfo, InputSpec, VideoModel, describe_input
 from vitascope.models.weight_init import init_net_weights
 
 
@@ -81,3 +82,126 @@ class Net(VideoModel):
     def feature_info(self) -> tuple[FeatureInfo, ...]:
         """The blocks before the head, as the builder described them."""
         return self._features
+
+
+class MultiPathWayWithFuse(nn.Module):
+    """One block for each pathway, then a fusion of the pathways.
+
+    Args:
+        multipathway_blocks: a block for each pathway; None hands a pathway through.
+        multipathway_fusion: maps the list of pathways to a list; None leaves it as it is.
+        inplace: accepted for old callers. The caller's list is never written to either way: a
+            list that holds features after a forward pass cannot be used for a second one.
+    """
+
+    def __init__(
+        self,
+        *,
+        multipathway_blocks: nn.ModuleList,
+        multipathway_fusion: nn.Module | None,
+        inplace: bool | None = True,
+    ) -> None:
+        super().__init__()
+        self.multipathway_blocks = multipathway_blocks
+        self.multipathway_fusion = multipathway_fusion
+
+    def forward(self, x: list[Tensor]) -> list[Tensor]:
+        """Maps a list of B C T H W to a new list of B C' T' H' W'."""
+        if len(x) != len(self.multipathway_blocks):
+            raise InputError(
+                f"{len(self.multipathway_blocks)} pathways expected, got {len(x)}: "
+                f"{describe_input(x)}"
+            )
+        out = [
+            part if block is None else block(part)
+            for block, part in zip(self.multipathway_blocks, x, strict=True)
+        ]
+        if self.multipathway_fusion is not None:
+            out = self.multipathway_fusion(out)
+        return out
+
+
+class DetectionBBoxNetwork(VideoModel):
+    """Features of a clip, then scores of boxes in it.
+
+    Args:
+        model: network without a head, whose features the head takes.
+        detection_head: maps features and boxes to scores.
+    """
+
+    def __init__(self, model: nn.Module, detection_head: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.detection_head = detection_head
+        init_net_weights(detection_head)
+        self.inputs = getattr(model, "inputs", None)
+
+    def forward(self, x: Any, bboxes: Tensor) -> Tensor:
+        """Maps a clip and boxes R x 5 to scores R classes.
+
+        Args:
+            x: B C T H W, or a list for several pathways.
+            bboxes: rows (index in the batch, x1, y1, x2, y2), in pixels of the clip.
+
+        Raises:
+            InputError: a clip or boxes that do not fit.
+        """
+        if not torch.compiler.is_compiling():
+            self.check_input(x)
+            check_boxes(bboxes, len(x[0]) if isinstance(x, list | tuple) else len(x))
+        return self.forward_head(self.forward_features(x), bboxes)
+
+    def forward_features(self, x: Any) -> Any:
+        """Maps a clip to the feature map that the boxes are cut from."""
+        if isinstance(self.model, VideoModel):
+            return self.model.forward_head(self.model.forward_features(x))
+        return self.model(x)
+
+    def forward_head(self, features: Any, bboxes: Tensor | None = None) -> Tensor:
+        """Maps features and boxes to scores.
+
+        Raises:
+            InputError: no boxes.
+        """
+        if bboxes is None:
+            raise InputError("this network scores boxes: give R rows (index, x1, y1, x2, y2)")
+        out: Tensor = self.detection_head(features, bboxes)
+        return out.flatten(1)
+
+    def head_linear(self) -> tuple[nn.Module, str]:
+        """The classifying layer: `proj` of the head."""
+        if not isinstance(getattr(self.detection_head, "proj", None), nn.Module):
+            raise InputError("this network was built without a classifying head")
+        return self.detection_head, "proj"
+
+    def depth_prefixes(self) -> tuple[tuple[str, ...], ...]:
+        """The depths of the network below, then the head."""
+        below = self.model.depth_prefixes() if isinstance(self.model, VideoModel) else ((),)
+        rows = [tuple(f"model.{p}" for p in row) or ("model",) for row in below]
+        return (*rows, ("detection_head",))
+
+    @property
+    def feature_info(self) -> tuple[FeatureInfo, ...]:
+        """The stages of the network below."""
+        below = self.model.feature_info if isinstance(self.model, VideoModel) else ()
+        return tuple(dataclasses.replace(row, name=f"model.{row.name}") for row in below)
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Passes the wish on to the network below."""
+        super().set_gradient_checkpointing(enabled)
+        if isinstance(self.model, VideoModel):
+            self.model.set_gradient_checkpointing(enabled)
+
+
+def check_boxes(bboxes: Any, batch: int) -> None:
+    """Raises `InputError` unless `bboxes` are rows (index below `batch`, x1, y1, x2, y2)."""
+    if not isinstance(bboxes, Tensor) or bboxes.dim() != 2 or bboxes.shape[1] != 5:
+        raise InputError(
+            f"boxes are R rows (index in the batch, x1, y1, x2, y2), got {describe_input(bboxes)}"
+        )
+    index = bboxes[:, 0]
+    if len(bboxes) and not bool(((index >= 0) & (index < batch)).all()):
+        raise InputError(
+            f"column 0 of the boxes is an index in the batch of {batch}, got values from "
+            f"{float(index.min()):g} to {float(index.max()):g}"
+        )

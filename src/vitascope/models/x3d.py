@@ -16,14 +16,13 @@ from vitascope.layers.batch_norm import (
     mark_final_norm,
 )
 from vitascope.layers.convolutions import Conv2plus1d, depthwise_conv3d
-from vitascope.layers.res_block import ResBlock, ResStage, sum_fusion
+from vitascope.layers.res_block import BottleneckBlock, ResBlock, ResStage, sum_fusion
 from vitascope.layers.squeeze_excitation import SqueezeExcitation
 from vitascope.layers.swish import Swish
 from vitascope.layers.utils import round_repeats, round_width
 from vitascope.models.base import FeatureInfo, InputSpec, smallest_input
 from vitascope.models.head import ProjectedPool, ResNetBasicHead, make_dropout
 from vitascope.models.net import Net
-from vitascope.models.resnet_blocks import BottleneckBlock
 from vitascope.models.stem import ResNetBasicStem
 
 Triple = tuple[int, int, int]
