@@ -1,1 +1,66 @@
-"""Frames in, frames out."""
+"""From decoded frames to the input of a model: pure functions, callables, and whole pipelines.
+
+`preprocess` and `train` are what the engine uses. The rest carries PyTorchVideo's names and
+results, and PySlowFast's in `boxes`, `color`, `erasing`, `image_augment`, `masking` and `frames`.
+"""
+
+from vitascope.transforms.augmix import AugMix
+from vitascope.transforms.mix import CutMix, MixUp, MixVideo
+from vitascope.transforms.preprocess import evaluation_transform, normalise
+from vitascope.transforms.rand_augment import RandAugment
+from vitascope.transforms.train import TrainTransform
+from vitascope.transforms.transforms import (
+    ApplyTransformToKey,
+    CenterCrop,
+    Compose,
+    ConvertFloatToUint8,
+    ConvertUint8ToFloat,
+    Div255,
+    MoveChannelFront,
+    MoveChannelRear,
+    Normalize,
+    OpSampler,
+    Permute,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomShortSideScale,
+    RemoveKey,
+    ShortSideScale,
+    UniformCropVideo,
+    UniformTemporalSubsample,
+    UniformTemporalSubsampleRepeated,
+)
+from vitascope.transforms.transforms_factory import create_video_transform
+
+__all__ = [
+    "ApplyTransformToKey",
+    "AugMix",
+    "CenterCrop",
+    "Compose",
+    "ConvertFloatToUint8",
+    "ConvertUint8ToFloat",
+    "CutMix",
+    "Div255",
+    "MixUp",
+    "MixVideo",
+    "MoveChannelFront",
+    "MoveChannelRear",
+    "Normalize",
+    "OpSampler",
+    "Permute",
+    "RandAugment",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
+    "RandomShortSideScale",
+    "RemoveKey",
+    "ShortSideScale",
+    "TrainTransform",
+    "UniformCropVideo",
+    "UniformTemporalSubsample",
+    "UniformTemporalSubsampleRepeated",
+    "create_video_transform",
+    "evaluation_transform",
+    "normalise",
+]

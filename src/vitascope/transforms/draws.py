@@ -110,3 +110,12 @@ def as_draws(rng: np.random.Generator | Draws | None) -> Draws:
     if rng is None:
         return TorchDraws()
     return NumpyDraws(rng) if isinstance(rng, np.random.Generator) else rng
+
+
+RandomSource = np.random.Generator | Draws | None
+"""What random transforms take as `rng`."""
+
+
+def permutation(draws: Draws, count: int) -> list[int]:
+    """The numbers from 0 to `count` - 1 in random order."""
+    return draws.choice([1.0] * count, count, replacement=False)
