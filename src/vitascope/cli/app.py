@@ -28,16 +28,20 @@ from vitascope.cli.output import (
     report_crash,
 )
 from vitascope.cli.predict import predict
+from vitascope.cli.recipes import show_recipe
+from vitascope.cli.train import train
 
 Command = Callable[..., None]
 
 COMMANDS: dict[str, Command | dict[str, Command]] = {
+    "train": train,
     "eval": evaluate,
     "predict": predict,
     "export": export,
     "check": check,
     "doctor": doctor,
     "models": {"list": list_models, "show": show_model},
+    "recipes": {"show": show_recipe},
 }
 """Name -> function, or a group of them, in the order in which the help lists them.
 
@@ -50,6 +54,7 @@ ClickError: Any = typer.BadParameter.__mro__[2]
 
 GROUPS = {
     "models": "Lists the networks, or shows one.",
+    "recipes": "Shows every setting of a training.",
 }
 
 SETTINGS: dict[str, Any] = {

@@ -115,10 +115,12 @@ class Output:
     Attributes:
         data: what the JSON file will hold.
         console: where people read.
+        code: exit code of a command that went well otherwise; None follows from its checks.
     """
 
     def __init__(self, command: str, json_file: str | None = None) -> None:
         self.command, self.json_file = command, json_file
+        self.code: int | None = None
         self.data: dict[str, Any] = {}
         self._failures: list[str] = []
         self._notes: list[str] = []
@@ -179,13 +181,14 @@ class Output:
             grid.add_row(name, str(value))
         print_tidy(self.console, grid)
 
-    def progress(self, *columns: ProgressColumn | str) -> Progress:
+    def progress(self, *columns: ProgressColumn | str, expand: bool = False) -> Progress:
         """A progress display that leaves no trace, and shows nothing where nobody looks."""
         console = self.console if self.console.is_terminal else self._errors
         return Progress(
             *columns,
             console=console,
             transient=True,
+            expand=expand,
             disable=not console.is_terminal or console.is_dumb_terminal,
         )
 
@@ -221,7 +224,7 @@ class Output:
     def _code(self, error: BaseException | None) -> int:
         """Tells a person what happened and gives the exit code."""
         if error is None:
-            return CHECK_FAILED if self._failures else DONE
+            return self.code or (CHECK_FAILED if self._failures else DONE)
         if isinstance(error, VerificationError):
             self._error(str(error))
             return CHECK_FAILED

@@ -1,0 +1,241 @@
+"""What goes into a run's report.html: curves, confusions, clips, data, exports, environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitascope.accelerator.verify import Verification
+from vitascope.data.decoder import open_video, short_side_size
+from vitascope.data.describe import Summary
+from vitascope.engine.checkpoint import versions
+from vitascope.engine.log import read_log
+from vitascope.engine.scoring import EvalResult
+from vitascope.errors import DecodeError
+from vitascope.recipes.folder import Trained
+from vitascope.serving.charts import Chart, Curve, percent
+from vitascope.serving.draw import Image
+from vitascope.serving.report import Example, Figure, Report, Table, write_report
+
+EXAMPLES, WORST = 12, 8
+FRAMES, HEIGHT = 5, 96  # of a clip's film strip
+
+Export = tuple[str, Verification]
+
+
+def write_run_report(
+    trained: Trained,
+    command: str,
+    *,
+    control: EvalResult | None = None,
+    exports: Sequence[Export] = (),
+) -> Path:
+    """Writes RUN/report.html.
+
+    Args:
+        trained: the run.
+        command: how it was made.
+        control: scores of the same videos with shuffled frames.
+        exports: file and check of each export.
+    """
+    recipe, result, test = trained.plan.recipe, trained.result, trained.test
+    run = Path(result.run)
+    counts = trained.plan.summary.counts
+    videos = sum(counts.get("train", {}).values())
+    start = f"started from {recipe.model.init}" if recipe.model.init else "trained from scratch"
+    rows = read_log(run / "log.jsonl")
+    report = Report(
+        title=f"{run.resolve().name}: {recipe.model.name} on {Path(recipe.data.path).name}",
+        lead=f"{recipe.model.name}, {start} on {videos} videos of "
+        f"{len(trained.plan.table.classes)} classes in {_minutes(result.seconds)}.",
+        created=datetime.now().strftime("%Y-%m-%d %H:%M"),
+        command=command,
+        figures=_figures(trained, control),
+        charts=_charts(rows),
+        classes=() if test is None else test.classes,
+        confusion=() if test is None else test.confusion.tolist(),
+        split="test" if test is None else test.split,
+        examples=() if test is None else _examples(test, _spread(test)),
+        worst=() if test is None else _examples(test, _worst(test)),
+        data=_data_tables(trained.plan.summary),
+        exports=exports,
+        environment=_environment(rows),
+        recipe=json.dumps(recipe.to_json(), indent=1),
+    )
+    return write_report(report, run / "report.html")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
+
+
+def _figures(trained: Trained, control: EvalResult | None) -> list[Figure]:
+    test, best = trained.test, trained.result.best_top1
+    figures = []
+    if test is not None:
+        low, high = test.interval
+        figures += [
+            Figure(
+                name="Test top-1",
+                value=percent(test.top1),
+                note=f"95 % interval {percent(low)} to {percent(high)}; "
+                f"{test.n_evaluated} of {test.n_expected} videos",
+            ),
+            Figure(
+                name="Mean class accuracy",
+                value=percent(test.mean_class_accuracy),
+                note=f"chance is {percent(1 / len(test.classes))}",
+            ),
+        ]
+    if control is not None:
+        figures.append(
+            Figure(
+                name="With shuffled frames",
+                value=percent(control.top1),
+                note="a control: what is left does not need motion",
+            )
+        )
+    if best is not None:
+        note = f"step {trained.result.best_step} of {trained.result.steps}"
+        figures.append(Figure(name="Best validation top-1", value=percent(best), note=note))
+    return figures
+
+
+def _charts(rows: Sequence[dict[str, Any]]) -> list[Chart]:
+    logs = [row for row in rows if row["kind"] == "log"]
+    scores = [row for row in rows if row["kind"] == "eval"]
+
+    def curve(name: str, source: Sequence[dict[str, Any]], key: str) -> Curve:
+        return Curve(name=name, points=[(r["epoch"], r[key]) for r in source if key in r])
+
+    charts = [
+        Chart(
+            title="Loss",
+            curves=[curve("training", logs, "loss"), curve("validation", scores, "loss")],
+        ),
+        Chart(
+            title="Validation score",
+            curves=[
+                curve("top-1", scores, "top1"),
+                curve("mean class accuracy", scores, "mean_class_accuracy"),
+            ],
+            percent=True,
+        ),
+        Chart(title="Learning rate", curves=[curve("learning rate", logs, "lr")]),
+        Chart(title="Clips a second", curves=[curve("training", logs, "clips_per_second")]),
+    ]
+    return [chart for chart in charts if any(c.points for c in chart.curves)]
+
+
+def _spread(test: EvalResult) -> list[int]:
+    """Videos of as many classes as possible, in the order of the classes."""
+    by_class: dict[int, list[int]] = {}
+    for index, label in enumerate(test.labels.tolist()):
+        by_class.setdefault(label, []).append(index)
+    chosen: list[int] = []
+    turn = 0
+    while len(chosen) < min(EXAMPLES, test.n_evaluated):
+        chosen += [
+            by_class[label][turn] for label in sorted(by_class) if turn < len(by_class[label])
+        ]
+        turn += 1
+    return sorted(chosen[:EXAMPLES], key=lambda i: int(test.labels[i]))
+
+
+def _losses(test: EvalResult) -> Any:
+    right = test.scores[range(test.n_evaluated), test.labels]
+    return -right.clamp_min(1e-12).log()
+
+
+def _worst(test: EvalResult) -> list[int]:
+    order: list[int] = _losses(test).argsort(descending=True).tolist()
+    return order[:WORST]
+
+
+def _examples(test: EvalResult, chosen: Sequence[int]) -> list[Example]:
+    losses = _losses(test)
+    root = os.path.commonpath([os.path.dirname(path) for path in test.videos])
+    examples = []
+    for index in chosen:
+        path = test.videos[index]
+        scores, labels = test.scores[index].topk(min(3, len(test.classes)))
+        examples.append(
+            Example(
+                path=os.path.relpath(path, root) if root else path,
+                truth=test.classes[int(test.labels[index])],
+                top=[
+                    (test.classes[label], score)
+                    for label, score in zip(labels.tolist(), scores.tolist(), strict=True)
+                ],
+                frames=_frames(path),
+                loss=float(losses[index]),
+            )
+        )
+    return examples
+
+
+def _frames(path: str) -> list[Image]:
+    """A few frames from first to last; none where the video does not give them."""
+    try:
+        with open_video(path) as video:
+            size = short_side_size(video.height, video.width, min(HEIGHT, video.height))
+            wanted = np.linspace(0, len(video.times) - 1, FRAMES).round().astype(int)
+            return list(video.read(wanted.tolist(), size=size).data.numpy())
+    except DecodeError:  # the score stands; a picture of a damaged place is not to be had
+        return []
+
+
+def _data_tables(summary: Summary) -> list[Table]:
+    splits = list(summary.counts)
+    rows = [
+        (name, *(str(summary.counts[split].get(name, 0)) for split in splits))
+        for name in summary.classes
+    ]
+    total = ("all", *(str(sum(summary.counts[split].values())) for split in splits))
+    facts = [line.strip() for line in summary.lines()[1:] if ": " in line or line.strip()]
+    return [
+        Table(
+            header=("Class", *splits),
+            rows=[*rows, total],
+            numbers=tuple(range(1, len(splits) + 1)),
+            note=f"{summary.root}: {summary.videos} videos ({summary.layout}).",
+        ),
+        Table(header=("What was understood",), rows=[(fact,) for fact in facts]),
+    ]
+
+
+def _environment(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    import torch
+
+    speeds = [row["clips_per_second"] for row in rows if row["kind"] == "log"]
+    waits = [row["data_wait"] for row in rows if row["kind"] == "log"]
+    found = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "CPU cores, threads": f"{os.cpu_count()}, {torch.get_num_threads()}",
+        **versions(),
+    }
+    if torch.cuda.is_available():
+        found["GPU"] = torch.cuda.get_device_name()
+    if speeds:
+        found["clips a second in training"] = f"{sum(speeds) / len(speeds):.1f}"
+        found["share of time waiting for data"] = percent(sum(waits) / len(waits))
+    return found
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"

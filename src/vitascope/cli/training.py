@@ -1,0 +1,145 @@
+"""What a training shows while it runs: a bar, and a row for each epoch that stays."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from vitascope.cli.output import Output, length, percent
+
+if TYPE_CHECKING:
+    from vitascope.engine.log import Event
+
+ROW = "{epoch:>7}  {loss:>10}  {val_loss:>10}  {top1:>8}  {speed:>8}  {wait:>5}  {time:>9}  {mark}"
+
+
+class TrainingDisplay:
+    """Listens to a run and prints what happens; use it around the training as a context.
+
+    Args:
+        out: where to print.
+
+    Attributes:
+        notes: what the run wanted people to know.
+    """
+
+    def __init__(self, out: Output) -> None:
+        self.out = out
+        self.notes: list[str] = []
+        self._begin = time.monotonic()
+        self._losses: list[float] = []
+        self._speed = self._wait = float("nan")
+        self._best = -1.0
+        self._bar: Progress = out.progress(
+            TextColumn("epoch {task.fields[epoch]:.1f}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            expand=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> TrainingDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Takes in an event of the run."""
+        handler = getattr(self, f"_on_{event.kind}", None)
+        if handler is not None:
+            handler(event, event.values)
+
+    def _on_start(self, event: Event, values: Any) -> None:
+        counts = ", ".join(f"{n} {split}" for split, n in values["videos"].items())
+        self.out.say(
+            f"{values['parameters'] / 1e6:.2f} M parameters, {counts} videos, "
+            f"{values['steps_per_epoch']} steps an epoch on {values['device']}, "
+            f"{values['threads']} threads"
+        )
+        if event.kind == "resume":
+            self.out.say(f"Going on at step {event.step} of {event.steps}")
+        self.out.say()
+        self.out.say(
+            ROW.format(
+                epoch="epoch",
+                loss="loss",
+                val_loss="val loss",
+                top1="val top-1",
+                speed="clips/s",
+                wait="wait",
+                time="time",
+                mark="",
+            ).rstrip(),
+            style="dim",
+        )
+        self._begin = time.monotonic()
+        self._task = self._bar.add_task(
+            "", total=event.steps, completed=event.step, epoch=event.epoch, said=""
+        )
+
+    _on_resume = _on_start
+
+    def _on_step(self, event: Event, values: Any) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=event.step, epoch=event.epoch)
+
+    def _on_log(self, event: Event, values: Any) -> None:
+        self._losses.append(values["loss"])
+        self._speed, self._wait = values["clips_per_second"], values["data_wait"]
+        if self._task is not None:
+            said = (
+                f"loss {values['loss']:.3f}, {self._speed:.1f} clips/s, "
+                f"{100 * self._wait:.0f} % waiting for data"
+            )
+            self._bar.update(self._task, said=said)
+
+    def _on_eval(self, event: Event, values: Any) -> None:
+        better = values["top1"] > self._best
+        self._best = max(self._best, values["top1"])
+        losses, self._losses = self._losses, []
+        self._row(
+            event,
+            losses,
+            val_loss=f"{values['loss']:.3f}",
+            top1=percent(values["top1"]),
+            mark="best" if better else "",
+        )
+        missing = values["n_expected"] - values["n_evaluated"]
+        if missing:
+            self._tell(f"{missing} of {values['n_expected']} validation videos cannot be read")
+
+    def _row(self, event: Event, losses: list[float], **values: str) -> None:
+        seconds = time.monotonic() - self._begin
+        text = ROW.format(
+            epoch=f"{event.epoch:g}",
+            loss=f"{sum(losses) / len(losses):.3f}" if losses else "",
+            speed=f"{self._speed:.1f}" if self._speed == self._speed else "",
+            wait=f"{100 * self._wait:.0f} %" if self._wait == self._wait else "",
+            time=length(seconds),
+            **values,
+        )
+        # Through the bar's console, which prints above the bar.
+        self.out.say(text.rstrip())
+
+    def _on_note(self, event: Event, values: Any) -> None:
+        self._tell(values["text"])
+
+    _on_interrupt = _on_note
+
+    def _tell(self, text: str) -> None:
+        self.notes.append(text)
+        self.out.note(text)
