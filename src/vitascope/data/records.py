@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from vitascope.data import labels as class_lists
 from vitascope.data.labels import ClassList
 from vitascope.data.layouts import Draft, Found, from_folder, from_list
 from vitascope.data.listing import has_image_suffix, has_video_suffix, is_remote
 from vitascope.errors import DatasetError, DatasetNotFoundError, UnknownNameError
+
+Files = Literal["require", "skip", "trust"]
 
 _ORDER = {"train": 0, "val": 1, "test": 2}
 
@@ -134,11 +137,31 @@ def read_table(
         found.drafts = [Draft(os.path.abspath(path), path.name)]
     else:
         found = from_list(path, None if root is None else Path(root), ignore_columns, classes)
-    if found.layout.startswith("list"):
-        _require_files(found)
+    table = table_from(
+        found, files="require" if found.layout.startswith("list") else "trust", labelled=labelled
+    )
+    if labelled and labels is None and len({r.label for r in table.records}) < 2:
+        only = table.classes[table.records[0].label or 0]
+        raise DatasetError(f"{data}: only one class ({only!r}); a classifier needs at least two")
+    return table
+
+
+def table_from(found: Found, *, files: Files = "require", labelled: bool = True) -> Table:
+    """Checks drafts, numbers their labels, and makes a table of them.
+
+    Args:
+        found: what a layout or a published list gave.
+        files: "require" refuses the lot if a file is missing, "skip" leaves missing ones out with
+            a warning that counts them, "trust" does not look.
+        labelled: whether every video needs a label.
+
+    Raises:
+        DatasetError: missing files, missing labels, labels outside the class list, two labels
+            for one video, or a split for some videos only.
+    """
+    warnings = _check_files(found, files) if files != "trust" else []
     names, numbers = _number_labels(found, labelled)
-    splits = {d.split is None for d in found.drafts}
-    if len(splits) == 2:
+    if len({d.split is None for d in found.drafts}) == 2:
         draft = next(d for d in found.drafts if d.split is None)
         raise DatasetError(f"{draft.where}: no split, while other rows have one")
     records = tuple(
@@ -146,11 +169,7 @@ def read_table(
         for d, n in zip(found.drafts, numbers, strict=True)
     )
     table = Table(records, names, found.root, found.layout, tuple(found.notes))
-    if labelled and labels is None and len({n for n in numbers if n is not None}) < 2:
-        raise DatasetError(
-            f"{data}: only one class ({names[numbers[0] or 0]!r}); a classifier needs at least two"
-        )
-    return replace(table, warnings=_warnings(table))
+    return replace(table, warnings=(*warnings, *_warnings(table)))
 
 
 def _not_found(path: Path) -> DatasetNotFoundError:
@@ -166,25 +185,30 @@ def _not_found(path: Path) -> DatasetNotFoundError:
     return DatasetNotFoundError(f"{path}: no such file or folder.{hint}")
 
 
-def _require_files(found: Found) -> None:
-    """Refuses lists with paths that do not exist, after counting all of them."""
+def _check_files(found: Found, files: Files) -> list[str]:
+    """Refuses or leaves out drafts whose file does not exist, after counting all of them."""
     faults = [(d, fault) for d in found.drafts if (fault := _fault(d.path)) is not None]
     if not faults:
-        return
+        return []
     first, fault = faults[0]
+    total = len(found.drafts)
+    if files == "skip" and len(faults) < total:
+        absent = {id(d) for d, _ in faults}
+        found.drafts = [d for d in found.drafts if id(d) not in absent]
+        return [f"{len(faults)} of {total} listed videos are missing, such as {first.shown}"]
     others = ", ".join(f"{d.shown} ({_row_of(d.where)})" for d, _ in faults[1:4])
     also = f" Also {others}{', ...' if len(faults) > 4 else ''}." if others else ""
     remedy = f" Paths start from {found.root}: correct the list or restore the files"
     for base in (os.getcwd(), os.path.dirname(found.root)):
-        if len(faults) == len(found.drafts) and os.path.exists(os.path.join(base, first.shown)):
+        if len(faults) == total and os.path.exists(os.path.join(base, first.shown)):
             remedy = (
                 f" Paths start from {found.root}, but these exist below {base}: move the list "
                 f"there or give that folder as root"
             )
             break
     raise DatasetError(
-        f"{first.shown} ({_row_of(first.where)}): {fault}; {len(faults)} of {len(found.drafts)} "
-        f"rows affected.{also}{remedy}"
+        f"{first.shown} ({_row_of(first.where)}): {fault}; {len(faults)} of {total} rows "
+        f"affected.{also}{remedy}"
     )
 
 

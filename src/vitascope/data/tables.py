@@ -86,7 +86,7 @@ def read_rows(path: str | Path, ignore_columns: Iterable[str] = ()) -> Rows:
             with file and row.
     """
     file = Path(path)
-    text = _read_text(file)
+    text = read_text(file)
     ignored = frozenset(ignore_columns)
     if file.suffix.lower() in (".jsonl", ".ndjson"):
         return _from_objects(file.name, _json_lines(file.name, text), ignored)
@@ -127,7 +127,12 @@ def _is_comment(line: str) -> bool:
     return line == "#" or line.startswith("# ")
 
 
-def _read_text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """The text of a list in UTF-8, or in UTF-16 with its mark; a mark is left out.
+
+    Raises:
+        DatasetError: it is a video, or no text.
+    """
     if has_video_suffix(file.name):
         raise DatasetError(
             f"{file}: this is a video, not a list or a folder of videos. Give the folder that "

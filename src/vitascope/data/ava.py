@@ -1,0 +1,211 @@
+"""AVA 2.1, 2.2 and AVA-Kinetics: boxes of people with several labels, one picture a second.
+
+Rows are `video,second,x1,y1,x2,y2,label[,person or score]` with corners as fractions of the
+picture. Of each video the seconds 902 to 1798 count.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from vitascope.data.columns import existing
+from vitascope.data.tables import read_text
+from vitascope.errors import DatasetError
+
+FIRST_SECOND, LAST_SECOND = 902, 1798
+_LIST_STARTS = 900  # second of the film at which the frames of PySlowFast's lists begin
+_LIST_FPS = 30
+_ROW = re.compile(r"item\s*\{(.*?)\}", re.DOTALL)
+
+Box = tuple[float, float, float, float]
+Kind = Literal["truth", "predicted"]
+
+
+@dataclass(frozen=True)
+class AvaRow:
+    """One row of a list.
+
+    Attributes:
+        video: id of the video.
+        second: whole seconds in the film.
+        box: left, top, right, bottom as fractions of width and height.
+        label: AVA's number of the class, from 1; None in a list of boxes without labels.
+        extra: the person's number in a list of truths, the score in a list of predictions.
+        where: list and row, for messages.
+    """
+
+    video: str
+    second: int
+    box: Box
+    label: int | None
+    extra: float
+    where: str
+
+
+@dataclass(frozen=True)
+class AvaPerson:
+    """A box with all its labels, in the order of the rows, and the last column of each row."""
+
+    box: Box
+    labels: tuple[int | None, ...]
+    extras: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class AvaKeyframe:
+    """The people of one labelled second of one video."""
+
+    video: str
+    second: int
+    people: tuple[AvaPerson, ...]
+
+    @property
+    def time(self) -> Fraction:
+        """Seconds in the whole film."""
+        return Fraction(self.second)
+
+    @property
+    def listed_frame(self) -> int:
+        """Number of the frame in PySlowFast's lists: 30 a second from second 900 on."""
+        return (self.second - _LIST_STARTS) * _LIST_FPS
+
+
+def read_ava(
+    path: str | Path,
+    kind: Kind = "truth",
+    *,
+    labels: Collection[int] | None = None,
+    min_score: float = 0.0,
+    videos: Collection[str] | None = None,
+) -> tuple[AvaRow, ...]:
+    """Rows of a list, in their order.
+
+    A header, blank lines, and seconds that the evaluation leaves out are passed over.
+
+    Args:
+        path: the list.
+        kind: "truth" has the person in the last column, "predicted" a score.
+        labels: numbers to keep; None keeps all. Rows without a label stay.
+        min_score: predictions below are left out.
+        videos: known ids; others are refused. None accepts any.
+
+    Raises:
+        DatasetNotFoundError: there is no such list.
+        DatasetError: a row that is cut short or is no such row, a box upside down or in pixels,
+            or an unknown video; with file and row.
+    """
+    file = existing(path)
+    rows = []
+    for number, fields in enumerate(csv.reader(read_text(file).split("\n")), 1):
+        where = f"{file.name}, row {number}"
+        if not fields or not any(f.strip() for f in fields):
+            continue
+        if number == 1 and len(fields) > 2 and not _is_number(fields[1]):
+            continue  # a header
+        row = _row(fields, where)
+        if videos is not None and row.video not in videos:
+            raise DatasetError(f"{where}: the video {row.video!r} has no frames")
+        if not FIRST_SECOND <= row.second <= LAST_SECOND:
+            continue
+        if labels is not None and row.label is not None and row.label not in labels:
+            continue
+        if kind == "truth" or row.extra >= min_score:
+            rows.append(row)
+    return tuple(rows)
+
+
+def keyframes(
+    truth: Iterable[AvaRow] = (), predicted: Iterable[AvaRow] = ()
+) -> tuple[AvaKeyframe, ...]:
+    """People by video and second, in the order in which the videos come and of the seconds.
+
+    Rows of a truth are one person if video, second and the person's number agree; rows of a
+    prediction if the boxes agree exactly. A truth and a prediction are never joined.
+    """
+    people: dict[tuple[str, int], dict[object, list[AvaRow]]] = {}
+    order: dict[str, None] = {}
+    for kind, rows in (("truth", truth), ("predicted", predicted)):
+        for row in rows:
+            order.setdefault(row.video)
+            who = (kind, row.extra if kind == "truth" else row.box)
+            people.setdefault((row.video, row.second), {}).setdefault(who, []).append(row)
+    place = {video: i for i, video in enumerate(order)}
+    return tuple(
+        AvaKeyframe(
+            video,
+            second,
+            tuple(
+                AvaPerson(rows[0].box, tuple(r.label for r in rows), tuple(r.extra for r in rows))
+                for rows in people[video, second].values()
+            ),
+        )
+        for video, second in sorted(people, key=lambda key: (place[key[0]], key[1]))
+    )
+
+
+def every_fourth(frames: Iterable[AvaKeyframe]) -> tuple[AvaKeyframe, ...]:
+    """The quick validation of PySlowFast: seconds that can be divided by four."""
+    return tuple(frame for frame in frames if frame.second % 4 == 0)
+
+
+def read_label_map(path: str | Path) -> dict[int, str]:
+    """Names of the classes by AVA's numbers, from a `.pbtxt` file of `item { name id }`.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DatasetError: there is no item in it, or one without a name or number.
+    """
+    file = existing(path)
+    found: dict[int, str] = {}
+    for item in _ROW.findall(read_text(file)):
+        name = re.search(r'name:\s*"([^"]*)"', item)
+        number = re.search(r"(?:id|label_id):\s*(\d+)", item)
+        if name is None or number is None:
+            raise DatasetError(f"{file}: an item without a name or an id: {item.strip()!r}")
+        found[int(number.group(1))] = name.group(1)
+    if not found:
+        raise DatasetError(f"{file}: no item; expected `item {{ name: ... id: ... }}`")
+    return found
+
+
+def _row(fields: list[str], where: str) -> AvaRow:
+    if len(fields) != 8:
+        raise DatasetError(
+            f"{where}: {len(fields)} fields; expected video,second,x1,y1,x2,y2,label,person or "
+            f"score"
+        )
+    values = [field.strip() for field in fields]
+    numbers: Mapping[int, str] = {1: "second", 2: "x1", 3: "y1", 4: "x2", 5: "y2", 7: "last field"}
+    for i, name in numbers.items():
+        if not _is_number(values[i]):
+            raise DatasetError(f"{where}: {name} = {values[i]!r} is no number")
+    if values[6] and not values[6].isdigit():
+        raise DatasetError(f"{where}: label = {values[6]!r} is no class number")
+    left, top, right, bottom = (float(v) for v in values[2:6])
+    if max(left, top, right, bottom) > 1.5:
+        raise DatasetError(
+            f"{where}: the box {left:g}, {top:g}, {right:g}, {bottom:g} is in pixels; divide by "
+            f"width and height of the picture"
+        )
+    if left >= right or top >= bottom:
+        raise DatasetError(
+            f"{where}: the box {left:g}, {top:g}, {right:g}, {bottom:g} is upside down; the order "
+            f"is left, top, right, bottom"
+        )
+    label = int(values[6]) if values[6] else None
+    second = int(float(values[1]))
+    return AvaRow(values[0], second, (left, top, right, bottom), label, float(values[7]), where)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""Ego4D moments: labelled intervals of clips of long videos."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from vitascope.data.clips import Clip, around
+from vitascope.data.columns import read_json
+from vitascope.errors import ConfigError, DatasetError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One labelled interval.
+
+    Attributes:
+        path: the video's file.
+        video_uid: the video's id.
+        clip_uid: id of the clip it was labelled in.
+        duration: seconds of the video.
+        clip: interval of that clip in the video.
+        label: name of the class.
+        label_id: its number in the label map.
+        interval: the labelled interval in the video.
+    """
+
+    path: str
+    video_uid: str
+    clip_uid: str
+    duration: Fraction
+    clip: Clip
+    label: str
+    label_id: int
+    interval: Clip
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of one split, and how many labels were left out for which reason."""
+
+    moments: tuple[Moment, ...]
+    left_out: dict[str, int]
+
+
+def read_moments(
+    annotations: str | Path,
+    metadata: str | Path,
+    split: str,
+    label_ids: Mapping[str, int],
+    *,
+    only: Collection[str] | None = None,
+    root: str | Path = "",
+) -> Moments:
+    """The moments of one split.
+
+    Left out and counted are labels of no length, labels that the map does not have, and videos
+    of stereo cameras.
+
+    Args:
+        annotations: the moments file.
+        metadata: `ego4d.json` with path, duration and kind of each video.
+        split: "train", "val" or "test".
+        label_ids: label -> number; labels that are not in it are left out.
+        only: labels to keep; None keeps all.
+        root: folder that the paths start from.
+
+    Raises:
+        ConfigError: an unknown split, or an empty label map.
+        DatasetError: a video that the metadata does not have, or a split without a moment.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"split = {split!r}; legal values: {', '.join(SPLITS)}")
+    if not label_ids:
+        raise ConfigError("the map of labels to numbers is empty")
+    facts = {video["video_uid"]: video for video in read_json(metadata, dict)["videos"]}
+    moments: list[Moment] = []
+    left_out: Counter[str] = Counter()
+    for video in read_json(annotations, dict)["videos"]:
+        if video["split"] != split:
+            continue
+        uid = video["video_uid"]
+        if uid not in facts:
+            raise DatasetError(f"video {uid} of {Path(annotations).name} is not in {metadata}")
+        labels = list(_labels(video))
+        if facts[uid]["is_stereo"]:
+            left_out["stereo video"] += len(labels)
+            continue
+        for clip, label in labels:
+            start, end = _seconds(label, "video_start_time"), _seconds(label, "video_end_time")
+            if only is not None and label["label"] not in only:
+                left_out["label not asked for"] += 1
+            elif start >= end:
+                left_out["no length"] += 1
+            elif label["label"] not in label_ids:
+                left_out["label not in the map"] += 1
+            else:
+                moments.append(_moment(facts[uid], clip, label["label"], label_ids, root,
+                                       Clip(start, end)))  # fmt: skip
+    if not moments:
+        raise DatasetError(f"{annotations}: no moment in the split {split!r} is left "
+                           f"({dict(left_out)})")  # fmt: skip
+    return Moments(tuple(moments), dict(left_out))
+
+
+def window(interval: Clip, length: Fraction, duration: Fraction | None) -> Clip:
+    """A window of `length` around the middle of an interval, moved into the video.
+
+    Raises:
+        ConfigError: the video is shorter than the window.
+    """
+    if duration is None:
+        return around(interval.middle, length)
+    if length > duration:
+        raise ConfigError(
+            f"a window of {float(length):g} s does not fit into a video of {float(duration):g} s"
+        )
+    return around(interval.middle, length, Clip(Fraction(0), duration))
+
+
+def _labels(video: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return [
+        (clip, label)
+        for clip in video["clips"]
+        for annotation in clip["annotations"]
+        for label in annotation["labels"]
+    ]
+
+
+def _moment(
+    facts: dict[str, Any],
+    clip: dict[str, Any],
+    label: str,
+    label_ids: Mapping[str, int],
+    root: str | Path,
+    interval: Clip,
+) -> Moment:
+    return Moment(
+        path=os.path.join(root, facts["manifold_path"]),
+        video_uid=facts["video_uid"],
+        clip_uid=clip["clip_uid"],
+        duration=_seconds(facts, "duration_sec"),
+        clip=Clip(_seconds(clip, "video_start_sec"), _seconds(clip, "video_end_sec")),
+        label=label,
+        label_id=label_ids[label],
+        interval=interval,
+    )
+
+
+def _seconds(entry: dict[str, Any], key: str) -> Fraction:
+    return Fraction(str(entry[key]))

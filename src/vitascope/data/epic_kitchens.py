@@ -1,0 +1,118 @@
+"""EPIC-Kitchens 55 and 100: actions as intervals of long videos."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from vitascope.data.clips import Clip
+from vitascope.data.columns import read_columns, seconds, text, whole
+
+
+@dataclass(frozen=True)
+class EpicAction:
+    """One labelled action; times in exact seconds, frames counted from 0 by the authors.
+
+    Attributes:
+        start_timestamp: the start as written.
+        stop_timestamp: the end as written.
+        where: list and row, for messages.
+    """
+
+    participant_id: str
+    video_id: str
+    narration: str
+    start: Fraction
+    stop: Fraction
+    start_frame: int
+    stop_frame: int
+    verb: str
+    verb_class: int
+    noun: str
+    noun_class: int
+    all_nouns: tuple[str, ...]
+    all_noun_classes: tuple[int, ...]
+    start_timestamp: str
+    stop_timestamp: str
+    where: str
+
+    @property
+    def clip(self) -> Clip:
+        """The interval of the action."""
+        return Clip(self.start, self.stop)
+
+
+def read_epic_actions(path: str | Path) -> dict[str, tuple[EpicAction, ...]]:
+    """Actions by video, in the order of the table; both editions of the data set.
+
+    Raises:
+        DatasetError: a missing column, or a value that does not fit, with file and row.
+    """
+    rows = read_columns(path, {
+        "participant_id": text, "video_id": text, "narration": str, "start_timestamp": _time,
+        "stop_timestamp": _time, "start_frame": whole, "stop_frame": whole, "verb": str,
+        "verb_class": whole, "noun": str, "noun_class": whole, "all_nouns": _list(str),
+        "all_noun_classes": _list(int),
+    })  # fmt: skip
+    found: dict[str, list[EpicAction]] = {}
+    for line, row in rows:
+        row["start_timestamp"], start = row["start_timestamp"]
+        row["stop_timestamp"], stop = row["stop_timestamp"]
+        action = EpicAction(**row, start=start, stop=stop, where=f"{Path(path).name}, row {line}")
+        found.setdefault(action.video_id, []).append(action)
+    return {video: tuple(actions) for video, actions in found.items()}
+
+
+def actions_during(actions: Iterable[EpicAction], clip: Clip) -> tuple[EpicAction, ...]:
+    """The actions that share an instant with the clip."""
+    return tuple(a for a in actions if a.start < clip.end and clip.start < a.stop)
+
+
+def back_to_back(duration: Fraction, length: Fraction, offset: Fraction) -> tuple[Clip, ...]:
+    """Whole clips one after the other from `offset` on; none if not even one fits.
+
+    PyTorchVideo draws the offset once when the data set is made; drawn from a sample's key it
+    differs from epoch to epoch.
+    """
+    count = max(int((duration - offset) // length), 0)
+    return tuple(Clip(offset + i * length, offset + (i + 1) * length) for i in range(count))
+
+
+def forecasting_windows(
+    actions: Sequence[EpicAction],
+    length: Fraction,
+    clips: int,
+    stride: Fraction,
+    num_actions: int,
+) -> tuple[Clip, ...]:
+    """What is seen before the actions that are to be foretold.
+
+    For each action that has `num_actions` others after it, the window of `clips` clips of `length`
+    seconds, `stride` seconds apart, ends with the action. Windows longer than the time before the
+    action are left out.
+    """
+    window = stride * (clips - 1) + length
+    known = actions[: len(actions) - num_actions]
+    return tuple(Clip(a.stop - window, a.stop) for a in known if a.start - window >= 0)
+
+
+def _time(value: str) -> tuple[str, Fraction]:
+    return value, seconds(value)
+
+
+def _list(kind: type) -> Any:
+    def parse(value: str) -> tuple[Any, ...]:
+        try:
+            found = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found = None
+        if not isinstance(found, list) or not all(isinstance(item, kind) for item in found):
+            what = "numbers, such as [1, 7]" if kind is int else "texts, such as ['door', 'knob']"
+            raise ValueError(f"a list of {what}")
+        return tuple(found)
+
+    return parse

@@ -1,0 +1,122 @@
+"""Something-Something v2: JSON annotations beside videos `ID.webm`, or lists of frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitascope.data.columns import read_json
+from vitascope.data.frame_lists import FrameVideoRecord, by_name, read_frame_list
+from vitascope.data.labels import ClassList, read_classes
+from vitascope.data.layouts import Draft, Found
+from vitascope.data.records import Files, Table, table_from
+from vitascope.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class FrameVideos:
+    """Videos kept as frames, with labels.
+
+    Attributes:
+        videos: (video, label) in the order of the annotations; the label of a test set is None.
+        missing: ids that are annotated and have no frames.
+        unused: ids that have frames and are not annotated.
+    """
+
+    videos: tuple[tuple[FrameVideoRecord, int | None], ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def read_ssv2(
+    annotations: Mapping[str, str | Path],
+    labels: str | Path,
+    root: str | Path,
+    *,
+    suffix: str = ".webm",
+    files: Files = "require",
+) -> Table:
+    """SSv2 as a table.
+
+    Args:
+        annotations: split -> JSON list of objects with `id` and, except for a test set,
+            `template`.
+        labels: JSON object of template -> number.
+        root: folder of the videos.
+        suffix: end of their names.
+        files: what to do about missing videos; see `records.table_from`.
+
+    Raises:
+        DatasetError: a template that is not in the label file, or missing videos.
+    """
+    classes = read_classes(labels)
+    found = Found("Something-Something v2", os.path.abspath(root), classes=classes)
+    labelled = True
+    for split, path in annotations.items():
+        for video, label, where in _entries(path, classes):
+            labelled &= label is not None
+            name = None if label is None else classes.names[label]
+            file = os.path.join(found.root, video + suffix)
+            found.drafts.append(Draft(file, video + suffix, name, split, where=where))
+    return table_from(found, files=files, labelled=labelled)
+
+
+def read_ssv2_frames(
+    annotations: str | Path,
+    labels: str | Path,
+    frames: str | Path,
+    root: str | Path = "",
+    *,
+    files: Files = "require",
+) -> FrameVideos:
+    """SSv2 kept as frames.
+
+    Args:
+        annotations: JSON list, as for `read_ssv2`.
+        labels: JSON object of template -> number.
+        frames: list of frames; see `read_frame_list`.
+        root: folder of the frames.
+        files: "require" refuses annotated videos without frames, "skip" leaves them out and
+            names them in the result.
+
+    Raises:
+        DatasetError: a template that is not in the label file, or videos without frames.
+    """
+    known = by_name(read_frame_list(frames, root))
+    entries = list(_entries(annotations, read_classes(labels)))
+    missing = tuple(video for video, _, _ in entries if video not in known)
+    if missing and (files == "require" or len(missing) == len(entries)):
+        where = next(where for video, _, where in entries if video == missing[0])
+        raise DatasetError(
+            f"video {missing[0]} ({where}) has no frames in {Path(frames).name}; {len(missing)} "
+            f"of {len(entries)} videos affected. Correct the list, or leave them out with "
+            f"files='skip'"
+        )
+    unused = tuple(known.keys() - {video for video, _, _ in entries})
+    videos = tuple((known[video], label) for video, label, _ in entries if video in known)
+    return FrameVideos(videos, missing, tuple(sorted(unused)))
+
+
+def _entries(path: str | Path, classes: ClassList) -> list[tuple[str, int | None, str]]:
+    index = {name: i for i, name in enumerate(classes.names)}
+    name, found = Path(path).name, []
+    for number, entry in enumerate(read_json(path, list), 1):
+        where = f"{name}, entry {number}"
+        if not isinstance(entry, dict) or "id" not in entry:
+            raise DatasetError(f"{where}: expected an object with the keys id and template")
+        found.append((str(entry["id"]), _label(entry, index, classes, where), where))
+    return found
+
+
+def _label(
+    entry: dict[str, Any], index: dict[str, int], classes: ClassList, where: str
+) -> int | None:
+    if "template" not in entry:  # the test set
+        return None
+    label = str(entry["template"]).replace("[", "").replace("]", "")
+    if label not in index:
+        raise DatasetError(f"{where}: template {label!r} is not in {classes.source}")
+    return index[label]
