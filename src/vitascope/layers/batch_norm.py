@@ -20,8 +20,10 @@ __all__ = [
     "NaiveSyncBatchNorm2d",
     "NaiveSyncBatchNorm3d",
     "SubBatchNorm3d",
+    "fix_norm",
     "make_activation",
     "make_norm",
+    "mark_final_norm",
 ]
 
 ModuleFactory = Callable[..., nn.Module]
@@ -32,6 +34,17 @@ def make_norm(
 ) -> nn.Module | None:
     """Builds `norm(num_features=channels, eps=eps, momentum=momentum)`; None stays None."""
     return None if norm is None else norm(num_features=channels, eps=eps, momentum=momentum)
+
+
+def fix_norm(norm: ModuleFactory | None, eps: float, momentum: float) -> ModuleFactory | None:
+    """A norm class with its epsilon and momentum settled, whatever it is called with later."""
+    if norm is None:
+        return None
+
+    def build(num_features: int, **_: Any) -> nn.Module:
+        return norm(num_features=num_features, eps=eps, momentum=momentum)
+
+    return build
 
 
 def make_activation(activation: ModuleFactory | None) -> nn.Module | None:

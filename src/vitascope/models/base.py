@@ -28,11 +28,13 @@ class InputSpec:
         minimum: smallest clip (T, H, W) that reaches the end of the network; for audio T is time
             and W is frequency.
         names: names of the pathways in messages.
+        optional: indices of pathways for which None may be given.
     """
 
     channels: tuple[int, ...] = (3,)
     minimum: tuple[Triple, ...] = ((1, 1, 1),)
     names: tuple[str, ...] = ("clip",)
+    optional: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,11 @@ def check_input(x: Any, spec: InputSpec, *, values: bool = False) -> None:
         parts: Sequence[Any] = x if isinstance(x, list | tuple) and len(x) == 1 else [x]
     else:
         parts = x if isinstance(x, list | tuple) else [x]
-    if len(parts) != count or not all(isinstance(part, Tensor) for part in parts):
+    given = [
+        isinstance(part, Tensor) or (part is None and index in spec.optional)
+        for index, part in enumerate(parts)
+    ]
+    if len(parts) != count or not all(given):
         want = (
             "one tensor B C T H W"
             if count == 1
@@ -92,6 +98,8 @@ def check_input(x: Any, spec: InputSpec, *, values: bool = False) -> None:
     for part, channels, least, name in zip(
         parts, spec.channels, spec.minimum, spec.names, strict=True
     ):
+        if part is None:
+            continue
         if part.dim() != 5:
             raise InputError(
                 f"{name}: expected 5 dimensions B C T H W, got {part.dim()} "

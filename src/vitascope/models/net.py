@@ -92,6 +92,8 @@ class MultiPathWayWithFuse(nn.Module):
         multipathway_fusion: maps the list of pathways to a list; None leaves it as it is.
         inplace: accepted for old callers. The caller's list is never written to either way: a
             list that holds features after a forward pass cannot be used for a second one.
+        drop: maps the list that comes in to one in which some pathways are None. A pathway that
+            is None is passed over by its block.
     """
 
     def __init__(
@@ -100,20 +102,28 @@ class MultiPathWayWithFuse(nn.Module):
         multipathway_blocks: nn.ModuleList,
         multipathway_fusion: nn.Module | None,
         inplace: bool | None = True,
+        drop: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.multipathway_blocks = multipathway_blocks
         self.multipathway_fusion = multipathway_fusion
+        self.drop = drop
 
-    def forward(self, x: list[Tensor]) -> list[Tensor]:
-        """Maps a list of B C T H W to a new list of B C' T' H' W'."""
+    def forward(self, x: list[Any]) -> list[Any]:
+        """Maps a list of B C T H W to a new list of B C' T' H' W'.
+
+        Raises:
+            InputError: another number of pathways.
+        """
         if len(x) != len(self.multipathway_blocks):
             raise InputError(
                 f"{len(self.multipathway_blocks)} pathways expected, got {len(x)}: "
                 f"{describe_input(x)}"
             )
+        if self.drop is not None:
+            x = self.drop(x)
         out = [
-            part if block is None else block(part)
+            part if block is None or part is None else block(part)
             for block, part in zip(self.multipathway_blocks, x, strict=True)
         ]
         if self.multipathway_fusion is not None:

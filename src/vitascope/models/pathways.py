@@ -43,6 +43,7 @@ class Pathway:
     stage_dim_inner: Sequence[int] | None = None
     stage1_pool: ModuleFactory | None = None
     stage1_pool_kernel_size: Triple = (2, 1, 1)
+    stage_stride_at: str = "split"
     nonlocal_locations: Sequence[Sequence[int]] = ((), (), (), ())
     nonlocal_groups: Sequence[int] = (1, 1, 1, 1)
     nonlocal_pool_sizes: Sequence[Sequence[int] | None] = field(default=((1, 2, 2),) * 4)
@@ -62,6 +63,7 @@ class Pathway:
             dilation=self.stage_conv_b_dilation,
             strides=strides,
             bottleneck=self.bottleneck,
+            stride_at=self.stage_stride_at,
         )
 
     def stem(self, norm: ModuleFactory | None, activation: ModuleFactory | None) -> nn.Module:
@@ -81,13 +83,11 @@ class Pathway:
         )
 
 
-def list_pathways(
-    names: Sequence[str], lists: Mapping[str, Sequence[Any]], **same: Any
-) -> list[Pathway]:
+def list_pathways(count: int, lists: Mapping[str, Sequence[Any]], **same: Any) -> list[Pathway]:
     """Takes lists with an entry for each pathway apart.
 
     Args:
-        names: name of each pathway.
+        count: number of pathways.
         lists: argument of the builder -> one entry for each pathway; a field of `Pathway` is the
             argument's name, in the singular.
         same: fields that all pathways share.
@@ -95,6 +95,7 @@ def list_pathways(
     Raises:
         ConfigError: a list of another length.
     """
+    names = [_NAMES[i] if i < len(_NAMES) else f"pathway {i}" for i in range(count)]
     for argument, values in lists.items():
         if len(values) != len(names):
             raise ConfigError(
@@ -108,6 +109,7 @@ def list_pathways(
     ]
 
 
+_NAMES = ("slow", "fast", "audio")
 _FIELDS = {
     "stem_dim_outs": "stem_dim_out",
     "stem_conv_kernel_sizes": "stem_conv_kernel_size",
@@ -135,6 +137,7 @@ class PathwayBlocks:
         fused: channels that a fusion adds to the first pathway, given the first pathway's.
         norm: norm class, None for none.
         activation: activation class, None for none.
+        drop: see `MultiPathWayWithFuse`; the pathways that it drops may be None from the start.
 
     Attributes:
         blocks: the blocks.
@@ -150,6 +153,7 @@ class PathwayBlocks:
         fused: Callable[[int], int],
         norm: ModuleFactory | None,
         activation: ModuleFactory | None,
+        drop: nn.Module | None = None,
     ) -> None:
         self.pathways = pathways
         self.blocks: list[nn.Module] = []
@@ -157,6 +161,7 @@ class PathwayBlocks:
         self.dims = [p.stem_dim_out for p in pathways]
         self._totals: list[Triple] = [(1, 1, 1)] * len(pathways)
         self._fused = fused
+        self._drop = drop
         stems = [p.stem(norm, activation) for p in pathways]
         steps = [
             multiply(p.stem_conv_stride, p.stem_pool_stride if p.stem_pool else (1, 1, 1))
@@ -199,7 +204,11 @@ class PathwayBlocks:
         steps: Sequence[Sequence[int]],
     ) -> None:
         modules = nn.ModuleList(nn.Identity() if part is None else part for part in parts)
-        block = MultiPathWayWithFuse(multipathway_blocks=modules, multipathway_fusion=fusion)
+        block = MultiPathWayWithFuse(
+            multipathway_blocks=modules,
+            multipathway_fusion=fusion,
+            drop=None if self.blocks else self._drop,
+        )
         self._totals = [multiply(t, s) for t, s in zip(self._totals, steps, strict=True)]
         # An identity is what a fusion builder returns where nothing is fused.
         if fusion is not None and not isinstance(fusion, nn.Identity):
@@ -220,4 +229,5 @@ class PathwayBlocks:
             channels=tuple(p.input_channels for p in self.pathways),
             minimum=minimum,
             names=tuple(p.name for p in self.pathways),
+            optional=tuple(getattr(self._drop, "pathways", ())),
         )

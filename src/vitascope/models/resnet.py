@@ -82,7 +82,7 @@ def create_resnet(
     head_when: str = "always",
     stage_depths: Sequence[int] | None = None,
     stage_dim_inner: Sequence[int] | None = None,
-    stage_stride_in_conv_a: bool = False,
+    stage_stride_at: str = "split",
     nonlocal_locations: Sequence[Sequence[int]] = ((), (), (), ()),
     nonlocal_groups: Sequence[int] = (1, 1, 1, 1),
     nonlocal_pool_sizes: Sequence[Sequence[int] | None] = ((1, 2, 2),) * 4,
@@ -124,7 +124,8 @@ def create_resnet(
         head_when: "always" or "evaluation", see `ResNetBasicHead`.
         stage_depths: blocks of each stage in place of `model_depth`.
         stage_dim_inner: inner channels of each stage; None takes a quarter of the outer ones.
-        stage_stride_in_conv_a: put the steps in H and W into the first convolutions.
+        stage_stride_at: which convolution takes the steps of a stage: "split" the first in T and
+            the second in H and W, "conv_a" the first all, "conv_b" the second all.
         nonlocal_locations: for each stage the blocks that a non-local block follows.
         nonlocal_groups: for each stage the parts in time that non-local blocks treat apart.
         nonlocal_pool_sizes: for each stage the window of their max pooling.
@@ -148,7 +149,7 @@ def create_resnet(
         dilation=stage_conv_b_dilation,
         strides=list(zip(*(per_stage("stride", s, len(depths)) for s in steps), strict=True)),
         bottleneck=bottleneck,
-        stride_in_a=stage_stride_in_conv_a,
+        stride_at=stage_stride_at,
     )
     first = stem(
         in_channels=input_channel,

@@ -105,7 +105,7 @@ def plan_stages(
     dilation: Any,
     strides: Sequence[Triple],
     bottleneck: Any,
-    stride_in_a: bool = False,
+    stride_at: str = "split",
 ) -> list[StagePlan]:
     """Lays out the stages of one pathway; the arguments are those of `create_resnet`."""
     count = len(depths)
@@ -116,6 +116,8 @@ def plan_stages(
     bottlenecks = per_stage("bottleneck", bottleneck, count)
     if dim_inner is not None and len(dim_inner) != count:
         raise ConfigError(f"stage_dim_inner has {len(dim_inner)} entries for {count} stages")
+    if stride_at not in ("split", "conv_a", "conv_b"):
+        raise ConfigError(f"stage_stride_at = {stride_at!r}; legal values: split, conv_a, conv_b")
     plans = []
     for i, (t, h, w) in enumerate(strides):
         dim_out = first_dim_out * 2**i
@@ -126,8 +128,8 @@ def plan_stages(
                 dim_out=dim_out,
                 kernel_a=kernels_a[i],
                 kernel_b=tuple(kernels_b[i]),
-                stride_a=(t, h, w) if stride_in_a else (t, 1, 1),
-                stride_b=(1, 1, 1) if stride_in_a else (1, h, w),
+                stride_a={"split": (t, 1, 1), "conv_a": (t, h, w), "conv_b": (1, 1, 1)}[stride_at],
+                stride_b={"split": (1, h, w), "conv_a": (1, 1, 1), "conv_b": (t, h, w)}[stride_at],
                 groups=all_groups[i],
                 dilation=tuple(dilations[i]),
                 bottleneck=bottlenecks[i],

@@ -16,7 +16,7 @@ from vitascope.models.head import (
     make_pool,
 )
 from vitascope.models.net import DetectionBBoxNetwork, Net
-from vitascope.models.pathways import FusionBuilder, Pathway, PathwayBlocks, list_pathways
+from vitascope.models.pathways import FusionBuilder, PathwayBlocks, list_pathways
 from vitascope.models.resnet_blocks import create_bottleneck_block
 from vitascope.models.resnet_stages import STAGE_DEPTHS, Kernels, blocks_of_stages
 from vitascope.models.slowfast_fusion import (
@@ -80,6 +80,7 @@ def create_slowfast(
     head_output_with_global_average: bool = True,
     head_when: str = "always",
     stage_depths: Sequence[int] | None = None,
+    drop: nn.Module | None = None,
     **pathway_lists: Sequence[Any],
 ) -> Net:
     """Builds a SlowFast network; lists have one entry for each pathway, slow first.
@@ -120,9 +121,10 @@ def create_slowfast(
         head_output_with_global_average: average the scores over the positions that are left.
         head_when: "always" or "evaluation", see `ResNetBasicHead`.
         stage_depths: blocks of each stage in place of `model_depth`.
+        drop: a module that leaves out pathways, see `MultiPathWayWithFuse`.
         pathway_lists: further fields of `Pathway`, one entry for each pathway: `stage_dim_inner`,
-            `stage1_pool`, `stage1_pool_kernel_sizes`, `nonlocal_locations`, `nonlocal_groups`,
-            `nonlocal_pool_sizes`, `nonlocal_instantiation`.
+            `stage_stride_at`, `stage1_pool`, `stage1_pool_kernel_sizes`, `nonlocal_locations`,
+            `nonlocal_groups`, `nonlocal_pool_sizes`, `nonlocal_instantiation`.
 
     Returns:
         A network from [slow, fast], each B C T H W, to B classes.
@@ -136,7 +138,7 @@ def create_slowfast(
         "stem_dim_outs": stem_dim_outs,
         "stem_conv_kernel_sizes": stem_conv_kernel_sizes,
         "stem_conv_strides": stem_conv_strides,
-        "stem_pool": [stem_pool] * 2 if callable(stem_pool) or not stem_pool else stem_pool,
+        "stem_pool": _each(stem_pool, len(input_channels)),
         "stem_pool_kernel_sizes": stem_pool_kernel_sizes,
         "stem_pool_strides": stem_pool_strides,
         "stage_conv_a_kernel_sizes": stage_conv_a_kernel_sizes,
@@ -149,7 +151,7 @@ def create_slowfast(
         "head_pool_kernel_sizes": head_pool_kernel_sizes,
         **pathway_lists,
     }
-    pathways = list_pathways(("slow", "fast"), lists)
+    pathways = list_pathways(len(input_channels), lists)
     depths = blocks_of_stages(model_depth, stage_depths, SLOWFAST_DEPTHS)
     reduction = _reduction(slowfast_channel_reduction_ratio)
     if fusion_builder is None:
@@ -170,8 +172,9 @@ def create_slowfast(
         lambda dim: int(dim // reduction * slowfast_conv_channel_fusion_ratio),
         norm,
         activation,
+        drop,
     )
-    blocks = [*rows.blocks, join_pathways(pathways, head_pool, head_output_size)]
+    blocks = [*rows.blocks, join_pathways(rows, head_pool, head_output_size)]
     if head is not None:
         blocks.append(
             head(
@@ -192,12 +195,16 @@ def create_slowfast(
     )
 
 
+def _each(pool: Any, count: int) -> Sequence[Any]:
+    return pool if isinstance(pool, Sequence) else [pool] * count
+
+
 def _reduction(ratio: int | Sequence[int]) -> int:
     return ratio if isinstance(ratio, int) else ratio[0]
 
 
 def _check_widths(stem_dim_outs: Sequence[int], reduction: int) -> None:
-    slow, fast = stem_dim_outs
+    slow, fast = stem_dim_outs[:2]
     if slow // reduction != fast:
         raise ConfigError(
             f"stem_dim_outs = {tuple(stem_dim_outs)} with slowfast_channel_reduction_ratio = "
@@ -206,21 +213,24 @@ def _check_widths(stem_dim_outs: Sequence[int], reduction: int) -> None:
 
 
 def join_pathways(
-    pathways: Sequence[Pathway],
+    rows: PathwayBlocks,
     pool: ModuleFactory | None,
     output_size: Triple | Sequence[Triple],
 ) -> PoolConcatPathway:
     """Builds the pooling of each pathway and their junction, the first block of the head."""
+    pathways = rows.pathways
     sizes = [output_size] * len(pathways) if isinstance(output_size[0], int) else list(output_size)
     if len(sizes) != len(pathways):
         raise ConfigError(f"head_output_size has {len(sizes)} entries for {len(pathways)} pathways")
     if pool is None:
-        return PoolConcatPathway(retain_list=False, pool=None)
+        return PoolConcatPathway(retain_list=False, pool=None, channels=rows.dims)
     pools = [
         make_pool(pool, path.head_pool_kernel_size, (1, 1, 1), (0, 0, 0), size)
         for path, size in zip(pathways, sizes, strict=True)
     ]
-    return PoolConcatPathway(retain_list=False, pool=nn.ModuleList(p for p in pools if p))
+    return PoolConcatPathway(
+        retain_list=False, pool=nn.ModuleList(p for p in pools if p), channels=rows.dims
+    )
 
 
 def create_slowfast_with_roi_head(

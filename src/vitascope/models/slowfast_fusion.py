@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -18,17 +21,23 @@ class PoolConcatPathway(nn.Module):
         retain_list: return a list with the one result, for blocks that take pathways.
         pool: a pooling for each pathway (None hands a pathway through); None for none at all.
         dim: dimension along which the pathways are joined.
+        channels: channels of each pathway, which stand as zeros for one that is None.
     """
 
     def __init__(
-        self, retain_list: bool = False, pool: nn.ModuleList | None = None, dim: int = 1
+        self,
+        retain_list: bool = False,
+        pool: nn.ModuleList | None = None,
+        dim: int = 1,
+        channels: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        self.channels = tuple(channels)
         self.retain_list = retain_list
         self.pool = pool
         self.dim = dim
 
-    def forward(self, x: list[Tensor]) -> list[Tensor] | Tensor:
+    def forward(self, x: list[Any]) -> list[Tensor] | Tensor:
         """Maps a list of B C T H W to B sum(C) T' H' W'.
 
         Raises:
@@ -37,7 +46,13 @@ class PoolConcatPathway(nn.Module):
         parts = list(x)
         if self.pool is not None:
             pairs = zip(self.pool, parts, strict=True)
-            parts = [part if pool is None else pool(part) for pool, part in pairs]
+            parts = [part if pool is None or part is None else pool(part) for pool, part in pairs]
+        if any(part is None for part in parts):
+            like = next(part for part in parts if part is not None)
+            parts = [
+                like.new_zeros(like.shape[0], channels, *like.shape[2:]) if part is None else part
+                for part, channels in zip(parts, self.channels, strict=True)
+            ]
         sizes = {(*part.shape[: self.dim], *part.shape[self.dim + 1 :]) for part in parts}
         if len(sizes) != 1:
             raise InputError(
