@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +16,9 @@ from torch import nn
 import vitascope
 from support.videos import film
 from vitascope.data.dataset import ClipDataset
-from vitascope.data.decoder import Image
 from vitascope.data.records import VideoRecord
-from vitascope.data.scale import Scale
 from vitascope.engine.checkpoint import save_checkpoint
+from vitascope.engine.evaluate import evaluate
 from vitascope.engine.scoring import Scoring, score_videos
 from vitascope.errors import ConfigError, DecodeError, VitascopeError, WeightsError
 from vitascope.models.registry import create_model
@@ -74,7 +74,6 @@ def test_scores_are_those_of_the_evaluation(run: Path, video: Path, views: str) 
         transform=evaluation_transform(CONTRACT.pixels, protocol.crops),
         train=False,
         views=protocol,
-        scale=Scale.from_pixels(CONTRACT.pixels),
     )
     expected = score_videos(_network(), dataset, NAMES, Scoring()).scores[0]
     found = load(run).predict(video, top=2, views=views)
@@ -87,6 +86,16 @@ def test_scores_are_those_of_the_evaluation(run: Path, video: Path, views: str) 
     assert found.label == found.top[0][0] and found.path == str(video)
     assert float(found.scores.sum()) == pytest.approx(1)
     assert float(found.scores.max()) < 0.999  # a test on saturated scores would show nothing
+
+
+def test_scores_are_those_of_vitascope_eval(run: Path, video: Path, tmp_path: Path) -> None:
+    for name in NAMES[:2]:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        shutil.copy(video, tmp_path / "data" / name / "film.mp4")
+    result = evaluate(run, tmp_path / "data", split=None, views="2x3", workers=0)
+    for path, expected in zip(result.videos, result.scores, strict=True):
+        found = load(run).predict(path, views="2x3").scores
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_own_views_are_the_default(tmp_path: Path, video: Path) -> None:
@@ -188,10 +197,12 @@ def test_time_line_decodes_each_frame_once_and_holds_small_frames(
     seen: list[tuple[Fraction, tuple[int, ...]]] = []
     original = module.windows
 
-    def spy(stream: Iterator[tuple[Fraction, Image]], *args: object, **kwargs: object) -> object:
-        def tapped() -> Iterator[tuple[Fraction, Image]]:
+    def spy(
+        stream: Iterator[tuple[Fraction, torch.Tensor]], *args: Any, **kwargs: Any
+    ) -> Iterator[Any]:
+        def tapped() -> Iterator[tuple[Fraction, torch.Tensor]]:
             for time, frame in stream:
-                seen.append((time, frame.shape))
+                seen.append((time, tuple(frame.shape)))
                 yield time, frame
 
         return original(tapped(), *args, **kwargs)
@@ -199,7 +210,17 @@ def test_time_line_decodes_each_frame_once_and_holds_small_frames(
     monkeypatch.setattr(module, "windows", spy)
     list(load(run).timeline(video, Fraction(1, 4)))
     assert [time for time, _ in seen] == [Fraction(i, 12) for i in range(45)]
-    assert {shape[0] for _, shape in seen} == {36}  # the short side, not the film's 80
+    assert {shape for _, shape in seen} == {(1, 3, 1, 32, 32)}  # not the film's 80 x 128
+
+
+def test_padded_samples_are_black(tmp_path: Path) -> None:
+    clip = replace(CONTRACT.clip, short="pad")
+    model = load(_save(tmp_path / "run", replace(CONTRACT, clip=clip)))
+    path = film(tmp_path / "short.mp4", frames=5, fps=12)
+    (row,) = model.timeline(path, 1)
+    torch.testing.assert_close(row.scores, model.predict(path).scores)
+    other = load(_save(tmp_path / "other"))
+    assert not torch.allclose(row.scores, other.predict(path).scores)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitascope.data.clips import Clip, uniform
@@ -49,6 +49,7 @@ def test_places(duration: float, length: float, every: float, starts: list[float
     assert all(clip.length == length for clip in found)
 
 
+@settings(max_examples=60, deadline=None)
 @given(fractions, fractions, fractions)
 def test_overlapping_windows_are_the_uniform_plan(
     duration: Fraction, length: Fraction, every: Fraction
@@ -79,6 +80,7 @@ gaps = st.lists(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(gaps, specs, fractions, fractions)
 def test_frames_are_those_of_a_video_cut_to_the_window(
     steps: list[Fraction], spec: ClipSpec, length: Fraction, every: Fraction

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitascope.accelerator.artefact import Forward, Inputs, pathways
 from vitascope.accelerator.export import TARGETS, open_artefact
+from vitascope.engine.build import start_from
 from vitascope.engine.checkpoint import PICKLES, load_weights
 from vitascope.errors import WeightsError
 from vitascope.models.registry import create_model
@@ -84,14 +85,11 @@ def _from_checkpoint(path: Path, device: torch.device) -> Source:
     contract = checkpoint.contract
     names = contract.labels.names
     model = create_model(contract.model, num_classes=len(names) or None, **contract.args)
-    try:
-        model.load_state_dict(checkpoint.weights(), strict=True)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]]
+    if start_from(model, checkpoint):
         raise WeightsError(
-            f"{checkpoint.path}: its weights do not fit {contract.model} with "
-            f"{dict(contract.args)}: {' '.join(lines[:3])}"
-        ) from error
+            f"{checkpoint.path}: its classifying layer is not one for the {len(names)} classes "
+            f"that it names"
+        )
     model.eval().requires_grad_(False).to(device)
 
     def forward(inputs: Inputs) -> Tensor:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,9 +16,8 @@ from vitascope.accelerator.artefact import Forward, Inputs
 from vitascope.accelerator.export import export
 from vitascope.accelerator.verify import Verification
 from vitascope.data.dataset import ClipDataset
-from vitascope.data.decoder import open_video
+from vitascope.data.decoder import Image, open_video
 from vitascope.data.records import VideoRecord
-from vitascope.data.scale import Scale
 from vitascope.data.stored import TIME_LIMIT
 from vitascope.errors import ConfigError, DatasetError, DecodeError, WeightsError
 from vitascope.metrics.views import combine_views
@@ -205,23 +205,28 @@ class Predictor:
         self, path: str | Path, every: Fraction, length: Fraction | None, top: int
     ) -> Iterator[TimelineRow]:
         transform = evaluation_transform(self.pixels, self.views.crops)
+
+        def prepared(image: Image) -> Tensor:
+            """V C 1 h w: one frame as it enters the model; small, whatever the film's size."""
+            return torch.stack(transform(torch.from_numpy(image)[None]))
+
         with open_video(path, time_limit=TIME_LIMIT) as video:
             natural = self.clip.duration(video.fps)
-            size = Scale.from_pixels(self.pixels).of(video.height, video.width)
             for window in windows(
-                video.stream(size=size),
+                ((time, prepared(image)) for time, image in video.stream()),
                 video.duration,
                 self.clip,
                 clip_length=natural,
                 length=length or natural,
                 every=every,
             ):
-                frames = torch.stack([torch.from_numpy(frame) for frame in window.frames])
+                frames = list(window.frames)
                 if not all(window.valid):
-                    frames = frames * torch.tensor(window.valid, dtype=torch.uint8).view(
-                        -1, 1, 1, 1
-                    )
-                scores = self._scores(torch.stack(transform(frames)))
+                    black = prepared(np.zeros((video.height, video.width, 3), np.uint8))
+                    frames = [
+                        f if ok else black for f, ok in zip(frames, window.valid, strict=True)
+                    ]
+                scores = self._scores(torch.cat(frames, dim=2))
                 yield TimelineRow(
                     window.clip.start, window.clip.end, self._top(scores, top), scores
                 )
@@ -242,7 +247,6 @@ class Predictor:
             transform=evaluation_transform(self.pixels, protocol.crops),
             train=False,
             views=protocol,
-            scale=Scale.from_pixels(self.pixels),
         )
         data: Tensor = dataset[0]["video"]
         return data

@@ -15,26 +15,29 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Generic, TypeVar
 
 from vitascope.data.clips import Clip, evenly_spaced
-from vitascope.data.decoder import Image
 from vitascope.data.frames import Selection, select
 from vitascope.errors import ConfigError
 from vitascope.spec import ClipSpec
 
+Frame = TypeVar("Frame")
+"""What the stream gives for a frame: its pixels, or what was made of them."""
+
 
 @dataclass(frozen=True)
-class Window:
+class Window(Generic[Frame]):
     """One window with its frames.
 
     Attributes:
         clip: the part of the film that it shows.
-        frames: uint8 H W C images, one for each of the T samples of the clip.
+        frames: one for each of the T samples of the clip.
         valid: False where a sample is to be black (rule "pad" of a film shorter than a window).
     """
 
     clip: Clip
-    frames: tuple[Image, ...]
+    frames: tuple[Frame, ...]
     valid: tuple[bool, ...]
 
 
@@ -61,16 +64,16 @@ def plan(duration: Fraction, length: Fraction, every: Fraction) -> Iterator[Clip
         yield Clip(duration - length, duration)
 
 
-class Ring:
+class Ring(Generic[Frame]):
     """The frames that are on the screen in the current window, oldest first.
 
     Attributes:
         most: largest number of frames held at any time.
     """
 
-    def __init__(self, stream: Iterable[tuple[Fraction, Image]]) -> None:
+    def __init__(self, stream: Iterable[tuple[Fraction, Frame]]) -> None:
         self._stream = iter(stream)
-        self._held: deque[tuple[Fraction, Image]] = deque()
+        self._held: deque[tuple[Fraction, Frame]] = deque()
         self.most = 0
 
     def forget(self, start: Fraction) -> None:
@@ -89,7 +92,7 @@ class Ring:
             self.forget(clip.start)
             self.most = max(self.most, len(self._held))
 
-    def select(self, clip: Clip, spec: ClipSpec, within: Clip) -> tuple[Selection, list[Image]]:
+    def select(self, clip: Clip, spec: ClipSpec, within: Clip) -> tuple[Selection, list[Frame]]:
         """The frames of a clip inside `within`, which `fill` has made ready."""
         times = [time for time, _ in self._held]
         chosen = select(times, clip, spec, within=within)
@@ -97,14 +100,14 @@ class Ring:
 
 
 def windows(
-    stream: Iterable[tuple[Fraction, Image]],
+    stream: Iterable[tuple[Fraction, Frame]],
     duration: Fraction,
     spec: ClipSpec,
     *,
     clip_length: Fraction,
     length: Fraction,
     every: Fraction,
-) -> Iterator[Window]:
+) -> Iterator[Window[Frame]]:
     """Cuts a film into windows while it is decoded; each frame is taken from `stream` once.
 
     Memory holds the frames of one window, whatever the length of the film.
