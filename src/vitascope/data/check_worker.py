@@ -23,8 +23,9 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
     A request is {"path": file, "time_limit": seconds or null, "index": folder or null}. The
     answer is {"report": fields of FileReport}; before it {"alive": frames} comes while the
-    examination goes on.
+    examination goes on, and {"alive": 0} when the process is ready.
     """
+    _send(answers, {"alive": 0})
     for line in requests:
         request = json.loads(line)
         last = time.monotonic()

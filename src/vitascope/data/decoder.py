@@ -156,8 +156,8 @@ class Decoder(Protocol):
 # name -> "module:class"; the module is imported when it is first asked for, because most backends
 # are optional packages.
 BACKENDS: Catalog[str] = Catalog("decoder", hint="`vitascope doctor` shows which of them work.")
-BACKENDS.add(DecoderType.PYAV, "vitascope.data.decoders.pyav:PyAVDecoder")
-BACKENDS.add(DecoderType.IMAGES, "vitascope.data.decoders.images:ImagesDecoder")
+BACKENDS.add(DecoderType.PYAV.value, "vitascope.data.decoders.pyav:PyAVDecoder")
+BACKENDS.add(DecoderType.IMAGES.value, "vitascope.data.decoders.images:ImagesDecoder")
 
 
 def backend(name: str) -> Any:

@@ -76,7 +76,7 @@ def _examine_folder(path: str, alive: Callable[[int], None] | None) -> FileRepor
         count, errors = 0, []
         for index, file in enumerate(folder.files):
             try:
-                folder.read([index])
+                next(folder.stream(folder.times[index]))
                 count += 1
             except DecodeError as error:
                 errors.append(f"{file.name}: {error.reason}")

@@ -74,15 +74,15 @@ def select(
         raise DatasetError("the video has no frame")
     if spec.coverage == "video":
         return _spread(times, clip, spec, within, rng)
+    if spec.short == "error" and (clip.start < within.start or clip.end > within.end):
+        raise _too_short(within, clip)
     if spec.fps is None:
         return _every_nth(times, clip, spec, within)
     step = Fraction(spec.sampling_rate) / spec.fps
     instants = [clip.start + step * k + step / 2 for k in range(spec.num_frames)]
-    if spec.short == "error" and clip.end > within.end:
-        raise _too_short(within.length, clip.length)
     if spec.short == "loop":
         instants = [within.start + (t - within.start) % within.length for t in instants]
-    valid = tuple(spec.short != "pad" or t < within.end for t in instants)
+    valid = tuple(spec.short != "pad" or within.start <= t < within.end for t in instants)
     return Selection(_limit(times, at(times, instants), within), valid)
 
 
@@ -95,7 +95,7 @@ def _spread(
 ) -> Selection:
     start, end = max(clip.start, within.start), min(clip.end, within.end)
     if spec.short == "error":
-        frames = len(inside(times, Clip(start, end)))
+        frames = len(inside(times, Clip(start, end))) if start < end else 0
         if frames < spec.num_frames:
             raise DatasetError(
                 f"the video has {frames} frames and the clip needs {spec.num_frames}; choose "
@@ -113,15 +113,12 @@ def _draw(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _every_nth(times: Sequence[Fraction], clip: Clip, spec: ClipSpec, within: Clip) -> Selection:
-    allowed = inside(times, within) or range(len(times))
-    first = max(at(times, [clip.start])[0], allowed.start)
+    allowed = inside(times, within)
+    if not allowed:  # shorter than one frame: what is on the screen is all there is
+        shown = at(times, [within.start])[0]
+        allowed = range(shown, shown + 1)
+    first = min(max(at(times, [clip.start])[0], allowed.start), allowed.stop - 1)
     wanted = [first + k * spec.sampling_rate for k in range(spec.num_frames)]
-    if spec.short == "error" and wanted[-1] >= allowed.stop:
-        raise DatasetError(
-            f"the video has {allowed.stop - first} frames from the clip's start and the clip "
-            f"spans {wanted[-1] + 1 - first}; choose another rule for short clips "
-            "(clip.short=repeat) or fewer frames"
-        )
     valid = tuple(spec.short != "pad" or i < allowed.stop for i in wanted)
     if spec.short == "loop":
         wanted = [allowed.start + (i - allowed.start) % len(allowed) for i in wanted]
@@ -138,8 +135,9 @@ def _limit(times: Sequence[Fraction], indices: Sequence[int], within: Clip) -> t
     return tuple(min(max(i, first), last) for i in indices)
 
 
-def _too_short(video: Fraction, clip: Fraction) -> DatasetError:
+def _too_short(within: Clip, clip: Clip) -> DatasetError:
     return DatasetError(
-        f"the video lasts {float(video):.3f} s and the clip needs {float(clip):.3f} s; choose "
-        "another rule for short clips (clip.short=repeat) or fewer frames"
+        f"the clip from {float(clip.start):.3f} s to {float(clip.end):.3f} s does not fit into the "
+        f"video from {float(within.start):.3f} s to {float(within.end):.3f} s; choose another "
+        "rule for short clips (clip.short=repeat) or fewer frames"
     )

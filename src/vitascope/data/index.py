@@ -8,9 +8,11 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vitascope.data.examine import FileReport
 from vitascope.data.listing import is_hidden, is_remote
@@ -22,6 +24,7 @@ Progress = Callable[[int, int, FileReport], None]
 
 # Sound beside clips is no fault of a data set, but in a bare folder of media it is worth a row.
 _SOUND = frozenset(".aac .aif .aiff .flac .m4a .mka .mp2 .mp3 .oga .ogg .opus .wav .wma".split())
+_START = 120.0  # seconds in which a process must be ready
 _GRACE = 15.0  # seconds beyond the time limit in which a worker can give up by itself
 
 
@@ -126,7 +129,8 @@ class _Crew:
     ) -> None:
         self._paths, self._time_limit, self._index = paths, time_limit, index
         self._progress = progress
-        self._done: queue.Queue[tuple[int, FileReport]] = queue.Queue()
+        self._done: queue.Queue[tuple[int, FileReport] | BaseException] = queue.Queue()
+        self._running: set[subprocess.Popen[str]] = set()
         self._waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._stop = threading.Event()
 
@@ -140,12 +144,16 @@ class _Crew:
             for thread in threads:
                 thread.start()
             while len(reports) < len(self._paths):
-                number, report = self._done.get()
-                reports[number] = report
+                done = self._done.get()
+                if isinstance(done, BaseException):
+                    raise done
+                reports[done[0]] = done[1]
                 if self._progress is not None:
-                    self._progress(len(reports), len(self._paths), report)
+                    self._progress(len(reports), len(self._paths), done[1])
         finally:
             self._stop.set()
+            for worker in list(self._running):
+                worker.kill()
             for thread in threads:
                 thread.join()
         return tuple(reports[number] for number in range(len(self._paths)))
@@ -159,47 +167,65 @@ class _Crew:
                 except queue.Empty:
                     return
                 if worker is None or worker.poll() is not None:
-                    worker = _start()
-                report = self._examine(worker, self._paths[number])
-                self._done.put((number, report))
+                    self._end(worker)
+                    worker = self._begin()
+                self._done.put((number, self._examine(worker, self._paths[number])))
+        except BaseException as error:
+            self._done.put(error)  # raised by `run`, in the caller's thread
         finally:
-            if worker is not None:
-                worker.kill()
-                worker.wait()
+            self._end(worker)
+
+    def _begin(self) -> subprocess.Popen[str]:
+        worker = _start()
+        self._running.add(worker)
+        if not _answer(worker, _START):
+            raise RuntimeError(f"a checking process did not start: {worker.args!r}")
+        return worker
+
+    def _end(self, worker: subprocess.Popen[str] | None) -> None:
+        if worker is None:
+            return
+        worker.kill()
+        for pipe in (worker.stdin, worker.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:  # a request that a dead process never took
+                    pass
+        worker.wait()
+        self._running.discard(worker)
 
     def _examine(self, worker: subprocess.Popen[str], path: str) -> FileReport:
-        assert worker.stdin is not None and worker.stdout is not None
+        assert worker.stdin is not None
         request = {"path": path, "time_limit": self._time_limit, "index": self._index}
         limit = self._time_limit + _GRACE
-        hung = threading.Event()
-
-        def give_up() -> None:
-            hung.set()
-            worker.kill()
-
+        begun = time.monotonic()
         try:
             worker.stdin.write(json.dumps(request) + "\n")
             worker.stdin.flush()
-            while True:
-                timer = threading.Timer(limit, give_up)
-                timer.start()
-                try:
-                    line = worker.stdout.readline()
-                finally:
-                    timer.cancel()
-                if not line:
-                    break
-                answer = json.loads(line)
-                if "report" in answer:
-                    return FileReport(**answer["report"])
-        except OSError:  # the worker died before it read the request
-            pass
+        except BrokenPipeError:
+            pass  # it died after its last answer; the next line is the end
+        while answer := _answer(worker, limit):
+            begun = time.monotonic()
+            if "report" in answer:
+                return FileReport(**answer["report"])
         code = worker.wait()
-        if hung.is_set():
-            error = f"the decoder hung; given up after {limit:g} s"
-        else:
-            error = f"the decoder crashed (exit status {code})"
-        return FileReport(path=path, error=error)
+        if time.monotonic() - begun >= limit:
+            return FileReport(path=path, error=f"the decoder hung; given up after {limit:g} s")
+        return FileReport(path=path, error=f"the decoder crashed (exit status {code})")
+
+
+def _answer(worker: subprocess.Popen[str], limit: float) -> dict[str, Any]:
+    """The next answer; empty if the process ended, or had to be ended after `limit` seconds."""
+    assert worker.stdout is not None
+    timer = threading.Timer(limit, worker.kill)
+    timer.start()
+    try:
+        line = worker.stdout.readline()
+    finally:
+        timer.cancel()
+    found: dict[str, Any] = json.loads(line) if line.endswith("\n") else {}
+    return found
 
 
 def _start() -> subprocess.Popen[str]:

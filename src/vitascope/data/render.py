@@ -76,6 +76,7 @@ def render_numbered(
     size: tuple[int, int] = (80, 128),
     pts: Sequence[int] | None = None,
     codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
 ) -> Path:
@@ -86,6 +87,7 @@ def render_numbered(
         fps,
         pts=pts,
         codec=codec,
+        pix_fmt=pix_fmt,
         options=options,
         container_options=container_options,
     )

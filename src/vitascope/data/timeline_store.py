@@ -77,7 +77,7 @@ def lookup(path: str | Path, folder: str | Path | None = None) -> Timeline | Non
     """The timeline of a video; None if it is not known or the file has changed since."""
     try:
         state = os.stat(path)
-        with np.load(entry(path, folder), allow_pickle=False) as held:
+        with open(entry(path, folder), "rb") as file, np.load(file, allow_pickle=False) as held:
             about = json.loads(held["about"].tobytes())
             expected = (_FORMAT, state.st_size, state.st_mtime_ns, os.path.abspath(path))
             if tuple(about[k] for k in ("format", "bytes", "changed", "path")) != expected:
@@ -92,5 +92,5 @@ def lookup(path: str | Path, folder: str | Path | None = None) -> Timeline | Non
                 faults=tuple((first, stop) for first, stop in about["faults"]),
                 size=None if about["size"] is None else (about["size"][0], about["size"][1]),
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # absent, of another version, or cut: the file itself is read instead

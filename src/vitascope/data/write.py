@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from vitascope.errors import ConfigError
 
-# x264 settings: one thread, so that the same frames give the same file on every machine.
-H264 = {"preset": "veryfast", "crf": "18", "threads": "1"}
+# x264 settings under which the same frames always give the same file. Its macroblock tree is off
+# because, for small pictures, its vector code reads memory that it has not written: two runs at
+# once then differ.
+H264 = {"preset": "veryfast", "crf": "18", "threads": "1", "x264-params": "mbtree=0"}
 
 
 def write_video(

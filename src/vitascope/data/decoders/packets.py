@@ -12,7 +12,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from vitascope.data.decoders.source import Source, reason
+from vitascope.data.decoders.source import GaveUp, Source, reason
 from vitascope.data.timeline import Ticks, Timeline
 from vitascope.errors import DecodeError
 
@@ -68,6 +68,8 @@ def _read_packets(source: Source) -> _Packets:
             found.duration.append(packet.duration or 0)
             found.key.append(packet.is_keyframe)
             found.discard.append(packet.is_discard)
+    except GaveUp:
+        raise
     except DecodeError as error:
         # What was read before the damage is there and can be had.
         return replace(found, damaged=error)

@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
 from vitascope.data.decoders.pixels import Converter
-from vitascope.data.decoders.source import Source
+from vitascope.data.decoders.source import GaveUp, Source
 from vitascope.data.timeline import Timeline
 from vitascope.errors import DecodeError
 
@@ -281,6 +281,8 @@ class _Run:
     def _pull(self) -> tuple[VideoFrame, bool] | tuple[None, bool]:
         try:
             return next(self._frames, (None, False))
+        except GaveUp:
+            raise
         except DecodeError as error:
             self.faults.append(Fault(None, error.reason))
             return None, False

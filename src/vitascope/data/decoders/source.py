@@ -57,6 +57,8 @@ class Source:
         options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
         try:
             self._container = av.open(name, options=options, timeout=self.time_limit)
+        except av.error.ExitError as error:
+            raise self._gave_up() from error
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(self.path, self._why_not(error)) from error
         streams = [
@@ -133,10 +135,15 @@ class Source:
         try:
             for packet in self.container.demux(self.stream):
                 if self._deadline is not None and time.monotonic() > self._deadline:
-                    raise DecodeError(self.path, f"gave up after {self.time_limit:g} s")
+                    raise self._gave_up()
                 yield packet
+        except av.error.ExitError as error:
+            raise self._gave_up() from error
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(self.path, f"damaged container ({reason(error)})") from error
+
+    def _gave_up(self) -> GaveUp:
+        return GaveUp(self.path, f"gave up after {self.time_limit:g} s")
 
     def seek(self, dts: int) -> bool:
         """Goes to the key frame at or before `dts`; False where the format cannot."""
@@ -162,6 +169,10 @@ class Source:
         if self._container is not None:
             self._container.close()
             self._container = None
+
+
+class GaveUp(DecodeError):
+    """The time limit passed; the file may be good."""
 
 
 def reason(error: Exception) -> str:
