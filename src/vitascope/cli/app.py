@@ -28,12 +28,14 @@ from vitascope.cli.output import (
     report_crash,
 )
 from vitascope.cli.predict import predict
+from vitascope.cli.quickstart import quickstart
 from vitascope.cli.recipes import show_recipe
 from vitascope.cli.train import train
 
 Command = Callable[..., None]
 
 COMMANDS: dict[str, Command | dict[str, Command]] = {
+    "quickstart": quickstart,
     "train": train,
     "eval": evaluate,
     "predict": predict,
