@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vitascope.data.dataset import ClipDataset
+from vitascope.data.decoder import BACKENDS
 from vitascope.data.loader import make_loader, steps_per_epoch
 from vitascope.data.records import Table, read_table
 from vitascope.data.sampler import order
@@ -102,6 +103,7 @@ def build_data(recipe: Recipe, table: Table) -> Data:
     so that results do not depend on the cache.
     """
     config, pixels = recipe.data, recipe.pixels
+    _ = BACKENDS[config.decoder]  # an unknown name is refused here, not in the first batch
     scale = _training_scale(pixels, config.scale)
     store = None
     if config.cache:

@@ -166,6 +166,7 @@ class Reporter:
         self.parts, self.state, self.listener = parts, state, listener
         self.chief = parts.fabric.is_global_zero
         self._drawn = time.monotonic()
+        self._missing = 0
         if self.chief:
             self.log = RunLog(parts.folder / "log.jsonl", state.step, state.evaluated)
 
@@ -173,6 +174,10 @@ class Reporter:
         """Tells that something happened."""
         if not self.chief:
             return
+        faults = self.parts.data.train.fault_report()
+        if kind == "log" and len(faults.videos) > self._missing:
+            self._missing = len(faults.videos)
+            self("note", text=str(faults))
         state = self.state
         epoch = state.step / self.parts.steps_per_epoch
         event = Event(kind=kind, step=state.step, steps=state.steps, epoch=epoch, values=values)

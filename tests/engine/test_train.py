@@ -1,0 +1,434 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import toy
+
+from vitascope.data.render import render_motion_dataset
+from vitascope.data.write import write_video
+from vitascope.engine import overrides
+from vitascope.engine.checkpoint import load_checkpoint, load_weights
+from vitascope.engine.evaluate import evaluate
+from vitascope.engine.log import Event, read_log
+from vitascope.engine.train import TrainResult, fit
+from vitascope.errors import ConfigError, DecodeError, RunError, UnknownNameError
+
+
+def digests(run: Path) -> dict[str, str]:
+    """sha256 of the final tensors, as the records name them."""
+    found = {}
+    for name in ("last", "best"):
+        file = run / json.loads((run / f"{name}.json").read_text())["tensors"]["file"]
+        found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+@pytest.fixture(scope="module")
+def straight(films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult]:
+    """A run that was never stopped."""
+    out = tmp_path_factory.mktemp("straight") / "run"
+    return out, fit(toy.toy_recipe(films), out)
+
+
+def test_a_run_writes_what_it_promises(films: Path, straight) -> None:
+    run, result = straight
+    assert result.to_json() == {
+        "run": str(run), "best_top1": result.best_top1, "best_step": result.best_step,
+        "step": 9, "steps": 9, "seconds": result.seconds, "interrupted": False,
+    }  # fmt: skip
+    names = {p.name for p in run.iterdir()}
+    best = f"best-{result.best_step}.safetensors"
+    assert names == {"run.json", "split.csv", "log.jsonl", "curves.png", "best.json", best,
+                     "last.json", "last-9.safetensors"}  # fmt: skip
+    rows = read_log(run / "log.jsonl")
+    assert [(r["kind"], r["step"]) for r in rows] == [
+        ("log", 2), ("eval", 3), ("log", 4), ("log", 6), ("eval", 6), ("log", 8), ("log", 9),
+        ("eval", 9),
+    ]  # fmt: skip
+    assert max(r["top1"] for r in rows if r["kind"] == "eval") == result.best_top1
+    for row in rows:
+        if row["kind"] == "log":
+            assert {"loss", "lr", "clips_per_second", "data_wait"} <= row.keys()
+    held = json.loads((run / "run.json").read_text())
+    assert held["classes"] == ["grow", "move_left", "move_right"]
+    assert held["recipe"]["optim"]["epochs"] == 3
+    contract = load_weights(run).contract
+    assert contract.labels.names == tuple(held["classes"])
+    assert contract.pixels == toy.PIXELS
+    assert not any(n.startswith("optim.") for n in load_checkpoint(run, "best").tensors)
+
+
+def test_the_same_recipe_gives_the_same_bits_for_any_number_of_workers(
+    films: Path, straight, tmp_path: Path
+) -> None:
+    other = toy.toy_recipe(films)
+    other = overrides.apply(
+        other, ["data.workers=2", "data.cache=true", f"data.cache_dir={tmp_path}/c"]
+    )
+    fit(other, tmp_path / "run")
+    weights = load_checkpoint(tmp_path / "run", "last").tensors
+    for name, tensor in load_checkpoint(straight[0], "last").tensors.items():
+        assert torch.equal(weights[name], tensor), name
+    changed = dataclasses.replace(other, run=dataclasses.replace(other.run, seed=1))
+    fit(changed, tmp_path / "seed")
+    moved = load_checkpoint(tmp_path / "seed", "last").tensors
+    assert not torch.equal(moved["conv.weight"], weights["conv.weight"])
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL: no handler of the program runs."""
+
+
+def fit_until(recipe, out: Path, count: int, kind: str | None = None) -> TrainResult | None:
+    """Trains on until `count` events (of a kind) have happened in this call."""
+    seen = 0
+
+    def listen(event: Event) -> None:
+        nonlocal seen
+        seen += kind in (None, event.kind)
+        if seen == count:
+            raise Killed
+
+    try:
+        return fit(recipe, out, resume=True, on_event=listen)
+    except Killed:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("count", "kind"),
+    [(1, "start"), (3, "step"), (1, "save"), (2, "eval"), (7, "step"), (1, "done")],
+)
+def test_stopped_at_an_event_and_resumed_gives_the_same_bits(
+    films: Path, straight, tmp_path: Path, count: int, kind: str
+) -> None:
+    run = tmp_path / "run"
+    recipe = toy.toy_recipe(films)
+    assert fit_until(recipe, run, count, kind) is None
+    result = fit(recipe, run, resume=True)
+    assert digests(run) == digests(straight[0])
+    reference = straight[1]
+    assert (result.best_top1, result.best_step) == (reference.best_top1, reference.best_step)
+    steps = [(r["kind"], r["step"]) for r in read_log(run / "log.jsonl")]
+    assert steps == [(r["kind"], r["step"]) for r in read_log(straight[0] / "log.jsonl")]
+
+
+def test_stopped_again_and_again(films: Path, straight, tmp_path: Path) -> None:
+    """Stopped every seven events until it ends: each part begins somewhere else in an epoch."""
+    recipe = overrides.apply(toy.toy_recipe(films), ["run.save_every=1"])
+    parts = 1
+    while fit_until(recipe, tmp_path / "run", 7) is None:
+        parts += 1
+    assert parts >= 5
+    assert digests(tmp_path / "run") == digests(straight[0])
+    again = fit(recipe, tmp_path / "run", resume=True)  # a finished run: nothing happens
+    assert (again.step, again.interrupted) == (9, False)
+    assert digests(tmp_path / "run") == digests(straight[0])
+
+
+SCRIPT = """
+import signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import toy
+from vitascope.engine.train import fit
+recipe = toy.toy_recipe(Path(sys.argv[2]))
+if len(sys.argv) > 4:
+    from vitascope.engine import overrides
+    recipe = overrides.apply(recipe, sys.argv[4:])
+def listen(event):
+    if event.kind != "log":
+        print(event.kind, event.step, event.values.get("text", ""), flush=True)
+result = fit(recipe, sys.argv[3], resume=True, on_event=listen)
+print("result", result.step, result.interrupted, flush=True)
+"""
+
+
+def spawn(films: Path, run: Path, *settings: str) -> subprocess.Popen[str]:
+    here = str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, here, str(films), str(run), *settings],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(process: subprocess.Popen[str], begin: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(begin):
+            return
+    raise AssertionError(f"ended without {begin!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_and_saves(
+    films: Path, straight, tmp_path: Path, number: signal.Signals
+) -> None:
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if event.kind == "step" and event.step == 4:
+            signal.raise_signal(number)
+
+    before = signal.getsignal(number)
+    result = fit(toy.toy_recipe(films), tmp_path / "run", on_event=listen)
+    assert signal.getsignal(number) is before
+    assert (result.step, result.interrupted) == (4, True)
+    assert [e.kind for e in events[-3:]] == ["log", "save", "interrupt"]
+    assert "step 4 of 9" in events[-1].values["text"]
+    assert not fit(toy.toy_recipe(films), tmp_path / "run", resume=True).interrupted
+    assert digests(tmp_path / "run") == digests(straight[0])
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal(films: Path, straight, tmp_path: Path) -> None:
+    """SIGINT to the whole process group, workers included, as a terminal sends it."""
+    run = tmp_path / "run"
+    process = spawn(films, run, "data.workers=1", "optim.epochs=3")
+    wait_for(process, "step 4")
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "stopping after this step" in output
+    assert "interrupt" in output and "--resume" in output
+    step = json.loads((run / "last.json").read_text())["state"]["step"]
+    assert 4 <= step < 9
+    assert f"result {step} True" in output
+    assert "Traceback" not in output
+    fit(toy.toy_recipe(films), run, resume=True)
+    assert digests(run) == digests(straight[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sigkill_at_random_moments_gives_the_same_bits(
+    films: Path, straight, tmp_path: Path, workers: int
+) -> None:
+    """Killed at moments spread over a run, hit or miss, also while it saves or evaluates."""
+    run = tmp_path / "run"
+    settings = [f"data.workers={workers}", "run.save_every=1"]
+    random = torch.Generator().manual_seed(workers)
+    kills = 0
+    for attempt in range(40):
+        process = spawn(films, run, *settings)
+        if attempt < 8:
+            wait_for(process, "start" if attempt == 0 else "res")
+            time.sleep(float(torch.rand((), generator=random)) * 0.12)
+            os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        if process.returncode == 0:
+            break
+        kills += 1
+        assert process.returncode == -signal.SIGKILL, output
+    assert kills >= 5
+    assert digests(run) == digests(straight[0])
+    assert not list(run.glob(".*"))
+
+
+def test_a_second_sigint_aborts_at_once(films: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def listen(event: Event) -> None:
+        if event.kind == "step" and event.step == 3:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(toy.toy_recipe(films), run, on_event=listen)
+    assert json.loads((run / "last.json").read_text())["state"]["step"] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_accumulated_parts_give_the_update_of_the_whole_batch(films: Path, tmp_path: Path) -> None:
+    weights = {}
+    for parts in (1, 2, 4):
+        recipe = overrides.apply(
+            toy.toy_recipe(films),
+            [f"optim.accumulate={parts}", "model.args.norm=false", "model.args.dropout=0",
+             "augment.mixup=0", "augment.cutmix=0", "optim.name=sgd", "optim.lr=0.05",
+             "optim.epochs=1"],
+        )  # fmt: skip
+        fit(recipe, tmp_path / str(parts))
+        weights[parts] = load_checkpoint(tmp_path / str(parts), "last").tensors
+    for parts in (2, 4):
+        for name, tensor in weights[1].items():
+            torch.testing.assert_close(weights[parts][name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_a_small_network_learns_which_way_things_move(tmp_path: Path) -> None:
+    for split, count in (("train", 24), ("val", 8)):
+        for number in range(count):
+            for name, step in (("left", -3), ("right", 3)):
+                frames = np.full((8, 32, 32, 3), 40, np.uint8)
+                for t in range(8):
+                    x = (4 + 5 * number + step * (t - 4)) % 32
+                    frames[t, number % 20 : number % 20 + 10, x : x + 6] = 220
+                write_video(tmp_path / "films" / split / name / f"{number}.mp4", frames, 8)
+    recipe = overrides.apply(
+        toy.toy_recipe(tmp_path / "films"),
+        ["augment.mixup=0", "augment.cutmix=0", "augment.erase=0", "optim.epochs=10",
+         "optim.lr=0.01", "model.args.dropout=0", "run.ema=0", "augment.scale=0.7,1",
+         f"data.cache_dir={tmp_path}/cache", "data.cache=true", "run.eval_every=60"],
+    )  # fmt: skip
+    result = fit(recipe, tmp_path / "run")
+    assert result.best_top1 is not None
+    assert result.best_top1 >= 0.9
+    tested = evaluate(tmp_path / "run", split="val")
+    assert tested.top1 >= 0.9
+    shuffled = evaluate(tmp_path / "run", split="val", shuffle_frames=True)
+    assert shuffled.shuffled and shuffled.top1 <= 0.75 < tested.interval[0]
+
+
+# --- bad input ---------------------------------------------------------------------------------
+
+
+def refused(recipe, out: Path, error: type[Exception], **options: bool) -> str:
+    before = sorted(p.name for p in out.iterdir()) if out.is_dir() else None
+    with pytest.raises(error) as caught:
+        fit(recipe, out, **options)
+    assert (sorted(p.name for p in out.iterdir()) if out.is_dir() else None) == before
+    return str(caught.value)
+
+
+def test_a_folder_in_use_is_refused(films: Path, straight, tmp_path: Path) -> None:
+    run, _ = straight
+    recipe = toy.toy_recipe(films)
+    text = refused(recipe, run, RunError)
+    assert "finished" in text and "--force" in text
+    other = overrides.apply(recipe, ["optim.lr=0.5", "optim.epochs=4", "run.log_every=3"])
+    for resume in (False, True):
+        text = refused(other, run, RunError, resume=resume)
+        assert "another run" in text and "optim.lr = 0.5 (there 0.003)" in text
+        assert "optim.epochs" in text and "log_every" not in text
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("x")
+    for options in ({}, {"force": True}, {"resume": True}):
+        assert "holds no run" in refused(recipe, mine, RunError, **options)
+    (mine / "file").write_text("")
+    assert "is a file" in refused(recipe, mine / "file", RunError)
+
+
+def test_other_data_in_the_same_place_is_another_run(tmp_path: Path) -> None:
+    data = toy.render(tmp_path / "films", train=4, val=1, test=0)
+    recipe = overrides.apply(toy.toy_recipe(data), ["optim.epochs=1", "optim.batch_size=4"])
+    fit(recipe, tmp_path / "run")
+    next((data / "train" / "grow").iterdir()).unlink()
+    text = refused(recipe, tmp_path / "run", RunError, resume=True)
+    assert "videos, labels or split" in text
+
+
+def test_unfinished_runs_ask_for_resume_or_force(films: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    recipe = overrides.apply(toy.toy_recipe(films), ["optim.epochs=2"])
+    fit_until(recipe, run, 1, "start")
+    assert "before its first checkpoint" in refused(recipe, run, RunError)
+    fit_until(recipe, run, 1, "save")
+    text = refused(recipe, run, RunError)
+    assert "step 2 of 6" in text and "--resume" in text
+    (run / "notes.txt").write_text("keep me")
+    other = overrides.apply(recipe, ["optim.epochs=1"])
+    assert fit(other, run, force=True).steps == 3
+    assert (run / "notes.txt").read_text() == "keep me"
+    assert [r["step"] for r in read_log(run / "log.jsonl") if r["kind"] == "eval"] == [3]
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "words"),
+    [
+        ("model.name=toyy", UnknownNameError, "Did you mean 'toy'"),
+        ("model.args.widht=3", UnknownNameError, "Did you mean 'width'"),
+        ("optim.batch_size=64", ConfigError, "64 is above the 24 training videos"),
+        ("data.path=", ConfigError, "data.path is empty"),
+        ("data.decoder=pyaw", UnknownNameError, "pyav"),
+        ("model.init=/nowhere", Exception, "no such run folder"),
+        ("task=classify", UnknownNameError, "classification"),
+        ("run.accelerator=cuda", ConfigError, "not available"),
+    ],
+)
+def test_bad_settings_stop_before_anything_is_written(
+    films: Path, tmp_path: Path, setting: str, error, words: str
+) -> None:
+    if "cuda" in setting and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    recipe = overrides.apply(toy.toy_recipe(films), [setting])
+    assert words in refused(recipe, tmp_path / "run", error)
+
+
+def test_a_loss_that_explodes_is_told_and_never_saved(films: Path, tmp_path: Path) -> None:
+    recipe = overrides.apply(
+        toy.toy_recipe(films),
+        ["optim.name=sgd", "optim.lr=1e30", "optim.warmup=0", "optim.clip_grad=none"],
+    )
+    with pytest.raises(RunError, match=r"optim\.lr"):
+        fit(recipe, tmp_path / "run")
+    for path in (tmp_path / "run").glob("last*.safetensors"):
+        raise AssertionError(f"{path} was saved")
+
+
+def test_bad_videos_stop_the_run_or_are_skipped_and_counted(tmp_path: Path) -> None:
+    data = toy.render(tmp_path / "films", train=4, val=2, test=0)
+    bad = sorted((data / "train" / "grow").iterdir())[1]
+    bad.write_bytes(bad.read_bytes()[:300])
+    recipe = overrides.apply(
+        toy.toy_recipe(data), ["optim.batch_size=1", "optim.epochs=2", "run.save_every=1"]
+    )
+    with pytest.raises(DecodeError, match=bad.name):
+        fit(recipe, tmp_path / "stops")
+    recipe = overrides.apply(recipe, ["data.on_bad=skip"])
+    events: list[Event] = []
+    result = fit(recipe, tmp_path / "skips", on_event=events.append)
+    assert result.step == result.steps == 24  # a batch without a clip still counts as a step
+    assert any(
+        "left out" in e.values.get("text", "") and bad.name in e.values["text"] for e in events
+    )
+    parts = 1
+    while fit_until(recipe, tmp_path / "parts", 19) is None:
+        parts += 1
+    assert parts >= 4
+    assert digests(tmp_path / "parts") == digests(tmp_path / "skips")
+
+
+def test_without_validation_the_last_weights_are_the_best(tmp_path: Path) -> None:
+    data = toy.render(tmp_path / "films", train=4, val=0, test=0)
+    recipe = overrides.apply(
+        toy.toy_recipe(data), ["optim.batch_size=4", "optim.epochs=2", "data.val_share=0"]
+    )
+    result = fit(recipe, tmp_path / "run")
+    assert result.best_top1 is None
+    best = load_checkpoint(tmp_path / "run", "best")
+    last = load_checkpoint(tmp_path / "run", "last").weights()
+    assert best.state["step"] == result.step
+    assert all(torch.equal(best.tensors[n], t) for n, t in last.items())
+
+
+def test_fine_tuning_puts_a_new_head_on_other_classes(
+    films: Path, straight, tmp_path: Path
+) -> None:
+    two = tmp_path / "two"
+    render_motion_dataset(
+        two, ("shrink", "grow"), {"train": 4, "val": 1}, size=(32, 32), frames=8, fps=8
+    )
+    recipe = overrides.apply(
+        toy.toy_recipe(two),
+        [f"model.init={straight[0]}", "optim.lr=0", "optim.epochs=1", "optim.batch_size=4"],
+    )
+    fit(recipe, tmp_path / "run")
+    start, new = load_weights(straight[0]).weights(), load_weights(tmp_path / "run").weights()
+    assert new["head.weight"].shape == (2, 16)
+    assert torch.equal(new["deep.weight"], start["deep.weight"])
+    wider = overrides.apply(recipe, ["model.args.width=4"])
+    with pytest.raises(Exception, match="does not fit this network"):
+        fit(wider, tmp_path / "wide")
