@@ -151,7 +151,6 @@ def create_slowfast(
         "head_pool_kernel_sizes": head_pool_kernel_sizes,
         **pathway_lists,
     }
-    pathways = list_pathways(len(input_channels), lists)
     depths = blocks_of_stages(model_depth, stage_depths, SLOWFAST_DEPTHS)
     reduction = _reduction(slowfast_channel_reduction_ratio)
     if fusion_builder is None:
@@ -166,7 +165,7 @@ def create_slowfast(
             max_stage_idx=len(depths) - 1,
         ).create_module
     rows = PathwayBlocks(
-        pathways,
+        list_pathways(len(input_channels), lists),
         depths,
         fusion_builder,
         lambda dim: int(dim // reduction * slowfast_conv_channel_fusion_ratio),
@@ -195,12 +194,12 @@ def create_slowfast(
     )
 
 
-def _each(pool: Any, count: int) -> Sequence[Any]:
-    return pool if isinstance(pool, Sequence) else [pool] * count
-
-
 def _reduction(ratio: int | Sequence[int]) -> int:
     return ratio if isinstance(ratio, int) else ratio[0]
+
+
+def _each(pool: Any, count: int) -> Sequence[Any]:
+    return pool if isinstance(pool, Sequence) else [pool] * count
 
 
 def _check_widths(stem_dim_outs: Sequence[int], reduction: int) -> None:
