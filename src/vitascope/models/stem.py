@@ -176,18 +176,23 @@ class PatchEmbed(nn.Module):
 
     Args:
         patch_model: convolution that maps each patch to D channels.
+        norm: norm of the tokens, over D; None for none.
     """
 
-    def __init__(self, *, patch_model: nn.Module | None = None) -> None:
+    def __init__(
+        self, *, patch_model: nn.Module | None = None, norm: nn.Module | None = None
+    ) -> None:
         super().__init__()
         if patch_model is None:
             raise ValueError("PatchEmbed needs patch_model")
         self.patch_model = patch_model
+        self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the tokens, time first, then rows, then columns."""
         tokens: Tensor = self.patch_model(x)
-        return tokens.flatten(2).transpose(1, 2)
+        tokens = tokens.flatten(2).transpose(1, 2)
+        return tokens if self.norm is None else self.norm(tokens)
 
 
 def create_conv_patch_embed(

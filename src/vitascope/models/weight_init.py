@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from vitascope.errors import ConfigError
+from vitascope.layers.positional_encoding import SpatioTemporalClsPositionalEncoding
 
 
 def init_net_weights(
@@ -50,6 +51,9 @@ def _init_resnet(module: nn.Module, std: float, zero_final_norm: bool) -> None:
 
 
 def _init_vit(module: nn.Module) -> None:
+    if isinstance(module, SpatioTemporalClsPositionalEncoding):
+        module.reset_parameters(0.02)
+        return
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
     elif isinstance(module, nn.LayerNorm):
