@@ -33,7 +33,7 @@ BASE = Recipe(
         ("augment.scale=(0.1, 0.5)", "augment.scale", (0.1, 0.5)),
         ("augment.scale=0.1,0.5", "augment.scale", (0.1, 0.5)),
         ("optim.rates=1,0.1,0.01", "optim.rates", (1.0, 0.1, 0.01)),
-        ("run.channels_last=no", "run.channels_last", False),
+        ("data.cache=no", "data.cache", False),
         ("run.compile=False", "run.compile", False),
         ("run.precision=32", "run.precision", "32"),
         ("run.views=10x3", "run.views", ViewProtocol(clips=10, crops=3)),

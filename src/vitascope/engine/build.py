@@ -249,6 +249,7 @@ def build_task(recipe: Recipe, data: Data, fabric: Fabric) -> Task:
     return Classification(
         mixing=_mixing(augment, len(data.table.classes)),
         smoothing=augment.label_smoothing,
+        pathways=recipe.clip.pathways,
         score=None if val is None else lambda m: score_videos(m, val, data.table.classes, how),
     )
 
@@ -298,9 +299,7 @@ class Parts:
             )
         self.steps = self.steps_per_epoch * config.epochs
         self.module = build_model(recipe, len(data.table.classes))
-        if run.channels_last:
-            channels_last(self.module)
-        self.module.to(fabric.device)
+        channels_last(self.module).to(fabric.device)
         self.average = MovingAverage(self.module, run.ema) if run.ema else None
         compiled: Any = torch.compile(self.module) if run.compile else self.module
         self.optimizer = create_optimizer(self.module, config)
@@ -370,15 +369,9 @@ class Parts:
         parts = min(self.recipe.optim.accumulate, count)
         videos = batch["video"].tensor_split(parts) if count else ()
         labels = batch["label"].tensor_split(parts) if count else ()
-        order = torch.channels_last_3d if self.recipe.run.channels_last else torch.preserve_format
+        device = self.fabric.device
         return [
-            (
-                {
-                    "video": video.to(self.fabric.device).to(memory_format=order),
-                    "label": label.to(self.fabric.device),
-                },
-                len(label) / count,
-            )
+            ({"video": video.to(device), "label": label.to(device)}, len(label) / count)
             for video, label in zip(videos, labels, strict=True)
         ]
 

@@ -247,7 +247,6 @@ class RunConfig:
         devices: how many of them; 0 takes all GPUs, or one process on the CPU.
         precision: number format of training: 32, bf16 or 16 (mixed).
         eval_precision: number format of evaluation: 32 or bf16.
-        channels_last: keep the channels of a video innermost in memory (faster convolutions).
         compile: compile the network with torch.compile.
         threads: CPU threads of each training process; none leaves it to torch.
         log_every: steps from one row of the log to the next.
@@ -262,7 +261,6 @@ class RunConfig:
     devices: int = 0
     precision: Literal["32", "bf16", "16"] = "32"
     eval_precision: Literal["32", "bf16"] = "32"
-    channels_last: bool = True
     compile: bool = False
     threads: int | None = None
     log_every: int = 10

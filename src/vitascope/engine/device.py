@@ -7,18 +7,19 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from vitascope.engine.allocator import keep_freed_memory
 from vitascope.engine.config import RunConfig
 from vitascope.errors import ConfigError
+from vitascope.transforms.pathways import pack_pathways
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
@@ -83,6 +84,18 @@ def channels_last(model: nn.Module) -> nn.Module:
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     return model
+
+
+def network_input(video: Tensor, pathways: Sequence[int] = ()) -> Tensor | list[Tensor]:
+    """A batch B C T H W as a network takes it: channels innermost, one tensor a pathway.
+
+    Channels last is 1.2 to 3 times as fast on a CPU as the plain order, and needed on GPUs for
+    tensor cores without copies; networks without convolutions do not mind.
+    """
+    packed = pack_pathways(video, pathways)
+    if isinstance(packed, list):
+        return [p.contiguous(memory_format=torch.channels_last_3d) for p in packed]
+    return packed.contiguous(memory_format=torch.channels_last_3d)
 
 
 class StopOnSignal:

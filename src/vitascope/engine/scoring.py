@@ -6,7 +6,7 @@ import contextlib
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from vitascope.data.atomic import write_atomically
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import make_loader
 from vitascope.engine.checkpoint import writing
+from vitascope.engine.device import network_input
 from vitascope.errors import DatasetError
 from vitascope.metrics import accuracy as metrics
 
@@ -210,7 +211,7 @@ def score_videos(
             video = batch["video"]
             if how.shuffle_frames:
                 video = _shuffled(video, batch["index"].tolist())
-            rows.append(_probabilities(model, video, device, how.batch_views))
+            rows.append(_probabilities(model, video, dataset.clip.pathways, how, device))
             index += batch["index"].tolist()
             label += batch["label"].tolist()
             if on_progress is not None:
@@ -253,13 +254,15 @@ def _evaluating(model: nn.Module, precision: str) -> Iterator[torch.device]:
         model.train(training)
 
 
-def _probabilities(model: nn.Module, video: Tensor, device: torch.device, at_once: int) -> Tensor:
+def _probabilities(
+    model: nn.Module, video: Tensor, pathways: Sequence[int], how: Scoring, device: torch.device
+) -> Tensor:
     """Softmax averaged over views: B V C T H W to B x classes, on the CPU."""
     flat = video.flatten(0, 1)
     parts = []
-    for begin in range(0, len(flat), at_once):
-        part = flat[begin : begin + at_once].to(device)
-        logits = model(part.contiguous(memory_format=torch.channels_last_3d))
+    for begin in range(0, len(flat), how.batch_views):
+        part = flat[begin : begin + how.batch_views].to(device)
+        logits = model(network_input(part, pathways))
         parts.append(logits.float().softmax(-1))
     batch, views = video.shape[:2]
     return torch.cat(parts).view(batch, views, -1).mean(1).cpu()

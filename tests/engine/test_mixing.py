@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vitascope.engine.device import seed_step
+from vitascope.engine.mixing import Mixing
+from vitascope.engine.tasks.classification import Classification
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 5)
+
+    def forward(self, x):
+        return self.layer(x.mean((2, 3, 4)))
+
+
+def batch(count: int = 6) -> dict[str, torch.Tensor]:
+    video = torch.randn(count, 3, 2, 8, 8)
+    return {"video": video, "label": torch.arange(count) % 5}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_unmixed_loss_is_cross_entropy(smoothing: float) -> None:
+    model, data = Linear(), batch()
+    task = Classification(mixing=Mixing(num_classes=5), smoothing=smoothing)
+    loss = task.loss(model, data, np.random.default_rng(0))
+    logs = model(data["video"]).log_softmax(-1)
+    target = F.one_hot(data["label"], 5) * (1 - smoothing) + smoothing / 5
+    torch.testing.assert_close(loss, -(target * logs).sum(1).mean())
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_mixed_loss_is_that_of_the_mixed_labels(kind: str) -> None:
+    model, data = Linear(), batch()
+    mixing = Mixing(num_classes=5, **{kind: 0.8}, smoothing=0.1)
+    task = Classification(mixing=mixing, smoothing=0.1)
+    loss = task.loss(model, data, np.random.default_rng(3))
+    mixed = mixing(data["video"], data["label"], np.random.default_rng(3))
+    assert mixed is not None
+    video, soft = mixed
+    assert not torch.equal(video, data["video"])
+    torch.testing.assert_close(soft.sum(1), torch.ones(6))
+    torch.testing.assert_close(loss, -(soft * model(video).log_softmax(-1)).sum(1).mean())
+
+
+def test_mixing_happens_as_often_as_asked() -> None:
+    data = batch(4)
+
+    def count(**options) -> int:
+        mixing = Mixing(num_classes=5, **options)
+        rngs = (np.random.default_rng(i) for i in range(200))
+        return sum(mixing(data["video"], data["label"], rng) is not None for rng in rngs)
+
+    assert count() == 0
+    assert count(mixup=1.0) == 200
+    assert 70 < count(mixup=1.0, cutmix=1.0, prob=0.5) < 130
+    assert count(mixup=1.0, prob=0.0) == 0
+    single = Mixing(num_classes=5, mixup=1.0)
+    assert single(data["video"][:1], data["label"][:1], np.random.default_rng(0)) is None
+
+
+def test_both_kinds_are_drawn() -> None:
+    mixing = Mixing(num_classes=5, mixup=1.0, cutmix=1.0)
+    video = torch.arange(4.0).view(4, 1, 1, 1, 1).expand(4, 3, 2, 8, 8)
+    kinds = set()
+    for seed in range(40):
+        mixed = mixing(video, torch.arange(4), np.random.default_rng(seed))
+        assert mixed is not None
+        whole = mixed[0].flatten(1).std(1).max() < 1e-6  # one value a clip: blended everywhere
+        kinds.add("mixup" if whole else "cutmix")
+    assert kinds == {"mixup", "cutmix"}
+
+
+def test_a_step_draws_the_same_whatever_came_before() -> None:
+    first = seed_step(3, 7).random(4), torch.rand(4)
+    torch.rand(100)
+    again = seed_step(3, 7).random(4), torch.rand(4)
+    assert np.array_equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    for other in ((3, 8, 0), (4, 7, 0), (3, 7, 1)):
+        assert not np.array_equal(seed_step(*other).random(4), first[0])
+        assert not torch.equal(torch.rand(4), first[1])
