@@ -98,7 +98,8 @@ def test_windows_have_the_asked_area_ratio_and_reach_every_place():
     transform = TrainTransform(pixels=PIXELS, scale=(0.2, 0.9), ratio=(0.75, 4 / 3), hflip=0.3)
     rng = np.random.default_rng(0)
     windows = [transform.window(240, 320, u) for u in rng.random((4000, 8))]
-    area = np.array([w.height * w.width / (240 * 320) for w in windows])
+    # The result is a square, so the largest window of a frame of 320 x 240 is 240 x 240.
+    area = np.array([w.height * w.width / (240 * 240) for w in windows])
     ratio = np.array([w.width / w.height for w in windows])
     assert 0.19 < area.min() < 0.21 and 0.88 < area.max() < 0.91
     assert abs(area.mean() - 0.55) < 0.02
@@ -109,6 +110,22 @@ def test_windows_have_the_asked_area_ratio_and_reach_every_place():
     assert any(at == 0 < room for at, room in rooms) and any(at == room > 0 for at, room in rooms)
     assert abs(np.mean([w.mirrored for w in windows]) - 0.3) < 0.03
     assert all(w.angle == 0 for w in windows)
+
+
+def test_a_wide_frame_is_not_squeezed_into_a_square_window():
+    transform = TrainTransform(pixels=PIXELS, scale=(1.0, 1.0), ratio=(0.5, 2.0))
+    for u in np.random.default_rng(1).random((50, 8)):
+        window = transform.window(90, 320, u)
+        assert window.height == pytest.approx(90 * (90 / window.width), rel=0.02)
+        assert window.height <= 90 and window.width <= 180
+
+
+def test_place_keeps_the_window_near_the_middle():
+    transform = TrainTransform(pixels=PIXELS, scale=(0.3, 0.6), place=0.25)
+    for u in np.random.default_rng(2).random((200, 8)):
+        w = transform.window(200, 300, u)
+        for at, size, whole in ((w.top, w.height, 200), (w.left, w.width, 300)):
+            assert abs(at - (whole - size) / 2) <= 0.25 * (whole - size) / 2 + 0.5
 
 
 def test_a_squashed_window_keeps_the_proportions_of_the_frame():

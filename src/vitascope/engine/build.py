@@ -189,6 +189,10 @@ def build_model(recipe: Recipe, num_classes: int) -> VideoModel:
         progress=False,
         **model_args(recipe),
     )
+    if init is None and not recipe.model.zero_residual:
+        for module in model.modules():
+            if getattr(module, "block_final_bn", False):
+                nn.init.ones_(module.weight)  # type: ignore[arg-type]
     if init not in (None, "pretrained"):
         start_from(model, load_weights(str(init)))
     return model

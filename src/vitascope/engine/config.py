@@ -42,11 +42,13 @@ class ModelConfig:
         name: card name of the network, such as x3d_s (`vitascope models` lists them).
         args: arguments of its builder that differ from the card's.
         init: run or checkpoint to start from, "pretrained" for the published weights, or none.
+        zero_residual: without init, residual blocks start as identities (last norm at 0).
     """
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
     init: str | None = None
+    zero_residual: bool = True
 
     def __post_init__(self) -> None:
         _typed(self, "model")
@@ -107,8 +109,9 @@ class AugmentConfig:
 
     Attributes:
         hflip: probability of a mirror image; 0 where classes name a direction.
-        scale: least and greatest share of the frame's area that is shown.
+        scale: least and greatest area shown, as a share of the largest window that fits.
         ratio: least and greatest change of width by height.
+        place: share of the room around the middle in which the window may lie, 0 to 1.
         brightness: greatest relative change of brightness, 0 to 1.
         contrast: greatest relative change of contrast, 0 to 1.
         saturation: greatest relative change of saturation, 0 to 1.
@@ -126,6 +129,7 @@ class AugmentConfig:
     hflip: float = 0.5
     scale: tuple[float, float] = (0.4, 1.0)
     ratio: tuple[float, float] = (0.75, 1.3333)
+    place: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0

@@ -55,8 +55,11 @@ class TrainTransform:
         pixels: size and scale of the result. With fit "squash" the crop keeps the proportions of
             the frame (times `ratio`), with "crop" those of the result.
         hflip: probability of a mirror image.
-        scale: least and greatest share of the frame's area that is shown.
+        scale: least and greatest area of the window, as a share of the largest window with the
+            proportions of the result that fits into the frame.
         ratio: least and greatest change of width by height.
+        place: share of the room around the middle in which the window may lie: 0 is the middle,
+            1 anywhere.
         brightness: greatest relative change, from 0 to 1.
         contrast: greatest relative change around the mean brightness of the clip, from 0 to 1.
         saturation: greatest relative change, from 0 to 1.
@@ -77,6 +80,7 @@ class TrainTransform:
     hflip: float = 0.5
     scale: tuple[float, float] = (0.4, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    place: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -87,7 +91,7 @@ class TrainTransform:
     translate: float = 0.0
 
     def __post_init__(self) -> None:
-        limits = dict.fromkeys(("hflip", "grayscale", "erase"), 1.0)
+        limits = dict.fromkeys(("hflip", "grayscale", "erase", "place"), 1.0)
         limits |= dict.fromkeys(("brightness", "contrast", "saturation", "translate"), 1.0)
         limits |= {"hue": 0.5, "rotate": 180.0}
         for name, limit in limits.items():
@@ -124,18 +128,20 @@ class TrainTransform:
         """
         area = self.scale[0] + u[0] * (self.scale[1] - self.scale[0])
         target = self.pixels.crop[1] / self.pixels.crop[0]
-        # Width by height of the window as a multiple of that of the frame.
+        # The largest window with the proportions of the result, as shares of the frame's sides.
         unit = 1.0 if self.pixels.fit == "squash" else target * height / width
-        low, high = (math.log(r * unit) for r in self.ratio)
+        full_w, full_h = min(1.0, unit), min(1.0, 1 / unit)
+        low, high = (math.log(r) for r in self.ratio)
         # Only ratios at which a window of this area fits into the frame, where there are any.
-        fit = abs(math.log(area))
-        bottom, top = min(max(low, -fit), high), max(min(high, fit), low)
+        bottom = min(max(low, math.log(area * full_h**2)), high)
+        top = max(min(high, -math.log(area * full_w**2)), low)
         ratio = math.exp(bottom + u[1] * (top - bottom))
-        w, h = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        w, h = full_w * math.sqrt(area * ratio), full_h * math.sqrt(area / ratio)
         if area <= 1:
             w, h = min(w, 1.0), min(h, 1.0)
         rows, columns = max(1, round(h * height)), max(1, round(w * width))
-        y, x = u[2] * (height - rows), u[3] * (width - columns)
+        y = (height - rows) / 2 * (1 + self.place * (2 * u[2] - 1))
+        x = (width - columns) / 2 * (1 + self.place * (2 * u[3] - 1))
         moved = self.translate > 0
         y += moved * (2 * u[4] - 1) * self.translate * rows
         x += moved * (2 * u[5] - 1) * self.translate * columns
