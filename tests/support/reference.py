@@ -59,6 +59,9 @@ class Replay:
         self.at += 1
         return arguments, value
 
+    def _kind(self) -> str:
+        return self.draws[self.at][0] if self.at < len(self.draws) else ""
+
     @staticmethod
     def _one(value: Any) -> float:
         while isinstance(value, list):
@@ -66,17 +69,18 @@ class Replay:
         return float(value)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        kinds = ("torch.rand", "random.random", "random.uniform", "np.random.uniform")
-        kind = self.draws[self.at][0] if self.at < len(self.draws) else ""
-        arguments, value = self._next(*kinds)
-        if kind in ("torch.rand", "random.random"):
+        shares = ("torch.rand", "random.random", "np.random.rand")
+        ranges = ("random.uniform", "np.random.uniform")
+        kind = self._kind()
+        arguments, value = self._next(*shares, *ranges)
+        if kind in shares:
             return low + (high - low) * self._one(value)
         given = [a for a in arguments if not isinstance(a, list)] or [0.0, 1.0]
         np.testing.assert_allclose(given, [low, high], rtol=1e-6)
         return self._one(value)
 
     def integer(self, low: int, high: int) -> int:
-        kind = self.draws[self.at][0] if self.at < len(self.draws) else ""
+        kind = self._kind()
         arguments, value = self._next("torch.randint", "np.random.randint", "random.randint")
         bounds = [a for a in arguments if not isinstance(a, list)]
         if len(bounds) == 1:
@@ -87,13 +91,36 @@ class Replay:
         return int(self._one(value))
 
     def normal(self, mean: float, std: float) -> float:
-        _, value = self._next("torch.normal", "np.random.normal", "random.gauss")
+        arguments, value = self._next("torch.normal", "np.random.normal", "random.gauss")
+        assert not arguments or arguments[:2] == [mean, std]
+        while isinstance(value, list) and isinstance(value[0], list):
+            (value,) = value
+        if isinstance(value, list) and len(value) > 1:
+            # Several numbers of one call are asked for one by one.
+            first, *rest = value
+            self.at -= 1
+            self.draws[self.at] = [self.draws[self.at][0], arguments, rest]
+            return float(first)
         return self._one(value)
 
     def choice(self, weights: list[float], count: int, replacement: bool) -> list[int]:
-        arguments, value = self._next("torch.multinomial")
-        assert len(arguments[0]) == len(weights) and arguments[1] == count
-        return [int(v) for v in value]
+        kind = self._kind()
+        arguments, value = self._next(
+            "torch.multinomial", "np.random.permutation", "np.random.choice"
+        )
+        assert len(arguments[0]) == len(weights)
+        if kind == "np.random.permutation":
+            assert count == len(weights) and not replacement
+            return [int(v) for v in value]
+        assert arguments[1] == count
+        if kind == "torch.multinomial":
+            assert dict(arguments[2:]) == {"replacement": replacement}
+            return [int(v) for v in value]
+        options = dict(arguments[2:])
+        assert options["replace"] == replacement
+        if options["p"] is not None:
+            np.testing.assert_allclose(np.divide(weights, sum(weights)), options["p"])
+        return [arguments[0].index(v) for v in value]
 
     def beta(self, a: float, b: float) -> float:
         return self._one(self._next("Beta.sample", "np.random.beta")[1])

@@ -104,7 +104,6 @@ def equalize(x: Tensor) -> Tensor:
     step = (counts.sum(1, keepdim=True) - counts.gather(1, last)) // 255
     before = counts.cumsum(1) - counts
     table = ((before + step // 2) // step.clamp(min=1)).clamp(0, 255)
-    table[:, 0] = 0
     table = torch.where(step > 0, table, torch.arange(256))
     return _back(table.gather(1, planes).to(torch.uint8).view(x.shape), x)
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError, InputError
-from vitascope.transforms.draws import Draws, as_draws
+from vitascope.transforms.draws import Draws, RandomSource, as_draws
 from vitascope.transforms.functional import convert_to_one_hot
 
 Mixed = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
-Random = np.random.Generator | Draws | None
 
 
 def mix_labels(
@@ -97,7 +95,7 @@ class MixUp(nn.Module):
         labels: Tensor,
         x_audio: Tensor | None = None,
         *,
-        rng: Random = None,
+        rng: RandomSource = None,
     ) -> Mixed:
         """Blends a batch.
 
@@ -154,7 +152,7 @@ class CutMix(nn.Module):
         labels: Tensor,
         x_audio: Tensor | None = None,
         *,
-        rng: Random = None,
+        rng: RandomSource = None,
     ) -> Mixed:
         """Cuts and pastes within a batch.
 
@@ -169,11 +167,7 @@ class CutMix(nn.Module):
         """
         _check_batch(x_video, labels)
         draws = as_draws(rng)
-        height, width = x_video.shape[-2:]
-        y1, y2, x1, x2 = cut_box(height, width, draws.beta(self.alpha, self.alpha), draws)
-        share = 1 - (y2 - y1) * (x2 - x1) / (height * width)
-        video = x_video.clone()
-        video[..., y1:y2, x1:x2] = x_video.flip(0)[..., y1:y2, x1:x2]
+        video, share = _paste(x_video, draws.beta(self.alpha, self.alpha), draws)
         soft = mix_labels(labels, share, self.num_classes, self.label_smoothing, self.one_hot)
         return (video, soft) if x_audio is None else (video, x_audio, soft)
 
@@ -237,10 +231,90 @@ class MixVideo(nn.Module):
         labels: Tensor,
         x_audio: Tensor | None = None,
         *,
-        rng: Random = None,
+        rng: RandomSource = None,
     ) -> Mixed:
         """Changes a batch with one of the two, see there."""
         draws = as_draws(rng)
         chosen = self.cutmix if draws.uniform() < self.cutmix_prob else self.mixup
         mixed: Mixed = chosen(x_video, labels, x_audio, rng=draws)
         return mixed
+
+
+class RandomMix(nn.Module):
+    """MixUp or CutMix for a random part of the batches, as timm and PySlowFast mix.
+
+    Args:
+        mixup_alpha: see `MixUp`; 0 leaves it out.
+        cutmix_alpha: see `CutMix`; 0 leaves it out.
+        mix_prob: probability that a batch is mixed at all.
+        switch_prob: probability of CutMix, where both are in.
+        correct_lam: weight labels by the area that remains after the box is cut off at the border.
+        label_smoothing: see `mix_labels`; for batches that are not mixed as well.
+        num_classes: length of a label row.
+
+    Raises:
+        ConfigError: both alphas are 0 and batches are to be mixed, or a value out of range.
+    """
+
+    def __init__(
+        self,
+        mixup_alpha: float = 1.0,
+        cutmix_alpha: float = 0.0,
+        mix_prob: float = 1.0,
+        switch_prob: float = 0.5,
+        correct_lam: bool = True,
+        label_smoothing: float = 0.1,
+        num_classes: int = 1000,
+    ) -> None:
+        super().__init__()
+        if not (0 <= mix_prob <= 1 and 0 <= switch_prob <= 1 and 0 <= label_smoothing < 1):
+            raise ConfigError(
+                f"mix_prob = {mix_prob}, switch_prob = {switch_prob}, label_smoothing = "
+                f"{label_smoothing}; they must be from 0 to 1"
+            )
+        if min(mixup_alpha, cutmix_alpha) < 0 or (mix_prob and not mixup_alpha + cutmix_alpha):
+            raise ConfigError(
+                f"mixup_alpha = {mixup_alpha}, cutmix_alpha = {cutmix_alpha}; neither below 0, "
+                "one above 0"
+            )
+        self.mixup_alpha, self.cutmix_alpha = mixup_alpha, cutmix_alpha
+        self.mix_prob, self.switch_prob, self.correct_lam = mix_prob, switch_prob, correct_lam
+        self.label_smoothing, self.num_classes = label_smoothing, num_classes
+
+    def forward(
+        self, x: Tensor, target: Tensor, *, rng: RandomSource = None
+    ) -> tuple[Tensor, Tensor]:
+        """Changes a batch.
+
+        Args:
+            x: clips B C T H W.
+            target: class numbers B.
+            rng: source of random numbers; None is torch's global generator.
+
+        Returns:
+            Clips, and labels B K.
+        """
+        _check_batch(x, target)
+        share = 1.0
+        draws = as_draws(rng)
+        if self.mix_prob > 0 and draws.uniform() < self.mix_prob:
+            cutmix = self.cutmix_alpha > 0
+            if cutmix and self.mixup_alpha > 0:
+                cutmix = draws.uniform() < self.switch_prob
+            alpha = self.cutmix_alpha if cutmix else self.mixup_alpha
+            share = draws.beta(alpha, alpha)
+            if cutmix:
+                x, area = _paste(x, share, draws)
+                share = area if self.correct_lam else share
+            else:
+                x = _blend(x, share)
+        return x, mix_labels(target, share, self.num_classes, self.label_smoothing)
+
+
+def _paste(x: Tensor, share: float, draws: Draws) -> tuple[Tensor, float]:
+    """Puts a box of the reversed batch into the batch; the share of the area that remains."""
+    height, width = x.shape[-2:]
+    y1, y2, x1, x2 = cut_box(height, width, share, draws)
+    pasted = x.clone()
+    pasted[..., y1:y2, x1:x2] = x.flip(0)[..., y1:y2, x1:x2]
+    return pasted, 1 - (y2 - y1) * (x2 - x1) / (height * width)

@@ -205,7 +205,7 @@ def random_resized_box(
     *,
     log_uniform_ratio: bool = True,
     num_tries: int = 10,
-    swap: bool = False,
+    swap_prob: float | None = None,
 ) -> Box:
     """A window of random area and proportions.
 
@@ -218,7 +218,8 @@ def random_resized_box(
         log_uniform_ratio: draw the logarithm of the ratio evenly, not the ratio.
         num_tries: windows that are tried until one fits into the frame; then the largest one of
             a legal ratio in the middle is taken.
-        swap: exchange height and width in half of the cases.
+        swap_prob: probability of exchanging height and width; a number is drawn for it even if it
+            is 0, but not if it is None.
     """
     scale, ratio = (min(scale), max(scale)), (min(ratio), max(ratio))
     for _ in range(num_tries):
@@ -228,7 +229,7 @@ def random_resized_box(
         else:
             aspect = draws.uniform(*ratio)
         w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if swap and draws.uniform() < 0.5:
+        if swap_prob is not None and draws.uniform() < swap_prob:
             w, h = h, w
         if 0 < w <= width and 0 < h <= height:
             top = draws.integer(0, height - h + 1)
