@@ -58,6 +58,11 @@ def smallest_input(stride: Sequence[int], kernel: Sequence[int] | None) -> Tripl
     return (t, h, w)
 
 
+def is_capturing() -> bool:
+    """Whether torch is exporting, compiling or tracing right now."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+
+
 def describe_input(x: Any) -> str:
     """The shape of a clip (or of each pathway's) for a message."""
     if isinstance(x, Tensor):
@@ -180,8 +185,12 @@ class VideoModel(nn.Module, ABC):
         """The stages, from the input on."""
 
     def check_input(self, x: Any, *, values: bool | None = None) -> None:
-        """Raises `InputError` where a clip does not fit; see `check_input` of this module."""
-        if self.inputs is not None:
+        """Raises `InputError` where a clip does not fit; see `check_input` of this module.
+
+        While a graph is captured nothing is checked: sizes may be symbols, and a check would
+        become part of the graph.
+        """
+        if self.inputs is not None and not is_capturing():
             check_input(x, self.inputs, values=self.check if values is None else values)
 
     def reset_head(self, num_classes: int, *, std: float = 0.01) -> None:

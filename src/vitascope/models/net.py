@@ -6,11 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from vitascope.errors import InputError
-from vitascope.models.base import FeatureInfo, InputSpec, VideoModel, describe_input
+from vitascope.models.base import (
+    FeatureInfo,
+    InputSpec,
+    VideoModel,
+    describe_input,
+    is_capturing,
+)
 from vitascope.models.weight_init import init_net_weights
 
 
@@ -44,8 +49,7 @@ class Net(VideoModel):
 
     def forward(self, x: Any) -> Any:
         """Maps a clip B C T H W (a list of them for several pathways) to scores."""
-        if not torch.compiler.is_compiling():
-            self.check_input(x)
+        self.check_input(x)
         return self.forward_head(self.forward_features(x))
 
     def forward_features(self, x: Any) -> Any:
@@ -156,8 +160,8 @@ class DetectionBBoxNetwork(VideoModel):
         Raises:
             InputError: a clip or boxes that do not fit.
         """
-        if not torch.compiler.is_compiling():
-            self.check_input(x)
+        self.check_input(x)
+        if not is_capturing():
             check_boxes(bboxes, len(x[0]) if isinstance(x, list | tuple) else len(x))
         return self.forward_head(self.forward_features(x), bboxes)
 

@@ -1,0 +1,1 @@
+"""Blocks with a form for training and one for deployment on a CPU."""
