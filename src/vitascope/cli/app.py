@@ -92,7 +92,7 @@ for _name, _entry in COMMANDS.items():
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vitascope {__version__}")
+        make_console().print(f"vitascope {__version__}")
         raise typer.Exit
 
 
@@ -113,7 +113,7 @@ def root(
       vitascope COMMAND --help               explain one command
     """
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help(), nl=False)
+        ctx.get_help()  # prints it
 
 
 def command_lines() -> list[str]:

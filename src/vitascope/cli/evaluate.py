@@ -108,7 +108,7 @@ def show_result(out: Output, result: EvalResult) -> None:
             f"{percent(result.top1)}  (95 % interval {percent(low)} to {percent(high)}, "
             f"chance {percent(chance)})",
         ),
-        ("top-5", percent(result.top5)),
+        *([("top-5", percent(result.top5))] if len(result.classes) > 5 else []),
         ("mean class accuracy", percent(result.mean_class_accuracy)),
         ("evaluated", f"{result.n_evaluated} of {result.n_expected} videos"),
         ("views", f"{result.views}, {result.seconds:.1f} s"),

@@ -82,7 +82,7 @@ def _print_text(console: Console, text: str) -> None:
                 style = "bold" if heading else None
                 console.print(line.rstrip(":") if heading else line, style=style, soft_wrap=True)
         else:
-            console.print(" ".join(lines))
+            print_tidy(console, " ".join(lines))
         console.print()
 
 

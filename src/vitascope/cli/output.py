@@ -31,11 +31,19 @@ PIPED_WIDTH = 200
 """Columns when nobody looks: tables in files and pipes are not cut to the 80 of a terminal."""
 
 
+class PlainConsole(Console):
+    """A console that reports a closed pipe instead of ending the process with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Hands the event to the frame of the command, which knows what it means."""
+        raise BrokenPipeError
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """A console that prints text as it is: no markup in file names, no colour in a pipe."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return PlainConsole(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
 def print_tidy(console: Console, what: RenderableType) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import typer
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import INTERRUPTED, Output, length, percent
+from vitascope.errors import DatasetError
 
 if TYPE_CHECKING:
     from vitascope.engine.config import Recipe
@@ -92,17 +94,17 @@ def train(
                 overrides=overrides or (),
                 resume=resume,
                 force=force,
-                on_plan=lambda plan: show_plan(screen, plan),
+                on_plan=lambda plan: show_plan(screen, plan, overrides or ()),
                 on_event=display,
             )
         finish(screen, trained, command_line())
 
 
-def show_plan(out: Output, plan: Plan) -> None:
-    """Prints what was understood and what was chosen; refuses data with unreadable files.
+def show_plan(out: Output, plan: Plan, overrides: Sequence[str] = ()) -> None:
+    """Prints what was understood and what was chosen; refuses data that cannot be used so.
 
     Raises:
-        DatasetError: files cannot be read, and the settings say that this is an error.
+        DatasetError: files cannot be read or are too short, and the settings call that an error.
     """
     from vitascope.data.describe import require_readable
 
@@ -112,10 +114,22 @@ def show_plan(out: Output, plan: Plan) -> None:
     out.data.update(data=plan.summary.to_json(), recipe=plan.recipe.to_json())
     if plan.recipe.data.on_bad == "error":
         require_readable(plan.summary)
+    short = plan.summary.shorter_than_clip
+    if short and plan.recipe.clip.short == "error":
+        raise DatasetError(
+            f"{plan.summary.root}: {short} of {plan.summary.videos} videos are shorter than a clip "
+            f"of {plan.recipe.clip.num_frames} frames. Take fewer frames (clip.num_frames), or "
+            "another rule for them (clip.short=repeat)"
+        )
     out.heading("Settings")
     out.facts(settings(plan.recipe))
+    if plan.reasons:
+        out.say("Chosen from the data and the machine:")
     for reason in plan.reasons:
         out.say(f"  {reason}")
+    if overrides:
+        out.say("Changed by you:")
+        out.say(f"  {' '.join(overrides)}")
     out.data["reasons"] = plan.reasons
     out.say("All settings: vitascope recipes show. Change one with PATH=VALUE.", style="dim")
     out.heading("Training")
