@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitascope.data.sampler import order
+from vitascope.data.sampler import balanced, order, repeated
 from vitascope.errors import ConfigError
 
 
@@ -63,3 +63,50 @@ def test_the_shuffle_is_not_the_stream_of_a_sample() -> None:
 def test_bad_numbers(arguments: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError):
         order(*arguments)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=60),
+    st.integers(0, 100),
+    st.integers(0, 200) | st.none(),
+    st.integers(1, 4),
+)
+def test_balanced_classes(labels: list[int], seed: int, count: int | None, world: int) -> None:
+    parts = [list(balanced(seed, 2, labels, count, r, world)) for r in range(world)]
+    total = len(labels) if count is None else count
+    whole = [parts[i % world][i // world] for i in range(total)]
+    assert sum(map(len, parts)) == total and len({key for _, key in whole}) == total
+    assert whole == list(balanced(seed, 2, labels, count))
+    by_class = np.bincount([labels[v] for v, _ in whole], minlength=6)[sorted(set(labels))]
+    assert by_class.max() - by_class.min() <= 1
+    for label in set(labels):
+        times = np.bincount([v for v, _ in whole if labels[v] == label], minlength=len(labels))
+        own = times[[i for i, other in enumerate(labels) if other == label]]
+        assert own.max() - own.min() <= 1
+    for video, key in whole:
+        assert key[:3] == (seed, 2, video)
+
+
+def test_balanced_epochs_show_all_of_a_large_class() -> None:
+    labels = [0] * 90 + [1] * 10
+    seen: set[int] = set()
+    for epoch in range(8):
+        seen |= {video for video, _ in balanced(0, epoch, labels)}
+    assert seen == set(range(100))
+
+
+def test_repeats_differ_in_their_keys_only() -> None:
+    base = order(3, 1, 5)
+    thrice = repeated(base, 3)
+    assert [v for v, _ in thrice] == [v for v, _ in base for _ in range(3)]
+    assert [key[3] for _, key in thrice] == [0, 1, 2] * 5
+    assert len({np.random.default_rng(key).integers(2**62) for _, key in thrice}) == 15
+    first = [np.random.default_rng(key).integers(2**62) for _, key in thrice][::3]
+    assert first == [np.random.default_rng(key).integers(2**62) for _, key in base]
+    assert thrice[-1] == list(thrice)[-1] and list(thrice[4:7]) == list(thrice)[4:7]
+    for bad in (lambda: repeated(base, 0), lambda: repeated(thrice, 2), lambda: balanced(0, 0, [])):
+        with pytest.raises(ConfigError):
+            bad()
+    with pytest.raises(IndexError):
+        base[5]

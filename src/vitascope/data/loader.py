@@ -122,6 +122,8 @@ class ClipLoader:
         with warnings.catch_warnings():
             # Python 3.12 and later warn of forks beside threads; workers use none of theirs.
             warnings.filterwarnings("ignore", ".*use of fork\\(\\) may lead to deadlocks")
+            # The number of workers is the user's choice; what it costs is measured, not guessed.
+            warnings.filterwarnings("ignore", "This DataLoader will create")
             batches = iter(loader)
         batch: Any = None
         try:

@@ -7,7 +7,7 @@ by forked workers as they are, and by spawned ones through shared memory.
 
 from __future__ import annotations
 
-import itertools
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import overload
@@ -21,13 +21,13 @@ class Strings(Sequence[str]):
     """Texts in two tensors: their bytes, and where each one ends."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        # Surrogates keep file names that are not valid UTF-8.
-        raw = [text.encode("utf-8", "surrogateescape") for text in texts]
-        self._ends = torch.tensor([0, *itertools.accumulate(map(len, raw))], dtype=torch.int64)
-        joined = bytearray(b"".join(raw))
-        self._bytes = torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.empty(
-            0, dtype=torch.uint8
-        )  # fmt: skip
+        joined, ends = bytearray(), array("q", [0])
+        for text in texts:
+            # Surrogates keep file names that are not valid UTF-8.
+            joined += text.encode("utf-8", "surrogateescape")
+            ends.append(len(joined))
+        self._ends = torch.frombuffer(ends, dtype=torch.int64)
+        self._bytes = torch.frombuffer(joined or bytearray(1), dtype=torch.uint8)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -52,18 +52,24 @@ class PackedRecords(Sequence[VideoRecord]):
     """Records without their split and group, in shared memory where workers need it."""
 
     def __init__(self, records: Iterable[VideoRecord]) -> None:
-        first, second, third, fourth = itertools.tee(records, 4)
-        self._paths = Strings(r.path for r in first)
-        self._where = Strings(r.where for r in second)
-        self._labels = torch.tensor(
-            [-1 if r.label is None else r.label for r in third], dtype=torch.int32
-        )
-        times = [(r.start, r.end) for r in fourth]
-        trimmed = any(time is not None for pair in times for time in pair)
-        self._times = Strings(map(_pack_times, times)) if trimmed else None
+        labels = array("i")
+
+        def columns() -> Iterator[str]:
+            for record in records:
+                labels.append(-1 if record.label is None else record.label)
+                times = ""
+                if record.start is not None or record.end is not None:
+                    times = f"{_pack(record.start)} {_pack(record.end)}"
+                yield record.path
+                yield record.where
+                yield times
+
+        # One pass, so that a generator of records never has to be kept as objects.
+        self._texts = Strings(columns())
+        self._labels = torch.frombuffer(labels or array("i", [0]), dtype=torch.int32)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._texts) // 3
 
     @overload
     def __getitem__(self, index: int) -> VideoRecord: ...
@@ -74,20 +80,21 @@ class PackedRecords(Sequence[VideoRecord]):
     def __getitem__(self, index: int | slice) -> VideoRecord | list[VideoRecord]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)}")
+        index %= len(self)
         label = int(self._labels[index])
-        start, end = (None, None) if self._times is None else _unpack_times(self._times[index])
-        return VideoRecord(
-            self._paths[index], None if label < 0 else label, None, start, end, self._where[index]
-        )
+        path, where, times = self._texts[3 * index : 3 * index + 3]
+        start, end = map(_unpack, times.split()) if times else (None, None)
+        return VideoRecord(path, None if label < 0 else label, None, start, end, where)
 
     def __iter__(self) -> Iterator[VideoRecord]:
         return (self[i] for i in range(len(self)))
 
 
-def _pack_times(times: tuple[Fraction | None, Fraction | None]) -> str:
-    return " ".join("-" if time is None else str(time) for time in times)
+def _pack(time: Fraction | None) -> str:
+    return "-" if time is None else str(time)
 
 
-def _unpack_times(text: str) -> tuple[Fraction | None, Fraction | None]:
-    start, end = (None if part == "-" else Fraction(part) for part in text.split())
-    return start, end
+def _unpack(text: str) -> Fraction | None:
+    return None if text == "-" else Fraction(text)

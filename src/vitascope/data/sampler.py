@@ -21,19 +21,29 @@ Item = tuple[int, Key]
 # Ends the key of the shuffle. Without it (seed, epoch) would be the key of video 0, because
 # numpy takes a missing word for a zero.
 _SHUFFLE = 0x0DE4
+_BALANCE = 0xBA1A
 
 
 class Order(Sequence[Item]):
-    """A sequence of (video, key) that takes 8 bytes a sample.
+    """A sequence of (video, key) that takes a few bytes a sample.
 
     Args:
         videos: int64 array, the videos in order.
         seed: seed of the run.
         epoch: number of the epoch from 0.
+        repeats: int64 array, how often each of them came before in this epoch; None if every
+            video comes once. Keys are then (seed, epoch, video, repeat), and the key of a first
+            time draws the same numbers as (seed, epoch, video).
     """
 
-    def __init__(self, videos: npt.NDArray[np.int64], seed: int, epoch: int) -> None:
-        self.videos, self.seed, self.epoch = videos, seed, epoch
+    def __init__(
+        self,
+        videos: npt.NDArray[np.int64],
+        seed: int,
+        epoch: int,
+        repeats: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self.videos, self.seed, self.epoch, self.repeats = videos, seed, epoch, repeats
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -46,11 +56,18 @@ class Order(Sequence[Item]):
 
     def __getitem__(self, index: int | slice) -> Item | Order:
         if isinstance(index, slice):
-            return Order(self.videos[index], self.seed, self.epoch)
-        return self._item(int(self.videos[index]))
+            repeats = None if self.repeats is None else self.repeats[index]
+            return Order(self.videos[index], self.seed, self.epoch, repeats)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        return next(iter(self[index : index + 1 or None]))
 
     def __iter__(self) -> Iterator[Item]:
-        return map(self._item, self.videos.tolist())
+        start = (self.seed, self.epoch)
+        if self.repeats is None:
+            return ((video, (*start, video)) for video in self.videos.tolist())
+        pairs = zip(self.videos.tolist(), self.repeats.tolist(), strict=True)
+        return ((video, (*start, video, repeat)) for video, repeat in pairs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
@@ -59,9 +76,6 @@ class Order(Sequence[Item]):
 
     def __repr__(self) -> str:
         return f"Order({len(self)} samples, seed={self.seed}, epoch={self.epoch})"
-
-    def _item(self, video: int) -> Item:
-        return video, (self.seed, self.epoch, video)
 
 
 def order(
@@ -85,8 +99,7 @@ def order(
         ConfigError: a number below its range.
     """
     check_key(seed, epoch)
-    if not 0 <= rank < world:
-        raise ConfigError(f"rank = {rank} of world = {world}; ranks count from 0")
+    _check_rank(rank, world)
     if count < 0:
         raise ConfigError(f"count = {count}; it must be at least 0")
     if shuffle:
@@ -95,6 +108,74 @@ def order(
     else:
         videos = np.arange(count)
     return Order(videos[rank::world].astype(np.int64), seed, epoch)
+
+
+def balanced(
+    seed: int,
+    epoch: int,
+    labels: Sequence[int],
+    count: int | None = None,
+    rank: int = 0,
+    world: int = 1,
+) -> Order:
+    """An epoch in which every class comes equally often, give or take one.
+
+    Videos of a small class come several times, each time with another key, and no video comes
+    again before all of its class have come as often. Of a large class each epoch shows others.
+
+    Args:
+        seed: seed of the run, at least 0.
+        epoch: number of the epoch from 0.
+        labels: class of each video.
+        count: samples of the epoch over all ranks; None is the number of videos.
+        rank: this process among all, from 0.
+        world: number of processes.
+
+    Raises:
+        ConfigError: a number below its range, or no video.
+    """
+    check_key(seed, epoch)
+    _check_rank(rank, world)
+    classes, members = np.unique(np.asarray(labels), return_inverse=True)
+    if not len(classes):
+        raise ConfigError("balanced sampling needs at least one video")
+    rng = np.random.default_rng((seed, epoch, 0, 0, _BALANCE))
+    total = len(members) if count is None else count
+    quota = np.full(len(classes), total // len(classes))
+    quota[rng.permutation(len(classes))[: total % len(classes)]] += 1
+    videos, repeats = [], []
+    for number, need in enumerate(quota.tolist()):
+        own = np.flatnonzero(members == number)
+        passes = -(-need // len(own))
+        rounds = [rng.permutation(own) for _ in range(passes)]
+        videos.append(np.concatenate([own[:0], *rounds])[:need])
+        repeats.append(np.repeat(np.arange(passes), len(own))[:need])
+    mix = rng.permutation(total)[rank::world]
+    return Order(
+        np.concatenate(videos)[mix].astype(np.int64), seed, epoch,
+        np.concatenate(repeats)[mix].astype(np.int64),
+    )  # fmt: skip
+
+
+def repeated(samples: Order, times: int) -> Order:
+    """Each sample `times` times in a row with different keys: several augmentations of a video.
+
+    A batch then holds fewer videos, seen in more ways (arXiv:1901.09335).
+
+    Raises:
+        ConfigError: `times` is below 1, or the order has repeats already.
+    """
+    if times < 1:
+        raise ConfigError(f"times = {times}; it must be at least 1")
+    if samples.repeats is not None:
+        raise ConfigError("the order repeats videos already")
+    repeats = np.tile(np.arange(times, dtype=np.int64), len(samples))
+    return Order(np.repeat(samples.videos, times), samples.seed, samples.epoch, repeats)
+
+
+def _check_rank(rank: int, world: int) -> None:
+    if not 0 <= rank < world:
+        raise ConfigError(f"rank = {rank} of world = {world}; ranks count from 0")
 
 
 def check_key(seed: int, epoch: int) -> None:
