@@ -60,10 +60,18 @@ class ViewScores:
         num_classes: K.
         views: views of each video.
         ensemble: "mean" or "sum" of the views that came, or the greatest score ("max").
+        start: score before the first view. None is 0, for "max" below any score; 0 with "max" is
+            what PySlowFast does, which is wrong for logits.
     """
 
     def __init__(
-        self, num_videos: int, num_classes: int, views: int = 1, ensemble: Ensemble = "mean"
+        self,
+        num_videos: int,
+        num_classes: int,
+        views: int = 1,
+        ensemble: Ensemble = "mean",
+        *,
+        start: float | None = None,
     ) -> None:
         if ensemble not in _ENSEMBLES:
             raise ConfigError(f"ensemble = {ensemble!r}; legal values: {', '.join(_ENSEMBLES)}")
@@ -71,7 +79,8 @@ class ViewScores:
             raise ConfigError(f"{num_videos} videos, {num_classes} classes, {views} views")
         self.ensemble = ensemble
         self.seen = torch.zeros(num_videos, views, dtype=torch.bool)
-        start = -torch.inf if ensemble == "max" else 0.0
+        if start is None:
+            start = -torch.inf if ensemble == "max" else 0.0
         self.total = torch.full((num_videos, num_classes), start, dtype=torch.float64)
 
     def add(self, scores: Tensor, video: Tensor, view: Tensor | None = None) -> None:
