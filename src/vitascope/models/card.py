@@ -63,6 +63,8 @@ class ModelCard:
         clip: frames that enter the model.
         pixels: size and scale of the frames.
         labels: classes of the published weights.
+        logit_args: arguments under which the network ends in logits, where its default is an
+            activation; `create_model` adds them, calling the card does not.
         task: "classification", "multilabel" (sigmoid scores), "detection" (boxes) or "features".
         results: scores, each with its source.
         weights: published weights, the preferred one first; empty where none are known.
@@ -79,6 +81,7 @@ class ModelCard:
     pixels: PixelSpec
     labels: LabelSpec
     args: Mapping[str, Any] = field(default_factory=dict)
+    logit_args: Mapping[str, Any] = field(default_factory=dict)
     task: str = "classification"
     results: tuple[Result, ...] = ()
     weights: tuple[Weights, ...] = ()
@@ -88,7 +91,8 @@ class ModelCard:
     note: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "args", MappingProxyType(dict(self.args)))
+        for name in ("args", "logit_args"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "__doc__", _describe(self))
         object.__setattr__(self, "__name__", self.name)
 

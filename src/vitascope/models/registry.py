@@ -60,7 +60,10 @@ def create_model(
     progress: bool = True,
     **args: Any,
 ) -> VideoModel:
-    """Builds a published model.
+    """Builds a published model that ends in logits.
+
+    Calling a card instead gives the network as its originals build it, which for some (R(2+1)D,
+    detection) ends in an activation.
 
     Args:
         name: `NAME` or `NAME.TAG` of a card.
@@ -74,7 +77,8 @@ def create_model(
         UnknownNameError: no such card.
         WeightsError: `pretrained` and there are no weights, or they do not fit.
     """
-    model = get_card(name)(pretrained=pretrained, progress=progress, **args)
+    card = get_card(name)
+    model = card(pretrained=pretrained, progress=progress, **{**card.logit_args, **args})
     if num_classes is not None:
         model.reset_head(num_classes)
     model.check = check
