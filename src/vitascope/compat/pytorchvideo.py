@@ -14,9 +14,15 @@ import importlib.machinery
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
+
+import torch
+from torch import nn
+
+from vitascope.errors import WeightsError
+from vitascope.models.card import Weights, load_weights
 
 OLD, NEW = "pytorchvideo", "vitascope"
 _VERSION = "0.1.5"  # the release whose interface is served
@@ -38,7 +44,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "models.accelerator.mobile_cpu.residual_blocks": ("models.efficient_x3d",),
     "models.byol": ("ssl.byol",),
     "models.hub.efficient_x3d_mobile_cpu": ("models.hub.efficient_x3d",),
-    "models.hub.utils": ("models.card",),
+    "models.hub.utils": (),
     "models.hub.vision_transformers": ("models.hub.mvit",),
     "models.memory_bank": ("ssl.memory_bank",),
     "models.simclr": ("ssl.simclr",),
@@ -46,6 +52,12 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 # old module -> {old name: home "module:name"}, where a name moved or is called otherwise
 NAMES: dict[str, dict[str, str]] = {
+    "layers": {
+        "ScriptableMultiScaleBlock": "layers.attention:MultiScaleBlock",
+        "ScriptableSpatioTemporalClsPositionalEncoding": (
+            "layers.positional_encoding:SpatioTemporalClsPositionalEncoding"
+        ),
+    },
     "layers.positional_encoding_torchscript": {
         "ScriptableSpatioTemporalClsPositionalEncoding": (
             "layers.positional_encoding:SpatioTemporalClsPositionalEncoding"
@@ -57,6 +69,14 @@ NAMES: dict[str, dict[str, str]] = {
     "models.accelerator.mobile_cpu.efficient_x3d": {
         "create_x3d": "models.efficient_x3d:create_efficient_x3d",
     },
+    "layers.accelerator.mobile_cpu.convolutions": {
+        "TORCH_VERSION": "compat.pytorchvideo:TORCH_VERSION",
+    },
+    "models.hub.utils": {
+        "MODEL_ZOO_ROOT_DIR": "models.hub.rows:PTV_FILES",
+        "hub_model_builder": "compat.pytorchvideo:hub_model_builder",
+    },
+    "models.hub.vision_transformers": {"MODEL_ZOO_ROOT_DIR": "models.hub.rows:PTV_FILES"},
     "models.resnet": {
         "create_acoustic_bottleneck_block": (
             "models.acoustic_resnet:create_acoustic_bottleneck_block"
@@ -64,6 +84,40 @@ NAMES: dict[str, dict[str, str]] = {
         "create_acoustic_resnet": "models.acoustic_resnet:create_acoustic_resnet",
     },
 }
+
+
+# Names that have no other home than this file.
+TORCH_VERSION = tuple(int(part) for part in torch.__version__.split(".")[:2])
+
+
+def hub_model_builder(
+    model_builder_func: Callable[..., nn.Module],
+    pretrained: bool = False,
+    progress: bool = True,
+    checkpoint_path: str = "",
+    default_config: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> nn.Module:
+    """Builds a network and loads weights, as PyTorchVideo's hub entries did.
+
+    Args:
+        model_builder_func: builder of the network.
+        pretrained: load the weights at `checkpoint_path`.
+        progress: show a bar while they are fetched.
+        checkpoint_path: address of the weights.
+        default_config: arguments of the builder.
+        kwargs: arguments that replace those; None is a value like any other.
+
+    Raises:
+        WeightsError: `pretrained` without an address, or weights that do not fit.
+    """
+    model = model_builder_func(**{**(default_config or {}), **kwargs})
+    if pretrained:
+        if not checkpoint_path:
+            raise WeightsError("pretrained=True needs checkpoint_path, the address of the weights")
+        weights = (Weights(url=checkpoint_path, dialect="pytorchvideo"),)
+        load_weights(model, weights, progress=progress)
+    return model
 
 
 def homes(module: str) -> dict[str, str]:
@@ -90,7 +144,8 @@ def _moved(old: str, home: str, stacklevel: int) -> None:
 
 def _fill(module: ModuleType, old: str) -> None:
     """Gives a module that has no kept path the names of its rows."""
-    _moved(old, ", vitascope.".join(MODULES[old]), 3)
+    target = ", vitascope.".join(MODULES[old]) or "models.hub"
+    _moved(old, target, 3)
     for name, home in homes(old).items():
         setattr(module, name, resolve(home))
 

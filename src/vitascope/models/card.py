@@ -127,9 +127,25 @@ class ModelCard:
                     f"{self.full_name}: no published weights are known. Build it without "
                     f"pretrained=True and load a file of your own with vitascope.load."
                 )
-            load = importlib.import_module("vitascope.models.weights.load").load_published
-            load(model, self.weights, progress=progress)
+            load_weights(model, self.weights, progress=progress)
         return model
+
+
+def load_weights(model: nn.Module, weights: tuple[Weights, ...], *, progress: bool = True) -> None:
+    """Fetches published weights and loads them into `model`.
+
+    The code that knows checkpoints is imported only now: cards are data, and cheap.
+
+    Args:
+        model: changed in place.
+        weights: where the weights lie, the preferred place first.
+        progress: show a bar while they are fetched.
+
+    Raises:
+        WeightsError: they cannot be fetched or do not fit.
+    """
+    loader = importlib.import_module("vitascope.models.weights.load")
+    loader.load_published(model, weights, progress=progress)
 
 
 def _describe(card: ModelCard) -> str:
