@@ -172,6 +172,8 @@ def finish(out: Output, trained: Trained, command: str) -> None:
             f"{result.steps}, after {length(result.seconds)}"
         )
     if trained.test is not None:
+        if result.best_top1 is None:  # nothing was set apart to choose by: the one score there is
+            out.data["best_top1"] = trained.test.top1
         show_result(out, trained.test)
         trained.test.write_csv(run / "scores.csv")
         out.data["test"] = trained.test.to_json()

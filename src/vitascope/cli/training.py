@@ -39,10 +39,12 @@ class TrainingDisplay:
         self._losses: list[float] = []
         self._speed = self._wait = float("nan")
         self._best = -1.0
+        self._wide = out.console.width >= 100
+        steps = (TextColumn("{task.completed}/{task.total}"),) if self._wide else ()
         self._bar: Progress = out.progress(
             TextColumn("epoch {task.fields[epoch]:.1f}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.completed}/{task.total}"),
+            *steps,
             TextColumn("{task.fields[said]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -101,10 +103,8 @@ class TrainingDisplay:
         self._losses.append(values["loss"])
         self._speed, self._wait = values["clips_per_second"], values["data_wait"]
         if self._task is not None:
-            said = (
-                f"loss {values['loss']:.3f}, {self._speed:.1f} clips/s, "
-                f"{100 * self._wait:.0f} % waiting for data"
-            )
+            wait = f"{100 * self._wait:.0f} %" + (" for data" if self._wide else "")
+            said = f"loss {values['loss']:.3f}, {self._speed:.1f} clips/s, wait {wait}"
             self._bar.update(self._task, said=said)
 
     def _on_eval(self, event: Event, values: Any) -> None:
