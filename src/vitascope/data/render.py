@@ -112,7 +112,7 @@ MOTIONS = tuple(_MOVES)
 _TRAVEL = ((0.45, 0.75), (0.45, 0.75), (0.35, 0.6), (0.6, 0.9))
 # Largest to and fro of every coordinate on top of it, in every class.
 _SWAY = (0.04, 0.04, 0.04, 0.08)
-_SCALES = (0.16, 0.42)  # radius of the object as a part of the short side: least and most
+_SCALES = (0.2, 0.48)  # radius of the object as a part of the short side: least and most
 
 
 def motion_path(motion: str, key: Sequence[int], frames: int) -> npt.NDArray[np.float64]:

@@ -21,6 +21,10 @@ from vitascope.models.registry import get_card
 from vitascope.recipes.fit_to_data import choose, facts_of
 
 DEFAULT_MODEL = "x3d_s"
+_ALL_FOR_TRAINING = (
+    "no training video is set apart for validation, because the data has a test split "
+    "(data.val_share=0.1 sets some apart)"
+)
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,20 @@ def plan(
         reading = apply(_unfitted(model or DEFAULT_MODEL), named)
     else:
         reading = apply(_adapted(base, model, init), overrides)
-    table = with_splits(reading, read_table(data, labels=reading.data.labels))
-    summary = describe(table, progress=progress)
+    table = read_table(data, labels=reading.data.labels)
     reasons: tuple[str, ...] = ()
+    if base is None and _judged_by_test(table, overrides):
+        reading = replace(reading, data=replace(reading.data, val_share=0.0))
+        reasons = (_ALL_FOR_TRAINING,)
+    table = with_splits(reading, table)
+    summary = describe(table, progress=progress)
     if base is None:
         facts = facts_of(table, summary)
         wanted = _given(reading, overrides)
         choice = choose(facts, model or DEFAULT_MODEL, init=init, **wanted)
-        reading, reasons = apply(choice.recipe, overrides), choice.reasons
+        data_config = replace(choice.recipe.data, val_share=reading.data.val_share)
+        reading = apply(replace(choice.recipe, data=data_config), overrides)
+        reasons = choice.reasons + reasons
     if reading.clip.coverage == "window":
         summary = describe(table, reading.clip)
     chosen = replace(reading, data=replace(reading.data, path=str(data)))
@@ -113,6 +123,16 @@ def _unfitted(model: str) -> Recipe:
     """The card's own clip and pixels with default settings, to be fitted to data."""
     card = get_card(model)
     return Recipe(model=ModelConfig(name=model), clip=card.clip, pixels=card.pixels)
+
+
+def _judged_by_test(table: Table, overrides: Sequence[str]) -> bool:
+    """Whether the data brings a test split and no validation split, and the user asks for none.
+
+    Few videos are the usual case here, and whole groups of them would have to be set apart. The
+    schedule ends by itself and weights are averaged, so there is nothing to be selected on them.
+    """
+    asked = any(text.partition("=")[0].strip() == "data.val_share" for text in overrides)
+    return "test" in table.splits and "val" not in table.splits and not asked
 
 
 def _given(recipe: Recipe, overrides: Sequence[str]) -> dict[str, int]:
