@@ -12,9 +12,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from support.command_line import cli, refused
 
 import vitascope
+from support.command_line import cli, refused
 from vitascope.cli.app import COMMANDS, command_lines
 from vitascope.cli.output import Output, length, plain, size
 
@@ -113,9 +113,11 @@ def test_a_closed_pipe_is_no_error(words):
 
 
 def test_a_terminal_without_unicode_is_no_error():
-    done = spawn("eval", "/nowhere/ö", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    done = spawn(
+        "models", "--json", "/nowhere/ö/x", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    )
     assert done.returncode == 2
-    assert done.stderr == "error: /nowhere/?: no such run folder or checkpoint\n"
+    assert done.stderr.endswith("/x: there is no folder /nowhere/?. Make it first\n")
 
 
 # --- Output --------------------------------------------------------------------------------------
