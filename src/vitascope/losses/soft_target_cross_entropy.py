@@ -16,7 +16,7 @@ _EPSILON = torch.finfo(torch.float32).eps
 
 
 def reduce(loss: Tensor, reduction: str) -> Tensor:
-    """The mean or sum of a loss, or the loss itself ("none").
+    """The mean (0 of nothing) or sum of a loss, or the loss itself ("none").
 
     Raises:
         ConfigError: another word.
@@ -25,7 +25,7 @@ def reduce(loss: Tensor, reduction: str) -> Tensor:
         return loss
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"reduction = {reduction!r}; legal values: mean, sum, none")
-    return loss.mean() if reduction == "mean" else loss.sum()
+    return loss.mean() if reduction == "mean" and loss.numel() else loss.sum()
 
 
 def soft_target_cross_entropy(
