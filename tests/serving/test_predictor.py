@@ -250,7 +250,7 @@ def test_many_videos_with_a_bad_one(run: Path, video: Path, tmp_path: Path) -> N
     assert second.top == () and "bad.mp4" in second.error
     assert second.to_json() == {"path": str(bad), "top": [], "error": second.error}
     assert first.to_json() == {
-        "path": str(video), "top": [{"label": first.label, "score": first.top[0][1]}],
+        "path": str(video), "top": [{"label": first.label, "score": first.top[0].score}],
     }  # fmt: skip
     with pytest.raises(DecodeError, match=r"bad\.mp4"):
         list(model.predict_many([video, bad]))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from vitascope.accelerator.artefact import Forward, Inputs
 from vitascope.accelerator.export import export
 from vitascope.accelerator.verify import Verification
+from vitascope.data.clips import Clip
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import Image, open_video
 from vitascope.data.records import VideoRecord
@@ -26,7 +27,15 @@ from vitascope.serving.windows import windows
 from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol
 from vitascope.transforms.preprocess import evaluation_transform
 
-Top = tuple[tuple[str, float], ...]
+
+class Score(NamedTuple):
+    """A class and its probability."""
+
+    label: str
+    score: float
+
+
+Top = tuple[Score, ...]
 OnBad = Literal["error", "report"]
 
 
@@ -36,7 +45,7 @@ class Prediction:
 
     Attributes:
         path: the video.
-        top: (class name, probability), the most probable first.
+        top: class names with probabilities, the most probable first.
         scores: probability of each class in the order of the model's classes, N.
         error: why the video could not be read; then `top` is empty.
     """
@@ -49,7 +58,7 @@ class Prediction:
     @property
     def label(self) -> str:
         """The most probable class."""
-        return self.top[0][0]
+        return self.top[0].label
 
     def to_json(self) -> dict[str, Any]:
         """Path and top classes as plain JSON values."""
@@ -64,7 +73,7 @@ class TimelineRow:
     Attributes:
         start: first instant of the window in seconds from the first frame.
         end: the instant after its last.
-        top: (class name, probability), the most probable first.
+        top: class names with probabilities, the most probable first.
         scores: probability of each class, N.
     """
 
@@ -79,7 +88,7 @@ class TimelineRow:
 
 
 def _top_json(top: Top) -> list[dict[str, Any]]:
-    return [{"label": label, "score": score} for label, score in top]
+    return [entry._asdict() for entry in top]
 
 
 class Predictor:
@@ -197,13 +206,32 @@ class Predictor:
             ConfigError: `every` or `window` is not above 0, or `top` is below 1.
         """
         _check_top(top)
-        step = _seconds("every", every)
-        length = None if window is None else _seconds("window", window)
-        return self._timeline(video, step, length, top)
+        return self._named(self.stream(video, every, window=window), top)
 
-    def _timeline(
-        self, path: str | Path, every: Fraction, length: Fraction | None, top: int
-    ) -> Iterator[TimelineRow]:
+    def _named(self, stream: Iterator[tuple[Clip, Tensor]], top: int) -> Iterator[TimelineRow]:
+        for clip, views in stream:
+            scores = self._scores(views)
+            yield TimelineRow(clip.start, clip.end, self._top(scores, top), scores)
+
+    def stream(
+        self,
+        video: str | Path,
+        every: Fraction | float | str,
+        *,
+        window: Fraction | float | str | None = None,
+    ) -> Iterator[tuple[Clip, Tensor]]:
+        """The input of the model for each window of `timeline`, with its place in the film.
+
+        Yields:
+            (window, V C T H W float32), V being the crops of the model's own views.
+        """
+        step = seconds("every", every)
+        length = None if window is None else seconds("window", window)
+        return self._stream(video, step, length)
+
+    def _stream(
+        self, path: str | Path, every: Fraction, length: Fraction | None
+    ) -> Iterator[tuple[Clip, Tensor]]:
         transform = evaluation_transform(self.pixels, self.views.crops)
 
         def prepared(image: Image) -> Tensor:
@@ -226,10 +254,7 @@ class Predictor:
                     frames = [
                         f if ok else black for f, ok in zip(frames, window.valid, strict=True)
                     ]
-                scores = self._scores(torch.cat(frames, dim=2))
-                yield TimelineRow(
-                    window.clip.start, window.clip.end, self._top(scores, top), scores
-                )
+                yield window.clip, torch.cat(frames, dim=2)
 
     def clips(
         self,
@@ -303,7 +328,8 @@ class Predictor:
     def _top(self, scores: Tensor, count: int) -> Top:
         values, indices = scores.topk(min(count, len(scores)))
         names = self.classes or [f"class {i}" for i in range(len(scores))]
-        return tuple((names[i], v) for i, v in zip(indices.tolist(), values.tolist(), strict=True))
+        pairs = zip(indices.tolist(), values.tolist(), strict=True)
+        return tuple(Score(names[i], value) for i, value in pairs)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Predictor:
@@ -326,13 +352,17 @@ def _check_top(top: int) -> None:
         raise ConfigError(f"top = {top}; at least 1 class is named")
 
 
-def _seconds(name: str, value: Fraction | float | str) -> Fraction:
-    """Reads 2, 0.5, "1/3", "1s" or "1 s" as an exact number of seconds above 0."""
+def seconds(name: str, value: Fraction | float | str) -> Fraction:
+    """Reads 2, 0.5, "1/3", "1s" or "1 s" as an exact number of seconds above 0.
+
+    Raises:
+        ConfigError: it is not such a number; `name` is the setting's name in the message.
+    """
     try:
         text = str(value).strip().removesuffix("s").strip()
-        seconds = value if isinstance(value, Fraction) else Fraction(text)
+        found = value if isinstance(value, Fraction) else Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise ConfigError(f"{name} = {value!r}; expected seconds, such as 1s or 0.5") from None
-    if seconds <= 0:
+    if found <= 0:
         raise ConfigError(f"{name} = {value}; it must be above 0 s")
-    return seconds
+    return found

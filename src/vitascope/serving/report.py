@@ -188,7 +188,8 @@ def _head(report: Report) -> str:
 
 
 def _curves(report: Report) -> str:
-    return _grid([_card(charts.line_chart(chart), "") for chart in report.charts], "charts")
+    cards = [_card(charts.line_chart(chart), "") for chart in report.charts]
+    return _grid(cards, "two" if len(cards) in (2, 4) else "charts")
 
 
 def _classes(report: Report) -> str:
