@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+from vitascope.data.card import DatasetCard
 from vitascope.data.clip_sampling import ClipInfo, ClipSampler
 from vitascope.data.columns import existing
 from vitascope.data.tables import read_text
@@ -232,3 +233,26 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _card(name: str, title: str, classes: int, paper: str, splits: dict[str, int]) -> DatasetCard:
+    return DatasetCard(
+        name=name,
+        title=title,
+        task="detection",
+        num_classes=classes,
+        splits=splits,
+        annotations="ava_train_v2.2.csv and the like: video,second,x1,y1,x2,y2,label,person; "
+        "ava_action_list_v2.2.pbtxt; counts are videos",
+        files="ID.mkv or ID.mp4; or lists of frames",
+        reader="ava:read_ava",
+        paper=paper,
+        homepage="https://research.google.com/ava/",
+        terms="annotations CC BY 4.0; videos belong to their uploaders",
+    )
+
+
+_VIDEOS = {"train": 235, "val": 64, "test": 131}
+AVA21 = _card("ava21", "AVA actions 2.1", 80, "arXiv:1705.08421", _VIDEOS)
+AVA22 = _card("ava22", "AVA actions 2.2", 80, "arXiv:1705.08421", _VIDEOS)
+AVA_KINETICS = _card("ava_kinetics", "AVA-Kinetics", 80, "arXiv:2005.00214", {})

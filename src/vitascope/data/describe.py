@@ -157,9 +157,7 @@ def describe(
     headers: dict[str, Header] = {}
     unreadable = []
     with ThreadPoolExecutor(jobs or 2 * (os.cpu_count() or 1)) as pool:
-        for number, (record, found) in enumerate(
-            zip(chosen, pool.map(_probe, chosen), strict=True)
-        ):
+        for number, (record, found) in enumerate(zip(chosen, pool.map(probe, chosen), strict=True)):
             if isinstance(found, Header):
                 headers[record.path] = found
             elif found is not None:
@@ -218,7 +216,7 @@ def require_readable(summary: Summary) -> None:
     )
 
 
-def _probe(record: VideoRecord) -> Header | str | None:
+def probe(record: VideoRecord) -> Header | str | None:
     """The header of a file, or why there is none; None for an address, which is not asked."""
     if is_remote(record.path):
         return None

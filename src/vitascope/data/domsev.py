@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from vitascope.data.card import DatasetCard
 from vitascope.data.clips import Clip
 from vitascope.data.columns import read_columns, seconds, text, whole
 from vitascope.data.video_manifests import read_frame_videos
@@ -97,3 +98,18 @@ def frame_at(time: Fraction, fps: Fraction) -> int:
 
 def _stem(path: str) -> str:
     return Path(path).stem
+
+
+DOMSEV = DatasetCard(
+    name="domsev",
+    title="DoMSEV",
+    task="segments",
+    num_classes="as in its label table",
+    splits={},
+    annotations="tables of videos, frames, and spans with a label",
+    files="numbered frames",
+    reader="domsev:read_domsev",
+    paper="A Weighted Sparse Sampling and Smoothing Frame Transition Approach (CVPR 2018)",
+    homepage="https://www.verlab.dcc.ufmg.br/semantic-hyperlapse/cvpr2018-dataset/",
+    terms="for research",
+)

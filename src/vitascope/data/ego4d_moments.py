@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vitascope.data.card import DatasetCard
 from vitascope.data.clips import Clip, around
 from vitascope.data.columns import read_json
 from vitascope.errors import ConfigError, DatasetError
@@ -156,3 +157,18 @@ def _moment(
 
 def _seconds(entry: dict[str, Any], key: str) -> Fraction:
     return Fraction(str(entry[key]))
+
+
+EGO4D_MOMENTS = DatasetCard(
+    name="ego4d_moments",
+    title="Ego4D moments",
+    task="segments",
+    num_classes=110,
+    splits={},
+    annotations="moments_train.json, moments_val.json, and ego4d.json with the videos",
+    files="the paths of ego4d.json",
+    reader="ego4d_moments:read_moments",
+    paper="arXiv:2110.07058",
+    homepage="https://ego4d-data.org",
+    terms="Ego4D licence, on request",
+)

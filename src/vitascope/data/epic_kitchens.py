@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vitascope.data.card import DatasetCard
 from vitascope.data.clips import Clip
 from vitascope.data.columns import read_columns, seconds, text, whole
 
@@ -116,3 +117,31 @@ def _list(kind: type) -> Any:
         return tuple(found)
 
     return parse
+
+
+EPIC55 = DatasetCard(
+    name="epic_kitchens55",
+    title="EPIC-KITCHENS-55",
+    task="segments",
+    num_classes="125 verbs, 352 nouns",
+    splits={"train": 28472},
+    annotations="EPIC_train_action_labels.csv",
+    files="PARTICIPANT/VIDEO.MP4, or numbered frames",
+    reader="epic_kitchens:read_epic_actions",
+    paper="arXiv:1804.02748",
+    homepage="https://epic-kitchens.github.io",
+    terms="CC BY-NC 4.0",
+)
+EPIC100 = DatasetCard(
+    name="epic_kitchens100",
+    title="EPIC-KITCHENS-100",
+    task="segments",
+    num_classes="97 verbs, 300 nouns",
+    splits={"train": 67217, "val": 9668, "test": 13092},
+    annotations="EPIC_100_train.csv, EPIC_100_validation.csv",
+    files="PARTICIPANT/VIDEO.MP4, or numbered frames",
+    reader="epic_kitchens:read_epic_actions",
+    paper="arXiv:2006.13256",
+    homepage="https://epic-kitchens.github.io",
+    terms="CC BY-NC 4.0",
+)

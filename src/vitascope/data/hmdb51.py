@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitascope.data.card import DatasetCard
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
 from vitascope.data.tables import read_text
@@ -92,3 +93,18 @@ def read_hmdb51(
         if c.split != "unused"
     ]
     return table_from(found, files=files)
+
+
+HMDB51 = DatasetCard(
+    name="hmdb51",
+    title="HMDB51",
+    task="classification",
+    num_classes=51,
+    splits={"train": 3570, "test": 1530},
+    annotations="CLASS_test_split1.txt: FILE 0|1|2 (fold 1 of 3; counts are of fold 1)",
+    files="CLASS/FILE.avi",
+    reader="hmdb51:read_hmdb51",
+    paper="HMDB: A Large Video Database for Human Motion Recognition (ICCV 2011)",
+    homepage="https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
+    terms="CC BY 4.0",
+)

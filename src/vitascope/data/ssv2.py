@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitascope.data.card import DatasetCard
 from vitascope.data.columns import read_json
 from vitascope.data.frame_lists import FrameVideoRecord, by_name, read_frame_list
 from vitascope.data.labels import ClassList, read_classes
@@ -120,3 +121,18 @@ def _label(
     if label not in index:
         raise DatasetError(f"{where}: template {label!r} is not in {classes.source}")
     return index[label]
+
+
+SSV2 = DatasetCard(
+    name="ssv2",
+    title="Something-Something v2",
+    task="classification",
+    num_classes=174,
+    splits={"train": 168913, "val": 24777, "test": 27157},
+    annotations="something-something-v2-train.json, -validation.json, -test.json, -labels.json",
+    files="ID.webm, or lists of frames",
+    reader="ssv2:read_ssv2",
+    paper="arXiv:1706.04261",
+    homepage="https://www.qualcomm.com/developer/software/something-something-v-2-dataset",
+    terms="for research, on request",
+)

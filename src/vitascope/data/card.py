@@ -1,0 +1,85 @@
+"""A public data set as data: what it holds, where it comes from, and how it is read."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vitascope.catalog import Catalog
+
+Task = Literal["classification", "multi-label", "detection", "segments"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetCard:
+    """Facts of a public data set.
+
+    Attributes:
+        name: short name.
+        title: the name that its authors use.
+        task: one label a clip; several labels; boxes with labels; labelled parts of long videos.
+        num_classes: number of classes; for verbs and nouns of both, "97 verbs, 300 nouns".
+        splits: clips (or labelled parts) of each split as published; empty where the authors
+            give none.
+        annotations: the files that hold the labels.
+        files: how videos are expected to be named below their folder.
+        reader: function that reads it, as "module:function" below `vitascope.data`.
+        paper: where it was published.
+        homepage: where it is to be had.
+        terms: conditions of use in a few words; the authors' text decides.
+    """
+
+    name: str
+    title: str
+    task: Task
+    num_classes: int | str
+    splits: Mapping[str, int]
+    annotations: str
+    files: str
+    reader: str
+    paper: str
+    homepage: str
+    terms: str
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the reader, whose arguments and result are its own."""
+        module, _, function = self.reader.partition(":")
+        return getattr(importlib.import_module(f"vitascope.data.{module}"), function)(
+            *args, **kwargs
+        )
+
+
+# name -> "module:attribute" below vitascope.data.
+DATASETS: Catalog[str] = Catalog("data set", hint="`vitascope data list` shows them all.")
+for _name, _home in {
+    "kinetics400": "kinetics:KINETICS400",
+    "kinetics600": "kinetics:KINETICS600",
+    "kinetics700": "kinetics:KINETICS700",
+    "ucf101": "ucf101:UCF101",
+    "hmdb51": "hmdb51:HMDB51",
+    "ssv2": "ssv2:SSV2",
+    "jester": "jester:JESTER",
+    "moments_in_time": "moments_in_time:MOMENTS_IN_TIME",
+    "charades": "charades:CHARADES",
+    "ava21": "ava:AVA21",
+    "ava22": "ava:AVA22",
+    "ava_kinetics": "ava:AVA_KINETICS",
+    "epic_kitchens55": "epic_kitchens:EPIC55",
+    "epic_kitchens100": "epic_kitchens:EPIC100",
+    "domsev": "domsev:DOMSEV",
+    "ego4d_moments": "ego4d_moments:EGO4D_MOMENTS",
+}.items():
+    DATASETS.add(_name, _home)
+
+
+def get_dataset(name: str) -> DatasetCard:
+    """The card of a public data set.
+
+    Raises:
+        UnknownNameError: there is none of this name.
+    """
+    module, _, attribute = DATASETS[name].partition(":")
+    card: DatasetCard = getattr(importlib.import_module(f"vitascope.data.{module}"), attribute)
+    return card

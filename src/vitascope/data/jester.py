@@ -1,0 +1,64 @@
+"""Jester: folders of frames by number, lists `id;label`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from vitascope.data.card import DatasetCard
+from vitascope.data.columns import existing
+from vitascope.data.labels import read_classes
+from vitascope.data.layouts import Draft, Found
+from vitascope.data.records import Files, Table, table_from
+from vitascope.data.tables import read_text
+from vitascope.errors import DatasetError
+
+
+def read_jester(
+    lists: Mapping[str, str | Path],
+    root: str | Path,
+    labels: str | Path,
+    *,
+    files: Files = "require",
+) -> Table:
+    """Jester as a table of folders of frames.
+
+    Args:
+        lists: split -> list with lines `id;label`.
+        root: folder of the numbered folders.
+        labels: class list.
+        files: what to do about missing videos; see `records.table_from`.
+
+    Raises:
+        DatasetError: a row that is no id and label, an unknown label, or missing videos.
+    """
+    found = Found("Jester", os.path.abspath(root), classes=read_classes(labels))
+    for split, path in lists.items():
+        name = Path(path).name
+        for row, line in enumerate(read_text(existing(path)).split("\n"), 1):
+            if not line.strip():
+                continue
+            video, mark, label = line.strip().partition(";")
+            if not mark or not label or not video.isdigit():
+                raise DatasetError(f"{name}, row {row}: {line.strip()!r}; expected ID;LABEL")
+            found.drafts.append(
+                Draft(os.path.join(found.root, video), video, label, split,
+                      where=f"{name}, row {row}")
+            )  # fmt: skip
+    return table_from(found, files=files)
+
+
+JESTER = DatasetCard(
+    name="jester",
+    title="20BN-Jester",
+    task="classification",
+    num_classes=27,
+    splits={"train": 118562, "val": 14787, "test": 14743},
+    annotations="jester-v1-train.csv, jester-v1-validation.csv: ID;LABEL; jester-v1-labels.csv",
+    files="ID/00001.jpg (12 frames a second)",
+    reader="jester:read_jester",
+    paper="The Jester Dataset: A Large-Scale Video Dataset of Human Gestures (ICCVW 2019)",
+    homepage="https://www.qualcomm.com/developer/software/jester-dataset",
+    terms="for research, on request",
+)
