@@ -1,7 +1,8 @@
 """From decoded frames to the input of a model: pure functions, callables, and whole pipelines.
 
 `preprocess` and `train` are what the engine uses. The rest carries PyTorchVideo's names and
-results, and PySlowFast's in `boxes`, `color`, `erasing`, `image_augment`, `masking` and `frames`.
+results, and PySlowFast's in `boxes`, `color`, `erasing`, `image_augment`, `masking`,
+`spatial_sampling` and `frame_lists`.
 """
 
 from vitascope.transforms.augmix import AugMix

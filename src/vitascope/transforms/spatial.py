@@ -156,7 +156,7 @@ def uniform_crop_box(height: int, width: int, size: int, spatial_idx: int) -> Bo
     return top, left, size, size
 
 
-def uniform_crop(images: Tensor, size: int, spatial_idx: int = 1) -> Tensor:
+def uniform_crop(images: Tensor, size: int, spatial_idx: int) -> Tensor:
     """Cuts the window that `uniform_crop_box` describes out of ... H W."""
     return cut(images, uniform_crop_box(*frame_size(images), size, spatial_idx))
 
