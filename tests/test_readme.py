@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.command_line import TINY, cli
 
+from support.command_line import TINY, cli
 from vitascope.data.render import render_motion_dataset
 
 ROOT = Path(__file__).resolve().parents[1]

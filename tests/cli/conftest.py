@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.command_line import TINY, Done, cli
 
+from support.command_line import TINY, Done, cli
 from vitascope.data.render import render_motion_dataset
 
 CLASSES = ("move_left", "grow")

@@ -8,8 +8,8 @@ import shutil
 import sys
 
 import pytest
-from support.command_line import TINY, cli, refused
 
+from support.command_line import TINY, cli, refused
 from vitascope.data.render import render_numbered
 
 

@@ -7,8 +7,8 @@ import json
 import shlex
 
 import pytest
-from support.command_line import TINY, cli, refused
 
+from support.command_line import TINY, cli, refused
 from vitascope.serving.predictor import load
 
 
