@@ -186,7 +186,7 @@ def test_ctrl_c_leaves_the_workers_at_work(records: list[VideoRecord]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, *(r.path for r in records[:2])],
         capture_output=True, text=True, check=True, start_new_session=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     )  # fmt: skip
     assert done.stdout.split() == ["20", "2"]
     assert "Traceback" not in done.stderr
