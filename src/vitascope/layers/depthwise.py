@@ -215,6 +215,13 @@ class DepthwiseConv3d(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolves `input` (B C T H W)."""
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            plain: Tensor = self._conv_forward(input, self.weight, self.bias)
+            return plain
+        else:  # what follows a plain return would be scripted too
+            return self._convolve(input)
+
+    def _convolve(self, input: Tensor) -> Tensor:
         if not _by_own_gradient(self, input):
             return super().forward(input)
         out = _DepthwiseConv3d.apply(  # type: ignore[no-untyped-call]

@@ -9,9 +9,10 @@ cannot be reversed; they join the streams, and two streams start again behind th
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,8 @@ class TwoStreamFusion(nn.Module):
         if self.mode == "concat":
             return x
         if "concat_linear" in self.mode:
-            return x + cast(Tensor, self.fuse_fn(x))
+            out: Tensor = self.fuse_fn(x)
+            return x + out
         first, second = x.chunk(2, dim=2)
         if self.mode == "add":
             return first + second
@@ -92,7 +94,8 @@ class AttentionBranch(nn.Module):
 
     def forward(self, x: Tensor, thw: list[int]) -> tuple[Tensor, list[int]]:
         """Maps tokens B N C and their grid to tokens B N' C' and theirs."""
-        return cast("tuple[Tensor, list[int]]", self.attn(self.norm(x), thw))
+        out: tuple[Tensor, list[int]] = self.attn(self.norm(x), thw)
+        return out
 
 
 class PerceptronBranch(nn.Module):
@@ -110,7 +113,8 @@ class PerceptronBranch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps B N C to B N C."""
-        return cast(Tensor, self.mlp(self.norm(x)))
+        out: Tensor = self.mlp(self.norm(x))
+        return out
 
 
 class ReversibleBlock(nn.Module):
@@ -138,12 +142,12 @@ class ReversibleBlock(nn.Module):
 
     def attend(self, x: Tensor, thw: list[int], keep: Tensor | None) -> Tensor:
         """F of the second stream."""
-        out = cast(Tensor, self.F(x, thw)[0])
+        out: Tensor = self.F(x, thw)[0]
         return out if keep is None else out * keep
 
     def think(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """G of the first stream."""
-        out = cast(Tensor, self.G(x))
+        out: Tensor = self.G(x)
         return out if keep is None else out * keep
 
     def forward(self, x1: Tensor, x2: Tensor, thw: list[int]) -> tuple[Tensor, Tensor]:
@@ -151,6 +155,12 @@ class ReversibleBlock(nn.Module):
         keep = self.draw(x1)
         y1 = x1 + self.attend(x2, thw, keep)
         return y1, x2 + self.think(y1, keep)
+
+    def step(self, x: Tensor, thw: list[int]) -> tuple[Tensor, list[int]]:
+        """Maps two streams side by side to two streams side by side."""
+        x1, x2 = x.chunk(2, dim=2)
+        y1, y2 = self.forward(x1, x2, thw)
+        return torch.cat([y1, y2], dim=2), thw
 
 
 class StageTransitionBlock(nn.Module):
@@ -208,6 +218,11 @@ class StageTransitionBlock(nn.Module):
         branch, shape = self.F(x, thw)
         x = self._around(x, thw) + drop_path(branch, self.drop_path_rate, self.training)
         return x + drop_path(self.G(x), self.drop_path_rate, self.training), shape
+
+    def step(self, x: Tensor, thw: list[int]) -> tuple[Tensor, list[int]]:
+        """Maps two streams side by side to two new, equal ones side by side."""
+        x, thw = self.forward(x, thw)
+        return torch.cat([x, x], dim=2), thw
 
 
 class _Run(Function):
@@ -295,8 +310,6 @@ class ReversibleMViT(nn.Module):
         keep_activations: train like any network, without computing activations back.
     """
 
-    __constants__: ClassVar[list[str]] = []
-
     def __init__(self, layers: nn.ModuleList, width: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = layers
@@ -304,36 +317,38 @@ class ReversibleMViT(nn.Module):
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         self.keep_activations = False
 
-    def _rows(self) -> list[list[nn.Module]]:
-        """Reversible blocks that follow each other, and the others alone."""
-        rows: list[list[nn.Module]] = []
-        for layer in self.layers:
-            reversible = isinstance(layer, ReversibleBlock)
-            if reversible and rows and isinstance(rows[-1][0], ReversibleBlock):
-                rows[-1].append(layer)
-            else:
-                rows.append([layer])
-        return rows
-
     def forward(self, x: Tensor, thw: list[int]) -> tuple[Tensor, list[int]]:
         """Maps tokens B N C of a grid to two streams B N' 2C' side by side, and their grid."""
-        for row in self._rows():
-            if isinstance(row[0], ReversibleBlock):
-                x = self._run(torch.cat([x, x], dim=2), cast("list[ReversibleBlock]", row), thw)
-            else:
-                x, thw = row[0](x, thw)
+        x = torch.cat([x, x], dim=2)
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            for layer in self.layers:
+                x, thw = layer.step(x, thw)  # type: ignore[operator]
+        else:
+            x, thw = self._run(x, thw)
         return self.dropout(x), thw
 
-    def _run(self, x: Tensor, blocks: list[ReversibleBlock], thw: list[int]) -> Tensor:
+    def _run(self, x: Tensor, thw: list[int]) -> tuple[Tensor, list[int]]:
         plain = self.keep_activations or torch.compiler.is_compiling()
-        if self.training and torch.is_grad_enabled() and not plain:
-            parameters = [p for block in blocks for p in block.parameters()]
-            out = _Run.apply(x, blocks, thw, *parameters)  # type: ignore[no-untyped-call]
-            return cast(Tensor, out)
-        x1, x2 = x.chunk(2, dim=2)
-        for block in blocks:
-            x1, x2 = block(x1, x2, thw)
-        return torch.cat([x1, x2], dim=2)
+        if plain or not (self.training and torch.is_grad_enabled()):
+            for layer in self.layers:
+                x, thw = cast(Any, layer).step(x, thw)
+            return x, thw
+        for reversible, row in itertools.groupby(self.layers, _is_reversible):
+            if reversible:
+                x = _run_reversibly(x, cast("list[ReversibleBlock]", list(row)), thw)
+                continue
+            for layer in row:
+                x, thw = cast(Any, layer).step(x, thw)
+        return x, thw
+
+
+def _is_reversible(layer: nn.Module) -> bool:
+    return isinstance(layer, ReversibleBlock)
+
+
+def _run_reversibly(x: Tensor, blocks: list[ReversibleBlock], thw: list[int]) -> Tensor:
+    parameters = [p for block in blocks for p in block.parameters()]
+    return cast(Tensor, _Run.apply(x, blocks, thw, *parameters))  # type: ignore[no-untyped-call]
 
 
 def make_reversible(
