@@ -165,6 +165,28 @@ def test_only_what_is_asked_for_is_decoded(film: Callable[[str], Path], monkeypa
         assert len(decoded) <= 4  # two key frames, not everything in between
 
 
+@pytest.mark.parametrize("name", ["pyramid.mkv", "b_frames.mp4", "hevc.mp4", "mpeg2.ts"])
+def test_frames_nobody_needs_are_passed_over_and_still_to_be_had(
+    film: Callable[[str], Path], name: str, monkeypatch
+) -> None:
+    decoded = []
+    inner = pyav.decode
+
+    def counting(*args):
+        for item in inner(*args):
+            decoded.append(item)
+            yield item
+
+    with open_video(film(name)) as video:
+        straight = video.read(range(48)).data
+    monkeypatch.setattr(pyav, "decode", counting)
+    with open_video(film(name)) as video:
+        assert (video.read([9, 11]).data == straight[[9, 11]]).all()
+        assert len(decoded) < 10
+        for index in (10, 12, 13, 8, 14, 15, 16, 20, 21, 47):
+            assert (video.read([index]).data[0] == straight[index]).all()
+
+
 def test_read_takes_any_order_and_repeats(film: Callable[[str], Path]) -> None:
     with open_video(film("b_frames.mp4")) as video:
         assert numbers(video.read([30, 2, 30, 47, 0, 2]).data) == [30, 2, 30, 47, 0, 2]
@@ -286,7 +308,7 @@ def test_names_are_names_and_no_addresses(tmp_path: Path, film, monkeypatch) -> 
     shutil.copy(film("long_gop.mp4"), odd)
     with open_video(odd) as video:
         assert numbers(video.read([7]).data) == [7]
-    for name in ("http://127.0.0.1:1/a.mp4", "nothing.mp4", "pipe:0"):
+    for name in ("nothing.mp4", "pipe:0", "concat:x", "data:text/plain,x"):
         with pytest.raises(DecodeError, match="no such file"):
             open_video(name)
 

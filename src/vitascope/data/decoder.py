@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.catalog import Catalog
+from vitascope.data.decoders.inputs import VideoInput
+from vitascope.data.listing import is_remote
 from vitascope.data.timeline_store import lookup
 from vitascope.errors import ConfigError, DecodeError
 
@@ -29,6 +31,9 @@ class DecoderType(StrEnum):
     """Names of the decoders of this package."""
 
     PYAV = "pyav"
+    TORCHCODEC = "torchcodec"
+    OPENCV = "opencv"
+    DECORD = "decord"
     IMAGES = "images"
 
 
@@ -157,6 +162,9 @@ class Decoder(Protocol):
 # are optional packages.
 BACKENDS: Catalog[str] = Catalog("decoder", hint="`vitascope doctor` shows which of them work.")
 BACKENDS.add(DecoderType.PYAV.value, "vitascope.data.decoders.pyav:PyAVDecoder")
+BACKENDS.add(DecoderType.TORCHCODEC.value, "vitascope.data.decoders.torchcodec:open_torchcodec")
+BACKENDS.add(DecoderType.OPENCV.value, "vitascope.data.decoders.opencv:open_opencv")
+BACKENDS.add(DecoderType.DECORD.value, "vitascope.data.decoders.decord:open_decord")
 BACKENDS.add(DecoderType.IMAGES.value, "vitascope.data.decoders.images:ImagesDecoder")
 
 
@@ -172,7 +180,7 @@ def backend(name: str) -> Any:
 
 
 def open_video(
-    path: str | Path,
+    path: VideoInput,
     decoder: str = "pyav",
     size: Size | None = None,
     *,
@@ -180,14 +188,17 @@ def open_video(
     threads: int = 1,
     time_limit: float | None = None,
 ) -> Decoder:
-    """Opens a video file, or a folder of frames.
+    """Opens a video: a file, a folder of frames, an address, bytes, or an open file.
 
-    Times and key frames come from the index if `check` has seen the file as it is now, else from
-    the packets of the file when they are first needed.
+    Times and key frames of a local file come from the index if `check` has seen the file as it is
+    now, else from its packets when they are first needed.
 
     Args:
-        path: a local file or folder. A name such as "http://..." is a name, not an address.
-        decoder: backend by name; a folder always uses "images".
+        path: a local file or folder; an address that fsspec knows ("https://...", "s3://...");
+            the content itself as bytes; or a file opened in binary mode that can go back, which
+            stays open. Whatever a file or playlist itself may name is never opened.
+        decoder: backend by name; a folder always uses "images". Only "pyav" reads what is not a
+            local file.
         size: height and width in pixels of the frames that `read` and `stream` return, scaled
             while colours are converted; None leaves them as stored.
         fps: frames a second of a folder of frames, which has no times of its own (default 25);
@@ -200,18 +211,30 @@ def open_video(
     Raises:
         DecodeError: the file is missing, empty, has no picture, or is no video.
         ConfigError: an argument with an illegal value.
+        UnknownNameError: no decoder of this name.
+        MissingExtraError: the decoder, or the storage of the address, needs a package that is
+            not installed.
     """
     check_size(size)
-    where = Path(path)
-    if where.is_dir():
-        folder: Decoder = backend("images")(path, size=size, fps=fps)
+    local = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if local is not None and is_remote(local):
+        local = None
+    if local is not None and os.path.isdir(local):
+        folder: Decoder = backend("images")(local, size=size, fps=fps)
         return folder
     if fps is not None:
-        raise ConfigError(f"fps = {fps} for {path}: a video file has its own times")
-    if not where.exists():
-        raise DecodeError(str(path), "no such file", remedy="Check the path.")
+        raise ConfigError(f"fps = {fps} for {path!r}: a video file has its own times")
+    if local is None:
+        if decoder != DecoderType.PYAV:
+            raise ConfigError(f"the decoder {decoder} reads local files only; use pyav")
+        elsewhere: Decoder = backend(decoder)(
+            path, size=size, threads=threads, time_limit=time_limit
+        )
+        return elsewhere
+    if not os.path.exists(local):
+        raise DecodeError(local, "no such file", remedy="Check the path.")
     opened: Decoder = backend(decoder)(
-        path, size=size, threads=threads, time_limit=time_limit, timeline=lookup(path)
+        local, size=size, threads=threads, time_limit=time_limit, timeline=lookup(local)
     )
     return opened
 

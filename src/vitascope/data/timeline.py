@@ -71,6 +71,15 @@ class Timeline:
         gaps = [*np.diff(self.pts).tolist(), self.last]
         return tuple(gap * self.time_base for gap in gaps)
 
+    def time(self, index: int) -> Fraction:
+        """Time of one frame in seconds from the first."""
+        return (int(self.pts[index]) - int(self.pts[0])) * self.time_base
+
+    def index_at(self, time: Fraction) -> int:
+        """Number of the frame on the screen at `time`; the first one for times before it."""
+        tick = int(self.pts[0]) + int(time // self.time_base)
+        return max(int(np.searchsorted(self.pts, tick, side="right")) - 1, 0)
+
     def is_faulty(self, index: int) -> bool:
         """Whether `check` found that frame `index` does not come out whole."""
         return any(first <= index < stop for first, stop in self.faults)

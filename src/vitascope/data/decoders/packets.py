@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoders.source import GaveUp, Source, reason
@@ -167,7 +168,10 @@ def decode_times(source: Source) -> Timeline:
 
 
 def decode(
-    source: Source, faults: list[Fault], key: tuple[int, int] | None = None
+    source: Source,
+    faults: list[Fault],
+    key: tuple[int, int] | None = None,
+    skip: Callable[[Packet[Any]], bool] | None = None,
 ) -> Iterator[tuple[VideoFrame, bool]]:
     """Decodes from the present position to the end: frames, and whether each is whole.
 
@@ -180,6 +184,7 @@ def decode(
         faults: each fault is appended here.
         key: pts and dts of the key frame to begin with; packets before it are passed over, and
             so are frames that belong before it. None begins with the first packet.
+        skip: says of a packet that it need not be decoded.
 
     Raises:
         KeyFrameLost: `key` was given and does not come, or comes with other times: after a seek
@@ -199,6 +204,8 @@ def decode(
                 raise KeyFrameLost
             waiting = False
         if resync and packet.size and not packet.is_keyframe:
+            continue
+        if skip is not None and packet.size and skip(packet):
             continue
         try:
             frames: list[Any] = packet.decode()

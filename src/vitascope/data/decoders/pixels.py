@@ -69,6 +69,16 @@ class Converter:
         np.copyto(out, np.rot90(picture, self._turns))
 
 
+def scale(image: Image, size: Size) -> Image:
+    """An RGB picture (uint8 H W C) at another size; the same picture if it has that size."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    scaled = frame.reformat(width=width, height=height, interpolation=_SCALED, threads=1)
+    return np.asarray(scaled.to_ndarray(), np.uint8)
+
+
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:
     """Quarter turns against the clock, and whether to mirror left and right before them."""
     found: Any = frame.side_data  # its stub describes another class than the one that is there

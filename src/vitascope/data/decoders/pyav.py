@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
+from vitascope.data.decoders.disposable import Rule
+from vitascope.data.decoders.inputs import VideoInput, resolve
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import GaveUp, Source
@@ -29,7 +31,7 @@ class PyAVDecoder:
     decodes forward from the nearest key frame and converts only the frames that are kept.
 
     Args:
-        path: a local file.
+        path: a local file, an address, bytes, or an open binary file.
         size: height and width of frames if not given to `read`; None keeps the stored size.
         threads: decoding threads; 0 lets FFmpeg choose.
         time_limit: seconds for opening and for each read; None for no limit.
@@ -38,18 +40,19 @@ class PyAVDecoder:
 
     def __init__(
         self,
-        path: str | Path,
+        path: VideoInput,
         *,
         size: Size | None = None,
         threads: int = 1,
         time_limit: float | None = None,
         timeline: Timeline | None = None,
     ) -> None:
-        self.path, self.size = str(path), size
+        video = resolve(path)
+        self.path, self.size = video.name, size
         self._timeline = timeline
         self._converter: Converter | None = None
         self._running: _Run | None = None
-        self._source = Source(self.path, threads, time_limit)
+        self._source = Source(video, threads, time_limit)
 
     @property
     def timeline(self) -> Timeline:
@@ -115,8 +118,9 @@ class PyAVDecoder:
         for place, index in enumerate(wanted):
             places.setdefault(index, []).append(place)
         data: Image | None = None
+        need = frozenset(timeline.pts[sorted(places)].tolist()) if places else frozenset()
         for index in sorted(places):
-            frame = self._frame(index)
+            frame = self._frame(index, need)
             if data is None:
                 height, width = size or self.size or self._geometry(frame).size
                 data = np.empty((len(wanted), height, width, 3), np.uint8)
@@ -138,9 +142,8 @@ class PyAVDecoder:
         """Decodes forward, one frame at a time, in constant memory; see `Decoder.stream`."""
         check_size(size)
         timeline = self.timeline
-        first = int(np.searchsorted(timeline.pts, _ticks(timeline, start), side="right")) - 1
-        for index in range(max(first, 0), len(timeline)):
-            time = (int(timeline.pts[index]) - int(timeline.pts[0])) * timeline.time_base
+        for index in range(timeline.index_at(start), len(timeline)):
+            time = timeline.time(index)
             if end is not None and time >= end:
                 return
             self._source.start_clock()
@@ -160,11 +163,12 @@ class PyAVDecoder:
             self._converter = Converter(frame or self._frame(0))
         return self._converter
 
-    def _frame(self, index: int) -> VideoFrame:
+    def _frame(self, index: int, need: frozenset[int] | None = None) -> VideoFrame:
         """Frame `index`, decoded on from where the last one came from if that is shorter.
 
-        A frame that does not come out whole after a seek is tried again from the beginning of
-        the file: some files mark frames as key frames that are none.
+        Frames whose times are not in `need` may be passed over; None decodes them all. A frame
+        that does not come out whole after a seek is tried again from the beginning of the file:
+        some files mark frames as key frames that are none.
         """
         timeline = self.timeline
         if timeline.is_faulty(index):
@@ -173,8 +177,9 @@ class PyAVDecoder:
         if timeline.how == "counted":
             key = 0
         key_index = int(np.searchsorted(timeline.pts, timeline.key_pts[key]))
-        if run is None or index < run.next or key_index - run.next >= _SEEK_SAVES:
+        if run is None or not run.can_give(index) or key_index - run.next >= _SEEK_SAVES:
             run = self._running = _Run(self._source, timeline, key, key_index)
+        run.need = need
         frame = run.advance(index)
         if frame is None and run.key > 0:
             run = self._running = _Run(self._source, timeline, 0, 0)
@@ -216,11 +221,15 @@ class _Run:
     Attributes:
         key: number of the key frame it began at.
         next: number of the frame that comes next.
+        need: times of the frames that must not be passed over; None for all.
     """
 
     def __init__(self, source: Source, timeline: Timeline, key: int, key_index: int) -> None:
         self.key, self.next = key, key_index
         self.faults: list[Fault] = []
+        self.need: frozenset[int] | None = None
+        self._passed_over: set[int] = set()
+        self._disposable: Rule | None = None
         self._timeline = timeline
         self._held: tuple[VideoFrame, bool] | None = None
         self._last: VideoFrame | None = None
@@ -234,21 +243,38 @@ class _Run:
             yield from decode(source, self.faults)
             return
         begin = timeline.key(key)
+        self._disposable = source.disposable
+        skip = self._skip if self._disposable is not None else None
         # Some formats guess the times of the packets that follow a seek, until the first one
         # that is stored; then the key frame is known again only by coming from further away.
         for target in range(key, max(key - 3, -1), -1):
             if not source.seek(timeline.key(target)[1]):
                 break
             try:
-                yield from decode(source, self.faults, begin)
+                yield from decode(source, self.faults, begin, skip)
                 return
             except KeyFrameLost:  # comes before the first frame is given
                 continue
         source.rewind()
         try:
-            yield from decode(source, self.faults, begin)
+            yield from decode(source, self.faults, begin, skip)
         except KeyFrameLost:
             self.faults.append(Fault(begin[0], "the key frame of the index is not in the file"))
+
+    def _skip(self, packet: Packet[Any]) -> bool:
+        pts, rule = packet.pts, self._disposable
+        if self.need is None or rule is None or pts is None or pts in self.need:
+            return False
+        if not rule(bytes(packet)):
+            return False
+        self._passed_over.add(pts)
+        return True
+
+    def can_give(self, index: int) -> bool:
+        """Whether frame `index` is the last one given, or can still come."""
+        if index == self.next - 1 and self._last is not None:
+            return True
+        return index >= self.next and int(self._timeline.pts[index]) not in self._passed_over
 
     def advance(self, index: int) -> VideoFrame | None:
         """Decodes on to frame `index`; None if it is damaged or does not come.
@@ -286,8 +312,3 @@ class _Run:
         except DecodeError as error:
             self.faults.append(Fault(None, error.reason))
             return None, False
-
-
-def _ticks(timeline: Timeline, time: Fraction) -> int:
-    """The last tick of the file that is not later than `time` seconds from the first frame."""
-    return int(timeline.pts[0]) + int(time // timeline.time_base)

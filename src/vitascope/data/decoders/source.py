@@ -13,6 +13,8 @@ import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
+from vitascope.data.decoders.disposable import Rule, rule
+from vitascope.data.decoders.inputs import Input, resolve
 from vitascope.errors import DecodeError
 
 # Formats that make FFmpeg open further files or addresses named inside the file, or that read
@@ -33,7 +35,7 @@ class Source:
     """The first video stream of a file.
 
     Args:
-        path: a local file.
+        video: a local file by name, or another input.
         threads: decoding threads, 0 for the decoder's own choice.
         time_limit: seconds for any one call of `open`, or between `start_clock` and the last
             packet; None for no limit.
@@ -42,9 +44,13 @@ class Source:
         DecodeError: no such file, no video in it, or nothing that FFmpeg knows.
     """
 
-    def __init__(self, path: str, threads: int = 1, time_limit: float | None = None) -> None:
-        self.path, self.threads, self.time_limit = path, threads, time_limit
+    def __init__(
+        self, video: str | Input, threads: int = 1, time_limit: float | None = None
+    ) -> None:
+        self._input = resolve(video) if isinstance(video, str) else video
+        self.path, self.threads, self.time_limit = self._input.name, threads, time_limit
         self._container: Any = None
+        self._file: Any = None
         self.start_clock()
         self.reopen()
 
@@ -53,14 +59,25 @@ class Source:
         self.close()
         # "file:" and the absolute path: a name with a colon is a name, never a protocol. The
         # white lists hold for everything that the file itself may ask to open.
-        name = "file:" + os.path.abspath(self.path)
         options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
+        if self._input.open is not None:
+            try:
+                self._file = self._input.open()
+            except OSError as error:
+                raise DecodeError(self.path, f"cannot be read ({error.strerror})") from error
         try:
-            self._container = av.open(name, options=options, timeout=self.time_limit)
+            self._container = av.open(
+                self._file or "file:" + os.path.abspath(self.path),
+                options=options,
+                timeout=self.time_limit,
+                metadata_errors="replace",
+            )
         except av.error.ExitError as error:
             raise self._gave_up() from error
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise DecodeError(self.path, self._why_not(error)) from error
+            text = self._why_not(error)
+            self.close()
+            raise DecodeError(self.path, text) from error
         streams = [
             stream
             for stream in self._container.streams.video
@@ -84,12 +101,19 @@ class Source:
             self.reopen()
 
     def _why_not(self, error: Exception) -> str:
+        if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
+            return str(error.strerror or error)
         try:
-            if os.path.getsize(self.path) == 0:
+            if self._size() == 0:
                 return "the file has no content (0 bytes)"
         except OSError as missing:
             return f"cannot be read ({missing.strerror})"
         return f"not a video file, or cut before its index ({reason(error)})"
+
+    def _size(self) -> int:
+        if self._file is None:
+            return os.path.getsize(self.path)
+        return int(self._file.seek(0, os.SEEK_END))
 
     @property
     def container(self) -> Any:
@@ -106,6 +130,12 @@ class Source:
     def is_mp4(self) -> bool:
         """Whether the container is of the MP4 and QuickTime family."""
         return "mp4" in self.container.format.name.split(",")
+
+    @property
+    def disposable(self) -> Rule | None:
+        """The test for packets whose pictures no other picture is built on; None if unknown."""
+        context = self.stream.codec_context
+        return rule(context.name, context.extradata)
 
     @property
     def time_base(self) -> Fraction:
@@ -169,6 +199,9 @@ class Source:
         if self._container is not None:
             self._container.close()
             self._container = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class GaveUp(DecodeError):

@@ -1,0 +1,102 @@
+"""Pixels from OpenCV's VideoCapture, at the frame numbers and times of this package."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitascope.data.decoder import Image, Size
+from vitascope.data.decoders.timed import TimedDecoder, learn
+from vitascope.data.timeline import Timeline
+from vitascope.errors import DecodeError
+from vitascope.optional import require
+
+_SAME_TIME = 1e-3  # seconds; OpenCV tells times in milliseconds
+
+
+def open_opencv(
+    path: str | Path,
+    *,
+    size: Size | None = None,
+    threads: int = 1,
+    time_limit: float | None = None,
+    timeline: Timeline | None = None,
+) -> TimedDecoder:
+    """Opens a video file with OpenCV.
+
+    OpenCV cannot seek to a frame exactly, so it always reads on from the start of the file: slow
+    on long films, and meant for comparison. `time_limit` is not enforced.
+
+    Raises:
+        DecodeError: no video, or one that OpenCV does not open.
+        MissingExtraError: OpenCV is not installed.
+    """
+    cv2 = require("cv2", extra="opencv")
+    timeline, _, aspect = learn(str(path), timeline, "OpenCV")
+    pixels = _OpenCV(cv2, str(path), threads, timeline)
+    turned = pixels.turned
+    return TimedDecoder(
+        str(path), timeline, pixels, size=size, pixel_aspect=1 / aspect if turned else aspect
+    )
+
+
+class _OpenCV:
+    def __init__(self, cv2: Any, path: str, threads: int, timeline: Timeline) -> None:
+        self._cv2, self._path, self._timeline = cv2, path, timeline
+        self._settings = [cv2.CAP_PROP_N_THREADS, threads]
+        self._capture: Any = None
+        self._next = 0
+        capture = self._restart()
+        self.turned = int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 != 0
+        height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        self.size: Size = (height, width)
+
+    def _restart(self) -> Any:
+        self.close()
+        cv2 = self._cv2
+        try:
+            capture = cv2.VideoCapture(os.path.abspath(self._path), cv2.CAP_FFMPEG, self._settings)
+        except cv2.error as error:
+            raise DecodeError(self._path, f"OpenCV fails ({error.err})") from error
+        if not capture.isOpened():
+            raise DecodeError(
+                self._path, "OpenCV does not open this file", remedy="Use the decoder pyav."
+            )
+        self._capture, self._next = capture, 0
+        return capture
+
+    def frames(self, indices: Sequence[int]) -> Iterator[Image]:
+        for index in indices:
+            if index < self._next or self._capture is None:
+                self._restart()
+            while self._next < index and self._capture.grab():
+                self._next += 1
+            found, image = self._capture.read() if self._next == index else (False, None)
+            if not found or image is None:
+                raise DecodeError(
+                    self._path,
+                    f"frame {index} is damaged or missing",
+                    time=self._timeline.time(index),
+                )
+            self._next += 1
+            shown = self._capture.get(self._cv2.CAP_PROP_POS_MSEC)
+            expected = self._timeline.time(index)
+            if abs(shown / 1000 - float(expected)) > _SAME_TIME:
+                raise DecodeError(
+                    self._path,
+                    f"OpenCV gave the frame of {shown / 1000:.6f} s for frame {index}",
+                    time=expected,
+                    remedy="Use the decoder pyav.",
+                )
+            rgb: Image = np.ascontiguousarray(image[:, :, ::-1])
+            yield rgb
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
