@@ -75,12 +75,18 @@ class Net(VideoModel):
         return head, "proj"
 
     def depth_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """One depth for each block; all of the head is one."""
-        count, head = len(self.blocks), self.head_start
-        rows = [(f"blocks.{i}",) for i in range(head)]
-        return (
-            (*rows, tuple(f"blocks.{i}" for i in range(head, count))) if head < count else (*rows,)
-        )
+        """One depth for each block with parameters; all of the head is one."""
+        names = [f"blocks.{i}" for i in range(len(self.blocks))]
+        parts: list[tuple[str, ...]] = [(name,) for name in names[: self.head_start]]
+        parts.append(tuple(names[self.head_start :]))
+        rows: list[tuple[str, ...]] = []
+        for part in parts:
+            modules = [self.get_submodule(name) for name in part]
+            if not any(next(module.parameters(), None) is not None for module in modules) and rows:
+                rows[-1] = (*rows[-1], *part)
+            else:
+                rows.append(part)
+        return tuple(rows)
 
     @property
     def feature_info(self) -> tuple[FeatureInfo, ...]:

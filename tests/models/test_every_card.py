@@ -1,0 +1,155 @@
+"""What every card promises: it builds, runs, exports, compiles, resets, explains itself."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from support.small_models import small
+from vitascope.errors import InputError
+from vitascope.models.card import ModelCard
+from vitascope.models.registry import get_card, list_cards, list_models
+
+CARDS = [pytest.param(card, id=card.full_name) for card in list_cards()]
+# One card of each architecture: for what does not depend on the weights that a card names.
+DISTINCT = [pytest.param(get_card(name), id=name) for name in list_models()]
+
+
+def _first(nest: object) -> Tensor:
+    while isinstance(nest, list | tuple):
+        nest = nest[0]
+    assert isinstance(nest, Tensor)
+    return nest
+
+
+def _parts(nest: object) -> list[Tensor]:
+    return list(nest) if isinstance(nest, list | tuple) else [nest]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_builds_runs_and_resets(card: ModelCard) -> None:
+    model, inputs = small(card)
+    rows = len(inputs[1]) if card.task == "detection" else len(_first(inputs[0]))
+    model.eval()
+    with torch.no_grad():
+        scores = model(*inputs)
+        halves = model.forward_head(model.forward_features(inputs[0]), *inputs[1:])
+    assert scores.shape == (rows, 11) and bool(torch.isfinite(scores).all())
+    torch.testing.assert_close(halves, scores, rtol=0, atol=0)
+    assert model.num_classes == 11
+    model.reset_head(5)
+    assert model.num_classes == 5
+    with torch.no_grad():
+        assert model(*inputs).shape == (rows, 5)
+    with pytest.raises(InputError, match="at least 1"):
+        model.reset_head(0)
+
+
+@pytest.mark.parametrize("card", DISTINCT)
+def test_depths_and_groups_cover_every_parameter_once(card: ModelCard) -> None:
+    model, _ = small(card)
+    depths = [model.param_depth(name) for name, _ in model.named_parameters()]
+    assert set(depths) == set(range(model.num_depths))
+    assert depths == sorted(depths), "parameters are named from the input to the head"
+    groups = model.param_groups(0.1, weight_decay=0.05, layer_decay=0.5)
+    names = [name for group in groups for name in group["names"]]
+    assert sorted(names) == sorted(name for name, _ in model.named_parameters())
+    for group in groups:
+        assert math.isclose(group["lr"], 0.1 * 0.5 ** (model.num_depths - 1 - group["depth"]))
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            assert model.param_depth(name) == group["depth"]
+            assert group["weight_decay"] == (0.05 if parameter.dim() > 1 else 0.0)
+    torch.optim.SGD(groups, lr=0.1)
+    with pytest.raises(InputError, match="no parameter"):
+        model.param_depth("nothing.weight")
+
+
+@pytest.mark.parametrize("card", DISTINCT)
+def test_feature_info_is_what_the_stages_give(card: ModelCard) -> None:
+    model, inputs = small(card)
+    model.eval()
+    seen: dict[str, object] = {}
+    for info in model.feature_info:
+        model.get_submodule(info.name).register_forward_hook(
+            lambda _, args, out, name=info.name: seen.__setitem__(name, out)
+        )
+    with torch.no_grad():
+        model.forward_features(inputs[0])
+    assert len(seen) == len(model.feature_info) > 1
+    for info in model.feature_info:
+        out = _parts(seen[info.name])
+        for part, channels, stride, clip in zip(
+            out, info.channels, info.stride, _parts(inputs[0]), strict=True
+        ):
+            size = tuple(-(-n // s) for n, s in zip(clip.shape[2:], stride, strict=True))
+            assert tuple(part.shape[1:]) == (channels, *size), info
+
+
+@pytest.mark.parametrize("card", DISTINCT)
+def test_gradient_checkpointing_changes_nothing(card: ModelCard) -> None:
+    model, inputs = small(card)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    other = copy.deepcopy(model)
+    other.set_gradient_checkpointing()
+    for net in (model, other):
+        net.train()
+        net(*inputs).square().sum().backward()
+    for (name, a), b in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None), name
+        if a.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad, msg=name)
+    for (name, a), b in zip(model.named_buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
+
+
+@pytest.mark.parametrize("card", DISTINCT)
+def test_bf16_autocast(card: ModelCard) -> None:
+    model, inputs = small(card)
+    model.eval()
+    with torch.no_grad():
+        exact = model(*inputs)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model(*inputs)
+    assert bool(torch.isfinite(rough).all())
+    error = (rough.float() - exact).norm() / exact.norm()
+    assert error < 0.1, float(error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("card", DISTINCT)
+def test_torch_export(card: ModelCard) -> None:
+    model, inputs = small(card)
+    model.eval()
+    program = torch.export.export(model, inputs)
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(*inputs), model(*inputs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("card", DISTINCT)
+def test_torch_compile(card: ModelCard) -> None:
+    model, inputs = small(card)
+    model.eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=card.task != "detection")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(*inputs), model(*inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("card", CARDS)
+def test_full_size_on_meta(card: ModelCard) -> None:
+    """The network as published has the published number of parameters and classes."""
+    with torch.device("meta"):
+        model = card.build()
+    count = sum(p.numel() for p in model.parameters())
+    for cost in card.cost:
+        if cost.parameters is not None:
+            assert abs(count / 1e6 - cost.parameters) < 0.05, (count, cost)
+    assert model.num_classes > 1
