@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,13 +28,13 @@ def list_models(json_file: JsonFile = None) -> None:
       vitascope train clips/ --model x3d_xs
     """
     with Output("models list", json_file) as out:
-        from vitascope.models.registry import list_cards
+        from vitascope.models.registry import get_card, list_cards
 
         cards = list_cards()
         out.data["models"] = [_facts(card) for card in cards]
         rows = [
             (
-                card.name,
+                card.name if get_card(card.name) is card else card.full_name,
                 card.labels.name,
                 f"{card.clip.num_frames}x{card.clip.sampling_rate}",
                 "x".join(map(str, card.pixels.crop)),
@@ -70,10 +72,10 @@ def show_model(name: Name, json_file: JsonFile = None) -> None:
                 ("task", card.task),
                 ("frames", f"{clip.num_frames}, every {clip.sampling_rate}th{rate}"),
                 ("pixels", f"{height} high, {width} wide, short side {card.pixels.short_side}"),
-                ("input", f"B 3 {clip.num_frames} {height} {width}, RGB"),
+                ("input", _input(card)),
                 ("mean, std", f"{card.pixels.mean}, {card.pixels.std}"),
                 ("classes", card.labels.name or "your own"),
-                *(("arguments", f"{key} = {value}") for key, value in card.args.items()),
+                *(("arguments", f"{key} = {value}") for key, value in facts["args"].items()),
                 *((r.metric, _result(r)) for r in card.results),
                 *(("weights", f"{w.url} ({w.dialect})") for w in card.weights),
                 *([("note", card.note)] if card.note else []),
@@ -84,7 +86,34 @@ def show_model(name: Name, json_file: JsonFile = None) -> None:
 def _facts(card: ModelCard) -> dict[str, Any]:
     names = ("name", "tag", "task", "args", "clip", "pixels", "results", "weights", "cost")
     facts = {name: getattr(card, name) for name in names}
-    return {**facts, "classes": card.labels.name, "paper": card.paper, "note": card.note}
+    args = {key: _spell(value) for key, value in card.args.items()}
+    words = {"classes": card.labels.name, "paper": card.paper, "note": card.note}
+    return {**facts, **words, "args": args}
+
+
+def _spell(value: Any) -> Any:
+    """Functions and classes by their names, containers by their members, the rest as it is."""
+    if isinstance(value, functools.partial):
+        given = [*map(str, value.args), *(f"{k}={_spell(v)}" for k, v in value.keywords.items())]
+        return f"{_spell(value.func)}({', '.join(given)})"
+    if isinstance(value, Mapping):
+        return {key: _spell(member) for key, member in value.items()}
+    if isinstance(value, tuple | list):
+        return [_spell(member) for member in value]
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return value
+
+
+def _input(card: ModelCard) -> str:
+    """Shapes B C T H W that enter the network, one for each pathway."""
+    height, width = card.pixels.crop
+    strides = card.clip.pathways or (1,)
+    shapes = (
+        f"B {len(card.pixels.mean)} {card.clip.num_frames // stride} {height} {width}"
+        for stride in strides
+    )
+    return ", ".join(shapes)
 
 
 def _cost(card: ModelCard, name: str) -> str:
