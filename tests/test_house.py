@@ -59,6 +59,7 @@ LONG_FUNCTIONS: dict[str, str] = {
     "models/acoustic_resnet.py:create_acoustic_resnet": KEPT_BUILDER,
     "layers/mobile_cpu/convolutions.py:__init__": KEPT_BUILDER,
     "models/efficient_x3d.py:__init__": KEPT_BUILDER,
+    "layers/attention.py:__init__": KEPT_BUILDER,
     "models/x3d.py:create_x3d": KEPT_BUILDER,
     "models/x3d.py:create_x3d_bottleneck_block": KEPT_BUILDER,
     "models/x3d.py:create_x3d_head": KEPT_BUILDER,

@@ -63,6 +63,7 @@ def carry_out(kind: str, text: str, names: dict) -> None:
         assert done.code == 0, (line, done)
 
 
+@pytest.mark.slow  # .ci/run gives it a process of its own
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(page, place, tmp_path, monkeypatch):
     todo = blocks(page)

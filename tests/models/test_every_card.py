@@ -14,9 +14,12 @@ from vitascope.errors import InputError
 from vitascope.models.card import ModelCard
 from vitascope.models.registry import get_card, list_cards, list_models
 
-CARDS = [pytest.param(card, id=card.full_name) for card in list_cards()]
+# Without the nets that other tests register (their tag is "test").
+CARDS = [pytest.param(card, id=card.full_name) for card in list_cards(lambda c: c.tag != "test")]
 # One card of each architecture: for what does not depend on the weights that a card names.
-DISTINCT = [pytest.param(get_card(name), id=name) for name in list_models()]
+DISTINCT = [
+    pytest.param(get_card(name), id=name) for name in list_models(lambda c: c.tag != "test")
+]
 
 
 def _first(nest: object) -> Tensor:

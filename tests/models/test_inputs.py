@@ -86,7 +86,7 @@ def test_pathways(slowfast: nn.Module) -> None:
 
 def test_a_longer_clip_than_the_head_of_slowfast_allows(slowfast: nn.Module) -> None:
     clips = [torch.zeros(1, 3, 10, 64, 64), torch.zeros(1, 3, 40, 64, 64)]
-    with pytest.raises(InputError, match="fit clips of one length only.*head_pool_kernel_sizes"):
+    with pytest.raises(InputError, match=r"fit clips of one length only.*head_pool_kernel_sizes"):
         slowfast(clips)
     any_length = create_slowfast(
         model_num_class=3,
