@@ -98,8 +98,8 @@ def test_a_drawn_clip_shows_its_motion() -> None:
             hits = []
             for t in range(15):
                 y, x = poses[t, 1] * 80, poses[t, 0] * 80
-                rows = np.arange(-6, 7) + round(float(y))
-                columns = np.arange(-6, 7) + round(float(x))
+                rows = np.arange(-16, 17) + round(float(y))
+                columns = np.arange(-16, 17) + round(float(x))
                 patch = clip[t][np.ix_(rows % 80, columns % 80)]
                 costs = {
                     step: np.abs(
