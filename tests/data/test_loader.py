@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from support.videos import films
+from support.videos import Noise, films
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import ClipLoader, make_loader, steps_per_epoch
 from vitascope.data.records import VideoRecord
@@ -27,16 +27,6 @@ from vitascope.spec import ClipSpec
 
 SPEC = ClipSpec(num_frames=4, sampling_rate=2, fps=12)
 COUNT = 11
-
-
-class Noise:
-    """A transform that shows every draw in its result; a class, so that spawned workers get it."""
-
-    def __call__(self, data: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        return (
-            data.permute(3, 0, 1, 2).float()
-            + torch.from_numpy(rng.random(data.shape[0]))[None, :, None, None].float()
-        )
 
 
 @pytest.fixture(scope="module")

@@ -48,3 +48,11 @@ def films(folder: Path, count: int, frames: int = 24, **options: int) -> list[Vi
 def times(frames: int, fps: int = 12) -> tuple[Fraction, ...]:
     """Times of the frames of a film of constant rate."""
     return tuple(Fraction(i, fps) for i in range(frames))
+
+
+class Noise:
+    """A transform that shows every draw in its result; here, where spawned workers find it."""
+
+    def __call__(self, data: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        drawn = torch.from_numpy(rng.random(data.shape[0])).float()
+        return data.permute(3, 0, 1, 2).float() + drawn[None, :, None, None]
