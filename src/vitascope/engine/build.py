@@ -8,37 +8,27 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import BACKENDS
-from vitascope.data.loader import make_loader, steps_per_epoch
 from vitascope.data.records import Table, read_table
-from vitascope.data.sampler import order
 from vitascope.data.scale import Scale
-from vitascope.data.split import split_table, write_split
+from vitascope.data.split import split_table
 from vitascope.data.store import FrameStore
-from vitascope.engine.checkpoint import Checkpoint, load_weights, writing
-from vitascope.engine.config import AugmentConfig, Recipe
-from vitascope.engine.device import channels_last, launch
-from vitascope.engine.ema import MovingAverage
-from vitascope.engine.folder import fingerprint, open_folder
-from vitascope.engine.mixing import Mixing
-from vitascope.engine.optim import create_optimizer
-from vitascope.engine.scoring import Scoring, score_videos
-from vitascope.engine.tasks import Task
-from vitascope.engine.tasks.classification import Classification
+from vitascope.engine.checkpoint import Checkpoint, load_weights
+from vitascope.engine.config import Recipe
+from vitascope.engine.folder import fingerprint
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError, WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.registry import create_model, get_card
-from vitascope.spec import Contract, LabelSpec, PixelSpec, ViewProtocol
+from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import evaluation_transform
 
 
@@ -173,8 +163,15 @@ def model_args(recipe: Recipe) -> dict[str, Any]:
     return args | dict(recipe.model.args)
 
 
-def build_model(recipe: Recipe, num_classes: int) -> VideoModel:
+def build_model(
+    recipe: Recipe, num_classes: int, on_note: Callable[[str], None] = lambda text: None
+) -> VideoModel:
     """The recipe's network, started from `run.seed` or from `model.init`.
+
+    Args:
+        recipe: the recipe.
+        num_classes: outputs of the network.
+        on_note: told when the classifying layer of `model.init` was replaced.
 
     Raises:
         UnknownNameError: no such model or argument.
@@ -194,7 +191,12 @@ def build_model(recipe: Recipe, num_classes: int) -> VideoModel:
             if getattr(module, "block_final_bn", False):
                 nn.init.ones_(module.weight)  # type: ignore[arg-type]
     if init not in (None, "pretrained"):
-        start_from(model, load_weights(str(init)))
+        checkpoint = load_weights(str(init))
+        if start_from(model, checkpoint):
+            on_note(
+                f"a new classifying layer for {num_classes} classes: {checkpoint.path} was "
+                f"trained on {len(checkpoint.contract.labels.names)} others"
+            )
     return model
 
 
@@ -236,182 +238,3 @@ def load_model(path: str | Path) -> tuple[VideoModel, Checkpoint]:
     if start_from(model, checkpoint):
         raise WeightsError(f"{checkpoint.path}: the classifying layer has another size")
     return model.eval(), checkpoint
-
-
-def build_task(recipe: Recipe, data: Data, fabric: Fabric) -> Task:
-    """What is learnt, and how it is scored."""
-    if recipe.task not in ("classification",):
-        raise UnknownNameError("task", recipe.task, ("classification",))
-    val, augment = data.val, recipe.augment
-    how = Scoring(
-        batch_views=recipe.optim.batch_size,
-        workers=recipe.data.workers,
-        precision=recipe.run.eval_precision,
-        rank=fabric.global_rank,
-        world=fabric.world_size,
-    )
-    return Classification(
-        mixing=_mixing(augment, len(data.table.classes)),
-        smoothing=augment.label_smoothing,
-        pathways=recipe.clip.pathways,
-        score=None if val is None else lambda m: score_videos(m, val, data.table.classes, how),
-    )
-
-
-def _mixing(augment: AugmentConfig, num_classes: int) -> Mixing:
-    return Mixing(
-        num_classes=num_classes,
-        mixup=augment.mixup,
-        cutmix=augment.cutmix,
-        prob=augment.mix_prob,
-        smoothing=augment.label_smoothing,
-    )
-
-
-class Parts:
-    """Everything that the loop works with.
-
-    Attributes:
-        recipe: the recipe.
-        folder: the run's folder.
-        fabric: devices and processes.
-        data: the videos.
-        contract: what is needed to use the weights.
-        module: the network itself; `model` is the same with the processes and precision around.
-        optimizer: updates `module`; `stepper` is the same with the precision around.
-        average: moving average of its weights; None without.
-        task: loss and score.
-        steps_per_epoch: updates in an epoch.
-        steps: updates in the whole run.
-    """
-
-    def __init__(self, recipe: Recipe, folder: Path, fabric: Fabric, data: Data) -> None:
-        self.recipe, self.folder, self.fabric, self.data = recipe, folder, fabric, data
-        config, run = recipe.optim, recipe.run
-        share = fabric.world_size * config.accumulate
-        if config.batch_size % share:
-            raise ConfigError(
-                f"optim.batch_size = {config.batch_size} cannot be divided by "
-                f"{fabric.world_size} devices x {config.accumulate} parts"
-            )
-        self.rank_batch = config.batch_size // fabric.world_size
-        count = data.train.num_videos
-        self.steps_per_epoch = steps_per_epoch(count, self.rank_batch, fabric.world_size)
-        if not self.steps_per_epoch:
-            raise ConfigError(
-                f"optim.batch_size = {config.batch_size} is above the {count} training videos"
-            )
-        self.steps = self.steps_per_epoch * config.epochs
-        self.module = build_model(recipe, len(data.table.classes))
-        channels_last(self.module).to(fabric.device)
-        self.average = MovingAverage(self.module, run.ema) if run.ema else None
-        compiled: Any = torch.compile(self.module) if run.compile else self.module
-        self.optimizer = create_optimizer(self.module, config)
-        self.model, self.stepper = fabric.setup(compiled, self.optimizer, move_to_device=False)
-        self.task = build_task(recipe, data, fabric)
-        self.contract = Contract(
-            model=recipe.model.name,
-            args=model_args(recipe),
-            labels=LabelSpec(names=data.table.classes),
-            clip=recipe.clip,
-            pixels=recipe.pixels,
-            views=ViewProtocol(),
-        )
-
-    @property
-    def evaluated_module(self) -> nn.Module:
-        """The network that is evaluated and shipped."""
-        return self.module if self.average is None else self.average.model
-
-    def due(self, every: int | None, step: int) -> bool:
-        """Whether something that is done every so many steps (None: after an epoch) comes now."""
-        return step > 0 and step % (every or self.steps_per_epoch) == 0
-
-    def train_batches(self, epoch: int, done: int) -> Iterator[dict[str, Any]]:
-        """Batches of an epoch after the first `done`: exactly one for each step that is left.
-
-        Where no clip of a batch could be read it is empty, so that steps still count batches.
-        """
-        run, size = self.recipe.run, self.rank_batch
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        loader = make_loader(
-            self.data.train,
-            size,
-            seed=run.seed,
-            epoch=epoch,
-            start_step=done,
-            rank=rank,
-            world=world,
-            workers=self.recipe.data.workers,
-            shuffle=True,
-            drop_last=True,
-        )
-        samples = order(run.seed, epoch, self.data.train.num_videos, rank, world)
-        place = {video: i // size for i, (video, _) in enumerate(samples)}
-        step = done
-        for batch in loader:
-            while step < place[int(batch["index"][0])]:
-                step += 1
-                yield {"label": torch.empty(0, dtype=torch.int64)}
-            step += 1
-            yield batch
-        for _ in range(step, self.steps_per_epoch):
-            yield {"label": torch.empty(0, dtype=torch.int64)}
-
-    def pieces(self, batch: Mapping[str, Any]) -> list[tuple[dict[str, Tensor], float]]:
-        """The parts of a batch that pass through the network in turn, each with its share.
-
-        Raises:
-            DatasetError: an empty batch where other processes wait for this one.
-        """
-        count = len(batch["label"])
-        if not count and self.fabric.world_size > 1:
-            raise DatasetError(
-                "not one clip of a batch could be read. Run `vitascope check` on the data, or "
-                "train with a larger batch"
-            )
-        parts = min(self.recipe.optim.accumulate, count)
-        videos = batch["video"].tensor_split(parts) if count else ()
-        labels = batch["label"].tensor_split(parts) if count else ()
-        device = self.fabric.device
-        return [
-            ({"video": video.to(device), "label": label.to(device)}, len(label) / count)
-            for video, label in zip(videos, labels, strict=True)
-        ]
-
-    def facts(self) -> dict[str, Any]:
-        """What is worth telling at the start."""
-        counts = {s: len(self.data.table.of(s)) for s in self.data.table.splits}
-        return {
-            "classes": len(self.data.table.classes),
-            "videos": counts,
-            "parameters": sum(p.numel() for p in self.module.parameters()),
-            "steps_per_epoch": self.steps_per_epoch,
-            "device": str(self.fabric.device),
-            "processes": self.fabric.world_size,
-            "threads": torch.get_num_threads(),
-        }
-
-
-def build(recipe: Recipe, out: str | Path, *, resume: bool = False, force: bool = False) -> Parts:
-    """Checks everything, makes all parts of a run, and only then begins its folder.
-
-    Raises:
-        VitascopeError: bad data, an unknown name, a folder that is in use.
-    """
-    data = build_data(recipe, read_data(recipe))
-    fabric = launch(recipe.run)
-    folder = open_folder(out, recipe, data.fingerprint(), resume=resume, force=force)
-    threads = folder.threads or recipe.run.threads
-    if threads:  # a resumed run adds up its sums in as many parts as before
-        torch.set_num_threads(threads)
-    parts = Parts(recipe, folder.path, fabric, data)
-    fabric.barrier()  # every process has seen the folder as it was
-    if fabric.is_global_zero and not folder.resumed:
-        counts = {s: len(data.table.of(s)) for s in data.table.splits}
-        facts = {"root": data.table.root, "fingerprint": data.fingerprint(), "videos": counts}
-        folder.begin(recipe, data.table.classes, facts, torch.get_num_threads())
-        with writing(folder.path / "split.csv"):
-            write_split(data.table, folder.path / "split.csv")
-    fabric.barrier()
-    return parts

@@ -97,7 +97,8 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
             number = int(match.group(1)) if match else None
         reason = os.strerror(number) if number else str(error)
         if number in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free
+            there = next(folder for folder in path.absolute().parents if folder.is_dir())
+            free = shutil.disk_usage(there).free
             reason = f"the disk is full ({free / 1e6:.1f} MB free)"
         raise RunError(f"cannot write {path}: {reason}. {advice}".strip()) from error
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from vitascope.engine.checkpoint import versions, write_json
 from vitascope.engine.config import Recipe
 from vitascope.errors import ConfigError, RunError, UnknownNameError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 FORMAT = "vitascope.run/1"
 # Settings that change neither the weights nor what is compared: a run may go on with other ones.
@@ -31,12 +40,39 @@ class RunFolder:
         resumed: it holds this very run already.
         threads: CPU threads with which the run was begun; None before it began.
         empty: the run that it holds is to be removed first.
+        versions: versions of the packages with which the run was begun.
     """
 
     path: Path
     resumed: bool = False
     threads: int | None = None
     empty: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps every other process from training in the folder, as long as this one lives.
+
+        The lock goes with the process, whatever ends it, and is not passed on to loader workers,
+        which may outlive a killed run by seconds.
+
+        Raises:
+            RunError: another process is training here.
+        """
+        if fcntl is None:  # Windows: no locks of this kind
+            yield
+            return
+        with (self.path / "run.json").open("r+b") as stream:
+            try:
+                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                # Anything else means that this file system has no locks.
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    raise RunError(
+                        f"another process is training in {self.path} at this moment. Wait for it, "
+                        "stop it, or choose another folder"
+                    ) from None
+            yield
 
     def begin(
         self, recipe: Recipe, classes: Sequence[str], data: Mapping[str, Any], threads: int
@@ -63,6 +99,18 @@ class RunFolder:
                 "versions": versions(),
             },
         )
+
+
+def version_note(held: Mapping[str, str]) -> str:
+    """A sentence where a run goes on with other versions than it was begun with; else empty."""
+    now = versions()
+    moved = [f"{n} {v} (now {now.get(n)})" for n, v in held.items() if now.get(n) != v]
+    if not moved:
+        return ""
+    return (
+        f"begun with {', '.join(moved)}: the weights may differ in their last bits from those of "
+        "a run that was never stopped"
+    )
 
 
 def fingerprint(rows: Sequence[Sequence[Any]]) -> str:
@@ -149,7 +197,9 @@ def open_folder(
             f"{path} holds this run already, stopped {where}. Add --resume to go on, or --force "
             "to begin anew"
         )
-    return RunFolder(path=path, resumed=True, threads=run.get("threads"))
+    return RunFolder(
+        path=path, resumed=True, threads=run.get("threads"), versions=run.get("versions", {})
+    )
 
 
 def _changes(recipe: Recipe, held: Recipe) -> list[str]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from vitascope.engine.checkpoint import writing
 
 if TYPE_CHECKING:
-    from vitascope.engine.build import Parts
+    from vitascope.engine.parts import Parts
     from vitascope.engine.state import State
 
 CURVES_EVERY = 60.0  # seconds; drawing takes about half a second
@@ -174,10 +174,11 @@ class Reporter:
         """Tells that something happened."""
         if not self.chief:
             return
-        faults = self.parts.data.train.fault_report()
-        if kind == "log" and len(faults.videos) > self._missing:
-            self._missing = len(faults.videos)
-            self("note", text=str(faults))
+        if kind == "log":
+            faults = self.parts.data.train.fault_report()
+            if len(faults.videos) > self._missing:
+                self._missing = len(faults.videos)
+                self("note", text=str(faults))
         state = self.state
         epoch = state.step / self.parts.steps_per_epoch
         event = Event(kind=kind, step=state.step, steps=state.steps, epoch=epoch, values=values)

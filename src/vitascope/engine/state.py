@@ -16,14 +16,20 @@ from vitascope.engine.checkpoint import (
     update_state,
 )
 from vitascope.engine.optim import OPTIM, flatten_state, restore_state
-from vitascope.errors import WeightsError
+from vitascope.errors import RunError, WeightsError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-    from vitascope.engine.build import Parts
+    from vitascope.engine.parts import Parts
+
+
+EXPLODED = (
+    "The training has exploded, and going on would not mend it: lower optim.lr, lengthen "
+    "optim.warmup or set optim.clip_grad=1, and begin anew with --force"
+)
 
 
 @dataclass(kw_only=True)
@@ -47,6 +53,34 @@ class State:
     best_score: float | None = None
     best_step: int = 0
     scaler: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        run: the run's folder.
+        best_top1: best validation score, 0 to 1 (top-1 accuracy for classification); None when
+            there is nothing to validate on.
+        best_step: step of that score.
+        step: updates done.
+        steps: updates of the whole run.
+        seconds: time that this call took.
+        interrupted: the run was asked to stop, has saved, and can be resumed.
+    """
+
+    run: str
+    best_top1: float | None
+    best_step: int
+    step: int
+    steps: int
+    seconds: float
+    interrupted: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return dataclasses.asdict(self)
 
 
 def restore(parts: Parts) -> State:
@@ -80,8 +114,18 @@ def _load(module: nn.Module, tensors: dict[str, Tensor], checkpoint: Checkpoint)
 
 
 def save_last(parts: Parts, state: State) -> Path:
-    """Saves everything that the run needs to go on."""
+    """Saves everything that the run needs to go on.
+
+    Raises:
+        RunError: a weight is no number any more; the checkpoint before is kept.
+    """
     tensors = dict(parts.module.state_dict())
+    lost = [n for n, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
+    if lost:
+        raise RunError(
+            f"after step {state.step} the weights hold values that are no numbers (first "
+            f"{lost[0]}). {EXPLODED}"
+        )
     clash = [n for n in tensors if n.startswith((EMA, OPTIM))]
     if clash:
         raise WeightsError(f"{clash[0]}: {EMA!r} and {OPTIM!r} are reserved beginnings of names")

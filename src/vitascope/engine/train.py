@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vitascope.engine.build import Parts, build
 from vitascope.engine.config import Recipe
 from vitascope.engine.device import StopOnSignal, seed_step
 from vitascope.engine.log import Listener, Meter, Reporter, ignore
 from vitascope.engine.optim import set_rate
+from vitascope.engine.parts import Parts, build
 from vitascope.engine.schedule import learning_rate
-from vitascope.engine.state import State, close, restore, save_best, save_last
+from vitascope.engine.state import (
+    EXPLODED,
+    State,
+    TrainResult,
+    close,
+    restore,
+    save_best,
+    save_last,
+)
 from vitascope.errors import RunError
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """How a run ended.
-
-    Attributes:
-        run: the run's folder.
-        best_top1: best validation score, 0 to 1 (top-1 accuracy for classification); None when
-            there is nothing to validate on.
-        best_step: step of that score.
-        step: updates done.
-        steps: updates of the whole run.
-        seconds: time that this call took.
-        interrupted: the run was asked to stop, has saved, and can be resumed.
-    """
-
-    run: str
-    best_top1: float | None
-    best_step: int
-    step: int
-    steps: int
-    seconds: float
-    interrupted: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return dataclasses.asdict(self)
+__all__ = ["TrainResult", "fit"]
 
 
 def fit(
@@ -77,9 +57,16 @@ def fit(
     """
     begin = time.monotonic()
     parts = build(recipe, out, resume=resume, force=force)
-    state = restore(parts)
+    with parts.held():
+        return _train(parts, begin, on_event)
+
+
+def _train(parts: Parts, begin: float, on_event: Listener) -> TrainResult:
+    recipe, state = parts.recipe, restore(parts)
     report, meter = Reporter(parts, state, on_event), Meter(parts.fabric)
     report("resume" if state.step else "start", **parts.facts())
+    for note in parts.notes:
+        report("note", text=note)
     with StopOnSignal(parts.fabric, lambda text: report("note", text=text)) as stop:
         _evaluate_if_due(parts, state, report)  # a kill may have come before or during the last
         stopped = False
@@ -91,7 +78,7 @@ def fit(
                 state.step += 1
                 meter.add(loss, len(batch["label"]))
                 report("step")
-                stopped = stop.requested()
+                stopped = stop.requested() and state.step < state.steps
                 leaving = stopped or state.step == state.steps
                 if leaving or parts.due(recipe.run.log_every, state.step):
                     report("log", lr=rate, **_finite(meter.read(), rate))
@@ -102,7 +89,7 @@ def fit(
                     break
                 with meter.paused():
                     _evaluate_if_due(parts, state, report)
-    if stopped and state.step < state.steps:
+    if stopped:
         report("interrupt", text=f"saved step {state.step} of {state.steps}; go on with --resume")
     else:
         close(parts, state)
@@ -115,7 +102,7 @@ def fit(
         step=state.step,
         steps=state.steps,
         seconds=round(time.monotonic() - begin, 3),
-        interrupted=state.step < state.steps,
+        interrupted=stopped,
     )
 
 
@@ -135,7 +122,10 @@ def _update(parts: Parts, batch: dict[str, Any], step: int, rate: float) -> Tens
         total += loss.detach()
     if parts.recipe.optim.clip_grad is not None:
         parts.fabric.clip_gradients(
-            parts.model, parts.stepper, max_norm=parts.recipe.optim.clip_grad
+            parts.model,
+            parts.stepper,
+            max_norm=parts.recipe.optim.clip_grad,
+            error_if_nonfinite=False,  # 16-bit training skips such steps; others end at the log
         )
     parts.stepper.step()
     parts.stepper.zero_grad(set_to_none=True)
@@ -152,7 +142,8 @@ def _evaluate_if_due(parts: Parts, state: State, report: Reporter) -> None:
     state.evaluated = state.step
     if result is not None:
         report("eval", **result.summary())
-    if result is None or state.best_score is None or result.score > state.best_score:
+    # Of equal scores the later one: it has been trained for longer.
+    if result is None or state.best_score is None or result.score >= state.best_score:
         state.best_score = None if result is None else result.score
         state.best_step = state.step
         save_best(parts, state)
@@ -160,8 +151,5 @@ def _evaluate_if_due(parts: Parts, state: State, report: Reporter) -> None:
 
 def _finite(values: dict[str, float], rate: float) -> dict[str, float]:
     if not math.isfinite(values["loss"]):
-        raise RunError(
-            f"the loss is {values['loss']} at a learning rate of {rate:.3g}, so nothing was saved. "
-            "Resume is of no use: lower optim.lr, lengthen optim.warmup or set optim.clip_grad=1"
-        )
+        raise RunError(f"the loss is {values['loss']} at a learning rate of {rate:.3g}. {EXPLODED}")
     return values

@@ -1,0 +1,211 @@
+"""The parts of a run: everything that the loop works with, made from a recipe."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from vitascope.data.loader import make_loader, steps_per_epoch
+from vitascope.data.sampler import order
+from vitascope.data.split import write_split
+from vitascope.engine.build import Data, build_data, build_model, model_args, read_data
+from vitascope.engine.checkpoint import writing
+from vitascope.engine.config import AugmentConfig, Recipe
+from vitascope.engine.device import channels_last, launch
+from vitascope.engine.ema import MovingAverage
+from vitascope.engine.folder import RunFolder, open_folder, version_note
+from vitascope.engine.mixing import Mixing
+from vitascope.engine.optim import create_optimizer
+from vitascope.engine.scoring import Scoring, score_videos
+from vitascope.engine.tasks import Task
+from vitascope.engine.tasks.classification import Classification
+from vitascope.errors import ConfigError, DatasetError, UnknownNameError
+from vitascope.spec import Contract, LabelSpec, ViewProtocol
+
+
+def build_task(recipe: Recipe, data: Data, fabric: Fabric) -> Task:
+    """What is learnt, and how it is scored."""
+    if recipe.task not in ("classification",):
+        raise UnknownNameError("task", recipe.task, ("classification",))
+    val, augment = data.val, recipe.augment
+    how = Scoring(
+        batch_views=recipe.optim.batch_size,
+        workers=recipe.data.workers,
+        precision=recipe.run.eval_precision,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+    )
+    return Classification(
+        mixing=_mixing(augment, len(data.table.classes)),
+        smoothing=augment.label_smoothing,
+        pathways=recipe.clip.pathways,
+        score=None if val is None else lambda m: score_videos(m, val, data.table.classes, how),
+    )
+
+
+def _mixing(augment: AugmentConfig, num_classes: int) -> Mixing:
+    return Mixing(
+        num_classes=num_classes,
+        mixup=augment.mixup,
+        cutmix=augment.cutmix,
+        prob=augment.mix_prob,
+        smoothing=augment.label_smoothing,
+    )
+
+
+class Parts:
+    """Everything that the loop works with.
+
+    Attributes:
+        recipe: the recipe.
+        folder: the run's folder; `held()` keeps other processes away from it.
+        notes: what people should know before the run begins or goes on.
+        fabric: devices and processes.
+        data: the videos.
+        contract: what is needed to use the weights.
+        module: the network itself; `model` is the same with the processes and precision around.
+        optimizer: updates `module`; `stepper` is the same with the precision around.
+        average: moving average of its weights; None without.
+        task: loss and score.
+        steps_per_epoch: updates in an epoch.
+        steps: updates in the whole run.
+    """
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, fabric: Fabric, data: Data) -> None:
+        self.recipe, self.folder, self.fabric, self.data = recipe, folder.path, fabric, data
+        self.notes = [note] if (note := version_note(folder.versions)) else []
+        self.held = folder.held if fabric.is_global_zero else contextlib.nullcontext
+        config, run = recipe.optim, recipe.run
+        share = fabric.world_size * config.accumulate
+        if config.batch_size % share:
+            raise ConfigError(
+                f"optim.batch_size = {config.batch_size} cannot be divided by "
+                f"{fabric.world_size} devices x {config.accumulate} parts"
+            )
+        self.rank_batch = config.batch_size // fabric.world_size
+        count = data.train.num_videos
+        self.steps_per_epoch = steps_per_epoch(count, self.rank_batch, fabric.world_size)
+        if not self.steps_per_epoch:
+            raise ConfigError(
+                f"optim.batch_size = {config.batch_size} is above the {count} training videos"
+            )
+        self.steps = self.steps_per_epoch * config.epochs
+        self.module = build_model(recipe, len(data.table.classes), self.notes.append)
+        channels_last(self.module).to(fabric.device)
+        self.average = MovingAverage(self.module, run.ema) if run.ema else None
+        compiled: Any = torch.compile(self.module) if run.compile else self.module
+        self.optimizer = create_optimizer(self.module, config)
+        self.model, self.stepper = fabric.setup(compiled, self.optimizer, move_to_device=False)
+        self.task = build_task(recipe, data, fabric)
+        self.contract = Contract(
+            model=recipe.model.name,
+            args=model_args(recipe),
+            labels=LabelSpec(names=data.table.classes),
+            clip=recipe.clip,
+            pixels=recipe.pixels,
+            views=ViewProtocol(),
+        )
+
+    @property
+    def evaluated_module(self) -> nn.Module:
+        """The network that is evaluated and shipped."""
+        return self.module if self.average is None else self.average.model
+
+    def due(self, every: int | None, step: int) -> bool:
+        """Whether something that is done every so many steps (None: after an epoch) comes now."""
+        return step > 0 and step % (every or self.steps_per_epoch) == 0
+
+    def train_batches(self, epoch: int, done: int) -> Iterator[dict[str, Any]]:
+        """Batches of an epoch after the first `done`: exactly one for each step that is left.
+
+        Where no clip of a batch could be read it is empty, so that steps still count batches.
+        """
+        run, size = self.recipe.run, self.rank_batch
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        loader = make_loader(
+            self.data.train,
+            size,
+            seed=run.seed,
+            epoch=epoch,
+            start_step=done,
+            rank=rank,
+            world=world,
+            workers=self.recipe.data.workers,
+            shuffle=True,
+            drop_last=True,
+        )
+        samples = order(run.seed, epoch, self.data.train.num_videos, rank, world)
+        place = {video: i // size for i, (video, _) in enumerate(samples)}
+        step = done
+        for batch in loader:
+            while step < place[int(batch["index"][0])]:
+                step += 1
+                yield {"label": torch.empty(0, dtype=torch.int64)}
+            step += 1
+            yield batch
+        for _ in range(step, self.steps_per_epoch):
+            yield {"label": torch.empty(0, dtype=torch.int64)}
+
+    def pieces(self, batch: Mapping[str, Any]) -> list[tuple[dict[str, Tensor], float]]:
+        """The parts of a batch that pass through the network in turn, each with its share.
+
+        Raises:
+            DatasetError: an empty batch where other processes wait for this one.
+        """
+        count = len(batch["label"])
+        if not count and self.fabric.world_size > 1:
+            raise DatasetError(
+                "not one clip of a batch could be read. Run `vitascope check` on the data, or "
+                "train with a larger batch"
+            )
+        parts = min(self.recipe.optim.accumulate, count)
+        videos = batch["video"].tensor_split(parts) if count else ()
+        labels = batch["label"].tensor_split(parts) if count else ()
+        device = self.fabric.device
+        return [
+            ({"video": video.to(device), "label": label.to(device)}, len(label) / count)
+            for video, label in zip(videos, labels, strict=True)
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """What is worth telling at the start."""
+        counts = {s: len(self.data.table.of(s)) for s in self.data.table.splits}
+        return {
+            "classes": len(self.data.table.classes),
+            "videos": counts,
+            "parameters": sum(p.numel() for p in self.module.parameters()),
+            "steps_per_epoch": self.steps_per_epoch,
+            "device": str(self.fabric.device),
+            "processes": self.fabric.world_size,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def build(recipe: Recipe, out: str | Path, *, resume: bool = False, force: bool = False) -> Parts:
+    """Checks everything, makes all parts of a run, and only then begins its folder.
+
+    Raises:
+        VitascopeError: bad data, an unknown name, a folder that is in use.
+    """
+    data = build_data(recipe, read_data(recipe))
+    fabric = launch(recipe.run)
+    folder = open_folder(out, recipe, data.fingerprint(), resume=resume, force=force)
+    threads = folder.threads or recipe.run.threads
+    if threads:  # a resumed run adds up its sums in as many parts as before
+        torch.set_num_threads(threads)
+    parts = Parts(recipe, folder, fabric, data)
+    fabric.barrier()  # every process has seen the folder as it was
+    if fabric.is_global_zero and not folder.resumed:
+        counts = {s: len(data.table.of(s)) for s in data.table.splits}
+        facts = {"root": data.table.root, "fingerprint": data.fingerprint(), "videos": counts}
+        folder.begin(recipe, data.table.classes, facts, torch.get_num_threads())
+        with writing(folder.path / "split.csv"):
+            write_split(data.table, folder.path / "split.csv")
+    fabric.barrier()
+    return parts
