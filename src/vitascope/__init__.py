@@ -16,10 +16,10 @@ _LAZY = {
     "Predictor": "vitascope.serving.predictor",
     "create_model": "vitascope.models.registry",
     "list_models": "vitascope.models.registry",
-    "load_recipe": "vitascope.recipes",
+    "load_recipe": "vitascope.recipes.stored",
     "train": "vitascope.recipes.folder",
     "evaluate": "vitascope.recipes.folder",
-    "export": "vitascope.accelerator.export",
+    "export": "vitascope.serving.exporting",
 }
 __all__ = ["__version__", *_LAZY]
 

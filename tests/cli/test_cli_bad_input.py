@@ -85,6 +85,7 @@ def test_label_outside_the_class_list(refuse, clips):
     [
         ("empty.mp4", "the file has no content (0 bytes)"),
         ("truncated_no_moov.mp4", "cut before its index"),
+        ("truncated_faststart.mp4", "its table leads to byte 27322, it ends at byte 16393"),
         ("audio_only.mp4", "no video stream in the file, only audio"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import signal
+import sys
 
 import pytest
 
@@ -63,6 +65,29 @@ def test_the_same_command_again_is_refused_and_resume_finds_it_finished(trained)
     done = cli(*again, "--resume")
     assert done.code == 0
     assert json.loads(before)["state"] == read(trained.folder / "last.json")["state"]
+
+
+def test_an_interrupted_training_says_how_to_go_on_and_does(films, tmp_path, monkeypatch):
+    """The advised command goes on; it must not carry the --force of the first one along."""
+    from vitascope.cli import training
+
+    def stop_after_two(self, event, values):
+        if event.step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    words = ["train", films, "--out", tmp_path / "run", *TINY, "optim.epochs=3", "--force"]
+    words = [str(word) for word in words]
+    monkeypatch.setattr(sys, "argv", ["vitascope", *words])
+    with monkeypatch.context() as patch:
+        patch.setattr(training.TrainingDisplay, "_on_step", stop_after_two)
+        done = cli(*words, "--json", tmp_path / "t.json")
+    assert done.code == 130 and "Stopped at step 2 of 6; everything is saved" in done.out
+    assert read(tmp_path / "t.json")["interrupted"]
+    (line,) = (text for text in done.out.splitlines() if text.endswith("--resume"))
+    assert "--force" not in line
+    done = cli(*shlex.split(line)[1:])
+    assert done.code == 0 and "Going on at step 2 of 6" in done.out
+    assert "give one" in refused(*words, "--resume")
 
 
 def test_a_recipe_of_a_run_is_taken_over(trained, tmp_path):

@@ -173,6 +173,8 @@ def test_unreadable_videos_are_errors_or_counted_gaps(tmp_path: Path) -> None:
     [
         ("empty.mp4", "no content"),
         ("truncated_no_moov.mp4", "cut before its index"),
+        ("truncated_faststart.mp4", "cut off: its table leads to byte 27322"),
+        ("truncated.mkv", "cut off: its header promises 3.017 s"),
         ("audio_only.mp4", "no video stream in the file, only audio"),
         ("audio_only.m4a", "no video stream in the file, only audio"),
         ("text.mp4", "not a video file"),
@@ -232,3 +234,14 @@ def test_packed_records_are_the_records() -> None:
         packed[3]
     assert list(PackedRecords([])) == []
     assert list(Strings(["", "x", ""])) == ["", "x", ""]
+
+
+def test_a_clip_covers_a_part_of_the_video(records: list[VideoRecord]) -> None:
+    """Frames of each clip lie in a part of the drawn length; the parts lie anywhere."""
+    data = ClipDataset(records, VIDEO, train=True, cover=(0.5, 0.5))
+    count = 24
+    seen = [numbers(data[0, (0, epoch, 0)]["video"]) for epoch in range(60)]
+    assert all(shown[-1] - shown[0] <= count / 2 + 1 for shown in seen)
+    assert min(shown[0] for shown in seen) <= 1 and max(shown[-1] for shown in seen) >= count - 2
+    with pytest.raises(ConfigError, match="cover"):
+        ClipDataset(records, VIDEO, train=True, cover=(0.0, 1.0))

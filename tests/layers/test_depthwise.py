@@ -82,3 +82,22 @@ def test_frozen_weight_and_frozen_input():
 def test_large_clips_are_summed_clip_by_clip(monkeypatch):
     monkeypatch.setattr("vitascope.layers.depthwise._CLIP_BY_CLIP", 10)
     _compare(4, (5, 6, 7), (3, 3, 3), (1, 2, 2), (1, 1, 1), True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_training_under_autocast(dtype: torch.dtype) -> None:
+    layer = DepthwiseConv3d(4, 3, stride=(1, 2, 2), padding=1)
+    plain = torch.nn.Conv3d(4, 4, 3, (1, 2, 2), 1, groups=4)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 4, 3, 6, 6)
+    found = []
+    for net in (layer, plain):
+        clip = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = net(clip.to(dtype))
+        out.float().square().sum().backward()
+        found.append([out.dtype, out.float(), clip.grad, net.weight.grad, net.bias.grad])
+    assert found[0][0] == found[1][0] == torch.bfloat16
+    for mine, other in zip(found[0][1:], found[1][1:], strict=True):
+        assert mine.dtype == torch.float32
+        assert float(((mine - other).norm() / other.norm()).detach()) < 0.02

@@ -270,9 +270,13 @@ def test_basic_blocks_make_a_shallow_resnet() -> None:
 def test_scores_in_evaluation_only() -> None:
     """PySlowFast's form: softmax at each position, then the mean; raw scores in training."""
     head = create_res_basic_head(
-        in_features=4, out_features=3, pool_kernel_size=(1, 2, 2), dropout_rate=0.0,
-        activation=nn.Softmax, when="evaluation",
-    )  # fmt: skip
+        in_features=4,
+        out_features=3,
+        pool_kernel_size=(1, 2, 2),
+        dropout_rate=0.0,
+        activation=nn.Softmax,
+        when="evaluation",
+    )
     x = torch.randn(2, 4, 1, 3, 3)
     raw = head.proj(nn.AvgPool3d((1, 2, 2), 1)(x).permute(0, 2, 3, 4, 1))
     torch.testing.assert_close(head.train()(x), raw.flatten(1))

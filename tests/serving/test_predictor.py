@@ -224,7 +224,15 @@ def test_padded_samples_are_black(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["audio_only.mp4", "empty.mp4", "text.mp4", "truncated_no_moov.mp4"]
+    "name",
+    [
+        "audio_only.mp4",
+        "empty.mp4",
+        "text.mp4",
+        "truncated.mkv",
+        "truncated_faststart.mp4",
+        "truncated_no_moov.mp4",
+    ],
 )
 def test_foreign_files_are_named(run: Path, shared: Path, name: str) -> None:
     model, path = load(run), shared / "data" / "codecs" / name

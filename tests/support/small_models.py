@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
+from vitascope.models.mvit import MViTVariant
 
 Inputs = tuple[Any, ...]
 Shrink = Callable[[ModelCard], tuple[dict[str, Any], Inputs]]
@@ -123,12 +125,36 @@ def _efficient(card: ModelCard) -> tuple[dict[str, Any], Inputs]:
     return {"num_classes": 11}, (_clip(2, 3, 4, SIDE, SIDE),)
 
 
+def _mvit(card: ModelCard) -> tuple[dict[str, Any], Inputs]:
+    variant = MViTVariant.of(card.args.get("variant"))
+    if variant.reversible is not None and variant.reversible.buffer_layers:
+        fewer = dataclasses.replace(variant.reversible, buffer_layers=(1,))
+        variant = dataclasses.replace(variant, reversible=fewer)
+    frames = 1 if card.args.get("use_2d_patch") else 4
+    args: dict[str, Any] = {
+        "spatial_size": 32,
+        "temporal_size": frames,
+        "depth": 3,
+        "patch_embed_dim": 16,
+        "num_heads": 2,
+        "head_num_classes": 11,
+        "variant": variant,
+    }
+    if "pool_q_stride_size" in card.args:
+        pairs = ((1, 2.0),)
+        args |= {
+            "embed_dim_mul": pairs, "atten_head_mul": pairs, "pool_q_stride_size": ((1, 1, 2, 2),),
+        }  # fmt: skip
+    return args, (_clip(2, 3, frames, 32, 32),)
+
+
 # name of a card's builder -> arguments and inputs; add a row for a new builder
 SHRINK: dict[str, Shrink] = {
     "create_acoustic_resnet": _acoustic,
     "create_audio_visual_slowfast": _audio_visual,
     "create_csn": _csn,
     "create_efficient_x3d": _efficient,
+    "create_multiscale_vision_transformers": _mvit,
     "create_r2plus1d": _r2plus1d,
     "create_resnet": _resnet,
     "create_resnet_with_roi_head": _resnet_roi,

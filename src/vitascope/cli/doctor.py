@@ -190,7 +190,7 @@ def _line(trial: Trial) -> str:
 
 def _mend(out: Output, trial: Trial) -> None:
     out.say(f"{trial.name}: {trial.detail}. Mend it with:", style="yellow")
-    out.say(f"  {trial.mend}")
+    out.say(f"  {trial.mend}", whole=True)
 
 
 def _plain_trial(trial: Trial) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def show_model(name: Name, json_file: JsonFile = None) -> None:
                 ("name", card.full_name),
                 ("paper", card.paper or "none"),
                 ("task", card.task),
-                ("frames", f"{clip.num_frames}, every {clip.sampling_rate}th{rate}"),
+                ("frames", f"{clip.num_frames}, {clip.sampling_rate} apart{rate}"),
                 ("pixels", f"{height} high, {width} wide, short side {card.pixels.short_side}"),
                 ("input", _input(card)),
                 ("mean, std", f"{card.pixels.mean}, {card.pixels.std}"),

@@ -20,6 +20,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
+from rich.text import Text
 
 from vitascope import __version__
 from vitascope.errors import RunError, VerificationError, VitascopeError
@@ -135,9 +136,15 @@ class Output:
         self.console = make_console(stderr=json_file == "-")
         self._errors = make_console(stderr=True)
 
-    def say(self, text: str = "", style: str | None = None) -> None:
-        """Prints a line; the terminal wraps it, so that a path can be copied whole."""
-        self.console.print(text, style=style, soft_wrap=True)
+    def say(self, text: str = "", style: str | None = None, *, whole: bool = False) -> None:
+        """Prints a line, wrapped between words where a person reads.
+
+        Args:
+            text: the line.
+            style: of rich.
+            whole: never wrap it, because it is meant to be copied, such as a command.
+        """
+        self.console.print(text, style=style, soft_wrap=whole or not self.console.is_terminal)
 
     def heading(self, text: str) -> None:
         """Prints a heading with an empty line above."""
@@ -147,13 +154,15 @@ class Output:
     def note(self, text: str) -> None:
         """Prints something to know that is no fault."""
         self._notes.append(text)
-        self.console.print(f"note: {text}", style="yellow", soft_wrap=True)
+        self.say(f"note: {text}", style="yellow")
 
     def fail(self, text: str) -> None:
         """Records that a check failed: the command ends with status 1."""
         self._failures.append(text)
         self.console.file.flush()
-        self._errors.print(f"failed: {text}", style="bold red", soft_wrap=True)
+        self._errors.print(
+            f"failed: {text}", style="bold red", soft_wrap=not self._errors.is_terminal
+        )
 
     def table(
         self,
@@ -256,8 +265,8 @@ class Output:
     def _error(self, text: str) -> None:
         if self.console.file is not self._errors.file:
             self.console.file.flush()
-        self._errors.print("error: ", style="bold red", end="", soft_wrap=True)
-        self._errors.print(text, soft_wrap=True)
+        message = Text.assemble(("error: ", "bold red"), text)
+        self._errors.print(message, soft_wrap=not self._errors.is_terminal)
 
     def _check_json_file(self) -> None:
         """Refuses a place that cannot be written to before the work, not after it."""

@@ -146,7 +146,7 @@ def _train(out: Output, folder: Path, overrides: Sequence[str]) -> Trained | Non
     settings = (*SETTINGS, *overrides)
     command = f"vitascope train {folder / 'data'} --model {MODEL} --out {folder / 'run'}"
     with _part(out, "2. Training"):
-        out.say(f"{command} {' '.join(settings)}", style="dim")
+        out.say(f"{command} {' '.join(settings)}", style="dim", whole=True)
         with TrainingDisplay(out) as display:
             trained = train(
                 (folder / "data").resolve(),
@@ -176,7 +176,7 @@ def _finish(out: Output, folder: Path, trained: Trained, to: str, begin: float) 
     with _part(out, f"4. Export to {to}"):
         path, checked = _export(out, run, to)
     with _part(out, "5. Prediction with the exported model"):
-        if checked.ok:
+        if path is not None:
             _predict(out, path, trained.test.videos[0])
     command = f"vitascope quickstart --out {folder}"
     report = write_run_report(trained, command, control=control, exports=[(str(path), checked)])
@@ -212,24 +212,26 @@ def _show_scores(out: Output, test: EvalResult, control: EvalResult) -> None:
     out.data.update(top1=test.top1, control_top1=control.top1, chance=chance, test=test.to_json())
 
 
-def _export(out: Output, run: Path, to: str) -> tuple[Path, Verification]:
-    from vitascope.cli.export import find_clips, show_verification
-    from vitascope.serving.predictor import load
+def _export(out: Output, run: Path, to: str) -> tuple[Path | None, Verification]:
+    from vitascope.cli.export import show_verification
+    from vitascope.serving.exporting import export
 
-    videos = find_clips(str(run), None)
-    path, checked = load(run).export(to, videos, run)
+    exported = export(run, to)
+    checked = exported.verification
     show_verification(out, checked)
     out.data.update(
-        export=checked.to_json(), export_top1_agreement=checked.top1_agreement, artefact=path
+        export=checked.to_json(),
+        export_top1_agreement=checked.top1_agreement,
+        artefact=exported.path,
     )
-    return path, checked
+    return exported.path, checked
 
 
 def _predict(out: Output, artefact: Path, video: str) -> None:
     from vitascope.serving.predictor import load
 
     prediction = load(artefact).predict(video, top=3)
-    out.say(f"vitascope predict {artefact} {video} --top 3", style="dim")
+    out.say(f"vitascope predict {artefact} {video} --top 3", style="dim", whole=True)
     for label, score in prediction.top:
         out.say(f"  {100 * score:5.1f} %  {label}")
     out.data["prediction"] = prediction.to_json()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
-from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
     from vitascope.engine.config import Field, Recipe
@@ -35,7 +32,9 @@ def show_recipe(source: Source = None, json_file: JsonFile = None) -> None:
       vitascope train clips/ --recipe run optim.lr=0.001
     """
     with Output("recipes show", json_file) as out:
-        recipe = _default() if source is None else find_recipe(source)
+        from vitascope.recipes.stored import load_recipe
+
+        recipe = _default() if source is None else load_recipe(source)
         out.data["recipe"] = recipe.to_json()
         out.data["fields"] = [
             {"path": f.path, "type": f.type, "value": _spell(f.value), "help": f.help}
@@ -75,27 +74,3 @@ def _default() -> Recipe:
 
     card = get_card(DEFAULT_MODEL)
     return Recipe(model=ModelConfig(name=DEFAULT_MODEL), clip=card.clip, pixels=card.pixels)
-
-
-def find_recipe(source: str) -> Recipe:
-    """The recipe of a run folder, of its run.json, or of a JSON file with a recipe alone.
-
-    Raises:
-        ConfigError: there is no such file, or it holds no recipe.
-        RunError: a folder that is no run.
-    """
-    from vitascope.engine.config import Recipe
-    from vitascope.engine.folder import read_run
-
-    path = Path(source)
-    if path.is_dir():
-        return Recipe.from_json(read_run(path)["recipe"])
-    if not path.is_file():
-        raise ConfigError(f"{source}: no such run or recipe. Give a run folder or a JSON file")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{source} is no JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source} holds no recipe, but a {type(data).__name__}")
-    return Recipe.from_json(data.get("recipe", data))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import typer
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import INTERRUPTED, Output, length, percent
-from vitascope.errors import DatasetError
+from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
     from vitascope.engine.config import Recipe
@@ -79,17 +78,19 @@ def train(
       vitascope train train.csv --out run --resume
     """
     with Output("train", json_file) as screen:
-        from vitascope.cli.recipes import find_recipe
         from vitascope.cli.training import TrainingDisplay
         from vitascope.recipes.folder import train as run_training
+        from vitascope.recipes.stored import load_recipe
 
+        if resume and force:
+            raise ConfigError("--resume goes on with a run and --force replaces it; give one")
         screen.data.update(run=out, best_top1=None, seconds=None)
         with TrainingDisplay(screen) as display:
             trained = run_training(
-                os.path.abspath(data) if os.path.exists(data) else data,
+                data,
                 model,
                 out=out,
-                recipe=None if recipe is None else find_recipe(recipe),
+                recipe=None if recipe is None else load_recipe(recipe),
                 init=init,
                 overrides=overrides or (),
                 resume=resume,
@@ -106,21 +107,13 @@ def show_plan(out: Output, plan: Plan, overrides: Sequence[str] = ()) -> None:
     Raises:
         DatasetError: files cannot be read or are too short, and the settings call that an error.
     """
-    from vitascope.data.describe import require_readable
+    from vitascope.recipes.folder import require_usable
 
     out.heading("Data")
     for line in plan.summary.lines():
         out.say(line)
     out.data.update(data=plan.summary.to_json(), recipe=plan.recipe.to_json())
-    if plan.recipe.data.on_bad == "error":
-        require_readable(plan.summary)
-    short = plan.summary.shorter_than_clip
-    if short and plan.recipe.clip.short == "error":
-        raise DatasetError(
-            f"{plan.summary.root}: {short} of {plan.summary.videos} videos are shorter than a clip "
-            f"of {plan.recipe.clip.num_frames} frames. Take fewer frames (clip.num_frames), or "
-            "another rule for them (clip.short=repeat)"
-        )
+    require_usable(plan)
     out.heading("Settings")
     out.facts(settings(plan.recipe))
     if plan.reasons:
@@ -162,7 +155,7 @@ def finish(out: Output, trained: Trained, command: str) -> None:
     out.data.update(result.to_json())
     if result.interrupted:
         out.say(f"Stopped at step {result.step} of {result.steps}; everything is saved. Go on with")
-        out.say(f"  {command} --resume")
+        out.say(f"  {command} --resume", whole=True)
         out.code = INTERRUPTED
         return
     if result.best_top1 is not None:
@@ -192,6 +185,6 @@ def finish(out: Output, trained: Trained, command: str) -> None:
 
 
 def command_line() -> str:
-    """The command as it was typed, without --resume."""
-    words = [word for word in sys.argv[1:] if word != "--resume"]
+    """The command as it was typed, without --resume, and without --force, which would undo it."""
+    words = [word for word in sys.argv[1:] if word not in ("--resume", "--force")]
     return shlex.join(["vitascope", *words])

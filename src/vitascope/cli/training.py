@@ -39,6 +39,7 @@ class TrainingDisplay:
         self._losses: list[float] = []
         self._speed = self._wait = float("nan")
         self._best = -1.0
+        self._validated = True
         self._wide = out.console.width >= 100
         steps = (TextColumn("{task.completed}/{task.total}"),) if self._wide else ()
         self._bar: Progress = out.progress(
@@ -72,6 +73,7 @@ class TrainingDisplay:
             f"{values['steps_per_epoch']} steps an epoch on {values['device']}, "
             f"{values['threads']} threads"
         )
+        self._validated = bool(values["videos"].get("val"))
         if event.kind == "resume":
             self.out.say(f"Going on at step {event.step} of {event.steps}")
         self.out.say()
@@ -98,6 +100,9 @@ class TrainingDisplay:
     def _on_step(self, event: Event, values: Any) -> None:
         if self._task is not None:
             self._bar.update(self._task, completed=event.step, epoch=event.epoch)
+        if not self._validated and event.epoch == int(event.epoch):
+            losses, self._losses = self._losses, []
+            self._row(event, losses, val_loss="", top1="", mark="")
 
     def _on_log(self, event: Event, values: Any) -> None:
         self._losses.append(values["loss"])
@@ -137,8 +142,6 @@ class TrainingDisplay:
 
     def _on_note(self, event: Event, values: Any) -> None:
         self._tell(values["text"])
-
-    _on_interrupt = _on_note
 
     def _tell(self, text: str) -> None:
         self.notes.append(text)

@@ -60,6 +60,8 @@ class ClipDataset(Dataset[Sample]):
         decoder: backend by name.
         store: cache of decoded frames; its scale is used.
         scale: size of the frames that reach the transform; None leaves them as stored.
+        cover: in training with coverage "video", least and greatest share of the video that the
+            frames of a clip are spread over; where the part lies is drawn too.
 
     Raises:
         ConfigError: settings that contradict each other.
@@ -78,6 +80,7 @@ class ClipDataset(Dataset[Sample]):
         decoder: str = "pyav",
         store: FrameStore | None = None,
         scale: Scale | None = None,
+        cover: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         check_key(seed, 0)
         if on_bad not in ("error", "skip"):
@@ -86,6 +89,9 @@ class ClipDataset(Dataset[Sample]):
             raise ConfigError(f"the frame cache holds {store.scale}, and {scale} is asked for")
         if store is not None and store.decoder != decoder:
             raise ConfigError(f"the frame cache decodes with {store.decoder}, not {decoder}")
+        if not 0 < cover[0] <= cover[1] <= 1:
+            raise ConfigError(f"cover = {cover}; two shares of the video, above 0, at most 1")
+        self.cover = cover
         self.records = PackedRecords(records)
         self.clip, self.transform, self.train, self.views = clip, transform, train, views
         self.seed, self.on_bad, self.decoder, self.store = seed, on_bad, decoder, store
@@ -135,7 +141,7 @@ class ClipDataset(Dataset[Sample]):
         with self._open(record) as video:
             within = _within(video, record)
             if self.clip.coverage == "video":
-                clip = within
+                clip = self._covered(within, rng)
             else:
                 clip = clips.random(within, self.clip.duration(video.fps), rng)
             chosen = _select(video, clip, self.clip, within, record, rng)
@@ -144,6 +150,14 @@ class ClipDataset(Dataset[Sample]):
         if self.clip.short == "pad":
             sample["mask"] = torch.tensor(chosen.valid)
         return sample
+
+    def _covered(self, within: Clip, rng: np.random.Generator) -> Clip:
+        """The part of a video that its frames are spread over."""
+        low, high = map(Fraction, self.cover)
+        if low == 1:
+            return within
+        share = low + (high - low) * Fraction(int(rng.integers(0, 2**32, endpoint=True)), 2**32)
+        return clips.random(within, within.length * share, rng)
 
     def _evaluate(self, record: VideoRecord) -> Sample:
         with self._open(record) as video:
@@ -178,7 +192,9 @@ class ClipDataset(Dataset[Sample]):
     def _open(self, record: VideoRecord) -> Decoder:
         if self.store is not None:
             return self.store.open(record.path, record.start, record.end)
-        return open_video(record.path, self.decoder, time_limit=TIME_LIMIT)
+        return open_video(
+            record.path, self.decoder, time_limit=TIME_LIMIT, whole=record.end is None
+        )
 
     def _read(self, video: Decoder, chosen: Sequence[Selection]) -> list[Tensor]:
         """The frames of each selection, uint8 T H W C; each frame is decoded once."""

@@ -144,6 +144,10 @@ class Decoder(Protocol):
         """
         ...
 
+    def cut_off(self) -> str | None:
+        """What is known to be missing at the end of the file, in words; None if nothing is."""
+        ...
+
     def close(self) -> None:
         """Frees the file. Further calls have no effect."""
         ...
@@ -187,6 +191,7 @@ def open_video(
     fps: Fraction | int | None = None,
     threads: int = 1,
     time_limit: float | None = None,
+    whole: bool = False,
 ) -> Decoder:
     """Opens a video: a file, a folder of frames, an address, bytes, or an open file.
 
@@ -207,9 +212,11 @@ def open_video(
             oversubscribes; 0 lets the decoder choose.
         time_limit: seconds after which opening the file or a single read is given up with a
             DecodeError; None waits for ever.
+        whole: refuse a file that was cut off; False gives the frames that are there.
 
     Raises:
-        DecodeError: the file is missing, empty, has no picture, or is no video.
+        DecodeError: the file is missing, empty, has no picture, or is no video; or it is cut off
+            and was to be whole.
         ConfigError: an argument with an illegal value.
         UnknownNameError: no decoder of this name.
         MissingExtraError: the decoder, or the storage of the address, needs a package that is
@@ -227,16 +234,29 @@ def open_video(
     if local is None:
         if decoder != DecoderType.PYAV:
             raise ConfigError(f"the decoder {decoder} reads local files only; use pyav")
-        elsewhere: Decoder = backend(decoder)(
-            path, size=size, threads=threads, time_limit=time_limit
-        )
-        return elsewhere
-    if not os.path.exists(local):
-        raise DecodeError(local, "no such file", remedy="Check the path.")
+        source, timeline = path, None
+    else:
+        if not os.path.exists(local):
+            raise DecodeError(local, "no such file", remedy="Check the path.")
+        source, timeline = local, lookup(local)
     opened: Decoder = backend(decoder)(
-        local, size=size, threads=threads, time_limit=time_limit, timeline=lookup(local)
+        source, size=size, threads=threads, time_limit=time_limit, timeline=timeline
     )
+    if whole:
+        require_whole(opened)
     return opened
+
+
+def require_whole(video: Decoder) -> None:
+    """Refuses a video that was cut off, and closes it.
+
+    Raises:
+        DecodeError: something is missing at its end.
+    """
+    missing = video.cut_off()
+    if missing is not None:
+        video.close()
+        raise DecodeError(video.path, missing, remedy="Fetch or record it again.")
 
 
 def check_size(size: Size | None) -> None:

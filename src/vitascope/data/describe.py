@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vitascope.data.decoder import open_video
+from vitascope.data.decoders.packets import cut_off
 from vitascope.data.decoders.source import Source
 from vitascope.data.direction import direction_classes
 from vitascope.data.listing import is_remote
@@ -229,7 +230,7 @@ def probe(record: VideoRecord) -> Header | str | None:
     except DecodeError as error:
         return error.reason
     try:
-        return _read_header(source)
+        return cut_off(source) or _read_header(source)
     finally:
         source.close()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from vitascope.data.decoders.images import ImagesDecoder
-from vitascope.data.decoders.packets import Fault, decode, promised_end, scan
+from vitascope.data.decoders.packets import Fault, KeyFrameLost, cut_off, decode, scan
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import Source
 from vitascope.data.timeline import Ticks, Timeline
@@ -153,6 +152,8 @@ def _decode_all(source: Source, timeline: Timeline, alive: Callable[[int], None]
             source.start_clock()
             if alive is not None:
                 alive(len(seen.pts))
+    except KeyFrameLost:
+        seen.faults.append(Fault(None, "the file reads differently the second time"))
     except DecodeError as error:
         seen.faults.append(Fault(seen.pts[-1] if seen.pts else None, error.reason))
     return seen
@@ -203,14 +204,6 @@ def _sum_up(source: Source, timeline: Timeline, seen: _Seen) -> str | None:
         first = timeline.faults[0][0] if timeline.faults else len(timeline) - 1
         said = f" ({seen.faults[0].reason})" if seen.faults else ""
         parts.append(f"the first fault is at {float(timeline.times[first]):.3f} s{said}")
-    end, promised = timeline.start + timeline.duration, promised_end(source)
-    if promised is not None and promised - end > max(3 * _gap(timeline), Fraction(1, 5)):
-        parts.append(
-            f"the header promises {float(promised - timeline.start):.3f} s, "
-            f"the frames end at {float(timeline.duration):.3f} s"
-        )
+    if missing := cut_off(source, timeline):
+        parts.append(missing)
     return "; ".join(parts) or None
-
-
-def _gap(timeline: Timeline) -> Fraction:
-    return timeline.duration / len(timeline)

@@ -105,7 +105,7 @@ class FrameStore:
         whole video in any case. Frames are to be read at the size that `scale` gives.
 
         Raises:
-            DecodeError: the file cannot be opened.
+            DecodeError: the file cannot be opened, or is cut off and its end belongs to the part.
         """
         key = self._key(path, start, end)
         file = self.folder / key[:2] / f"{key}.npy"
@@ -113,7 +113,7 @@ class FrameStore:
         if stored is not None:
             self._count(0)
             return stored
-        video = open_video(path, self.decoder, time_limit=TIME_LIMIT)
+        video = open_video(path, self.decoder, time_limit=TIME_LIMIT, whole=end is None)
         try:
             if key not in self._unfit and self._keep(video, file, start, end):
                 stored = open_stored(file)

@@ -173,6 +173,10 @@ class StoredVideo:
             self._original = open_video(self.path, self._known["decoder"], time_limit=TIME_LIMIT)
         return self._original
 
+    def cut_off(self) -> str | None:
+        """None: it was whole when it was stored, and is known again only while unchanged."""
+        return None
+
     def close(self) -> None:
         """Frees the file. Frames that were read stay valid: they are copies."""
         if self._original is not None:

@@ -126,6 +126,7 @@ def build_data(recipe: Recipe, table: Table) -> Data:
         transform=recipe.augment.transform(pixels),
         train=True,
         seed=recipe.run.seed,
+        cover=recipe.augment.cover,
         **shared,
     )
     return Data(table=table, train=train, val=val)

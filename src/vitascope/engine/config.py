@@ -108,6 +108,8 @@ class AugmentConfig:
     """How training clips are changed at random. Zero switches an item off.
 
     Attributes:
+        cover: least and greatest share of the video that a clip's frames are spread over, where
+            they are spread over the video at all (clip.coverage=video).
         hflip: probability of a mirror image; 0 where classes name a direction.
         scale: least and greatest area shown, as a share of the largest window that fits.
         ratio: least and greatest change of width by height.
@@ -126,6 +128,7 @@ class AugmentConfig:
         label_smoothing: share of the label spread evenly over all classes.
     """
 
+    cover: tuple[float, float] = (1.0, 1.0)
     hflip: float = 0.5
     scale: tuple[float, float] = (0.4, 1.0)
     ratio: tuple[float, float] = (0.75, 1.3333)
@@ -151,6 +154,10 @@ class AugmentConfig:
             (min(self.mixup, self.cutmix) >= 0, "mixup and augment.cutmix cannot be negative"),
             (0 <= prob <= 1, f"mix_prob = {prob}; it must be from 0 to 1"),
             (0 <= smoothing < 1, f"label_smoothing = {smoothing}; it must be from 0 to below 1"),
+        )
+        _require(
+            "augment",
+            (0 < self.cover[0] <= self.cover[1] <= 1, f"cover = {self.cover}; two shares up to 1"),
         )
         try:
             self.transform(PixelSpec(short_side=1, crop=(1, 1)))

@@ -184,7 +184,7 @@ class Reporter:
         event = Event(kind=kind, step=state.step, steps=state.steps, epoch=epoch, values=values)
         if kind in ("log", "eval"):
             self.log.write(event)
-        if kind == "eval" and time.monotonic() - self._drawn > CURVES_EVERY:
+        if kind in ("eval", "save") and time.monotonic() - self._drawn > CURVES_EVERY:
             self.curves()
         self.listener(event)
 

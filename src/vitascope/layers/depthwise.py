@@ -224,8 +224,13 @@ class DepthwiseConv3d(nn.Conv3d):
     def _convolve(self, input: Tensor) -> Tensor:
         if not _by_own_gradient(self, input):
             return super().forward(input)
+        weight: Tensor = self.weight
+        if torch.is_autocast_enabled("cpu") and weight.dtype is torch.float32:
+            # Here, where autograd sees it: the backward pass runs outside of autocast.
+            dtype = torch.get_autocast_dtype("cpu")
+            input, weight = input.to(dtype), weight.to(dtype)
         out = _DepthwiseConv3d.apply(  # type: ignore[no-untyped-call]
-            input, self.weight, self.stride, self.padding
+            input, weight, self.stride, self.padding
         )
         out = cast(Tensor, out)
-        return out if self.bias is None else out + self.bias.view(1, -1, 1, 1, 1)
+        return out if self.bias is None else out + self.bias.to(out.dtype).view(1, -1, 1, 1, 1)

@@ -159,7 +159,7 @@ class ReversibleBlock(nn.Module):
     def step(self, x: Tensor, thw: list[int]) -> tuple[Tensor, list[int]]:
         """Maps two streams side by side to two streams side by side."""
         x1, x2 = x.chunk(2, dim=2)
-        y1, y2 = self.forward(x1, x2, thw)
+        y1, y2 = self(x1, x2, thw)
         return torch.cat([y1, y2], dim=2), thw
 
 
@@ -221,7 +221,7 @@ class StageTransitionBlock(nn.Module):
 
     def step(self, x: Tensor, thw: list[int]) -> tuple[Tensor, list[int]]:
         """Maps two streams side by side to two new, equal ones side by side."""
-        x, thw = self.forward(x, thw)
+        x, thw = self(x, thw)
         return torch.cat([x, x], dim=2), thw
 
 

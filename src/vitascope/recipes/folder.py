@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vitascope.data.describe import Summary, describe
+from vitascope.data.describe import Summary, describe, require_readable
 from vitascope.data.records import Table, read_table
 from vitascope.engine.build import with_splits
 from vitascope.engine.config import ModelConfig, Recipe
@@ -16,7 +17,7 @@ from vitascope.engine.log import Listener, ignore
 from vitascope.engine.overrides import apply
 from vitascope.engine.scoring import EvalResult, Progress
 from vitascope.engine.train import TrainResult, fit
-from vitascope.errors import RunError
+from vitascope.errors import DatasetError, RunError
 from vitascope.models.registry import get_card
 from vitascope.recipes.fit_to_data import choose, facts_of
 
@@ -108,8 +109,27 @@ def plan(
         reasons = choice.reasons + reasons
     if reading.clip.coverage == "window":
         summary = describe(table, reading.clip)
-    chosen = replace(reading, data=replace(reading.data, path=str(data)))
+    # Absolute, because a run is read from other working directories than it was made in.
+    place = os.path.abspath(data) if os.path.exists(data) else str(data)
+    chosen = replace(reading, data=replace(reading.data, path=place))
     return Plan(table, summary, chosen, reasons)
+
+
+def require_usable(plan: Plan) -> None:
+    """Refuses data that the settings call an error, before anything is begun.
+
+    Raises:
+        DatasetError: files cannot be read, or are shorter than a clip.
+    """
+    if plan.recipe.data.on_bad == "error":
+        require_readable(plan.summary)
+    short, clip = plan.summary.shorter_than_clip, plan.recipe.clip
+    if short and clip.short == "error":
+        raise DatasetError(
+            f"{plan.summary.root}: {short} of {plan.summary.videos} videos are shorter than a clip "
+            f"of {clip.num_frames} frames. Take fewer frames (clip.num_frames), or another rule "
+            "for them (clip.short=repeat)"
+        )
 
 
 def _stored(out: str | Path | None) -> Recipe | None:
@@ -192,6 +212,7 @@ def train(
     )
     if on_plan is not None:
         on_plan(planned)
+    require_usable(planned)
     result = fit(planned.recipe, out, resume=resume, force=force, on_event=on_event)
     test = None
     if not result.interrupted and "test" in planned.table.splits:

@@ -238,7 +238,7 @@ class Predictor:
             """V C 1 h w: one frame as it enters the model; small, whatever the film's size."""
             return torch.stack(transform(torch.from_numpy(image)[None]))
 
-        with open_video(path, time_limit=TIME_LIMIT) as video:
+        with open_video(path, time_limit=TIME_LIMIT, whole=True) as video:
             natural = self.clip.duration(video.fps)
             for window in windows(
                 ((time, prepared(image)) for time, image in video.stream()),

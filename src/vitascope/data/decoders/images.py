@@ -143,6 +143,10 @@ class ImagesDecoder:
             raise DecodeError(path, "the picture is damaged", time=index / self._fps)
         return frame
 
+    def cut_off(self) -> str | None:
+        """None: a folder does not tell how many pictures it should have."""
+        return None
+
     def close(self) -> None:
         """Nothing is kept open."""
 

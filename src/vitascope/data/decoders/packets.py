@@ -93,7 +93,8 @@ def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
     ticks = pts[order]
     if not len(ticks) or (np.diff(ticks) <= 0).any():
         return None
-    keys = [i for i in range(first, len(packets.pts)) if packets.key[i]]
+    # A key frame from before the beginning leads to nothing that is shown.
+    keys = [i for i in range(first, len(packets.pts)) if packets.key[i] and pts[i - first] >= begin]
     found = [_key_times(packets.pts[i], packets.dts[i]) for i in keys]
     key_pts, key_dts = np.array(found, dtype=np.int64).T
     by_time = np.argsort(key_pts, kind="stable")
@@ -134,6 +135,33 @@ def promised_end(source: Source) -> Fraction | None:
     if tag:
         return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
     return None
+
+
+def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
+    """What is missing at the end of a file, cut while it was copied or downloaded.
+
+    Args:
+        source: the open file; nothing is read from it.
+        timeline: its frames, for formats that have no table of them; None asks only the table.
+
+    Returns:
+        A sentence, or None if nothing is known to be missing.
+    """
+    if source.is_mp4:
+        entries, size = source.stream.index_entries, source.container.size
+        if len(entries) and size and entries[-1].pos + entries[-1].size > size:
+            need = entries[-1].pos + entries[-1].size
+            return f"the file is cut off: its table leads to byte {need}, it ends at byte {size}"
+    promised = promised_end(source) if timeline is not None else None
+    if timeline is None or promised is None:
+        return None
+    end, gap = timeline.start + timeline.duration, timeline.duration / len(timeline)
+    if promised - end <= max(3 * gap, Fraction(1, 5)):
+        return None
+    return (
+        f"the file is cut off: its header promises {float(promised - timeline.start):.3f} s, "
+        f"the frames end at {float(timeline.duration):.3f} s"
+    )
 
 
 def decode_times(source: Source) -> Timeline:

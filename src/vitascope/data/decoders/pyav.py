@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.disposable import Rule
 from vitascope.data.decoders.inputs import VideoInput, resolve
-from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
+from vitascope.data.decoders.packets import Fault, KeyFrameLost, cut_off, decode, scan
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import GaveUp, Source
 from vitascope.data.timeline import Timeline
@@ -197,6 +197,10 @@ class PyAVDecoder:
             time=self.timeline.times[index],
             remedy="`vitascope check` lists what is wrong with a file.",
         )
+
+    def cut_off(self) -> str | None:
+        """What is missing at the end of the file; see `Decoder.cut_off`."""
+        return cut_off(self._source, None if self._source.is_mp4 else self.timeline)
 
     def close(self) -> None:
         """Frees the file."""

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
-from vitascope.data.decoders.packets import scan
+from vitascope.data.decoders.packets import cut_off, scan
 from vitascope.data.decoders.pixels import scale
 from vitascope.data.decoders.source import Source
 from vitascope.data.timeline import Timeline
@@ -155,6 +155,14 @@ class TimedDecoder:
                 remedy="Use the decoder pyav.",
             )
         return scale(image, size)
+
+    def cut_off(self) -> str | None:
+        """What is missing at the end of the file; see `Decoder.cut_off`."""
+        source = Source(self.path)
+        try:
+            return cut_off(source, self.timeline)
+        finally:
+            source.close()
 
     def close(self) -> None:
         """Frees the file."""

@@ -1,0 +1,144 @@
+"""Files broken at random: never a crash, a hang, a leak, or an error of another kind."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vitascope.data.decoder import open_video
+from vitascope.data.index import check
+from vitascope.data.render import render_numbered
+from vitascope.errors import DecodeError
+
+GROUPS = {"preset": "veryfast", "crf": "28", "threads": "1", "g": "8", "bf": "2"}
+SEEDS = {
+    "h264.mp4": {"options": GROUPS},
+    "h264.mkv": {"options": GROUPS},
+    "h264.ts": {"options": GROUPS},
+    "h264.flv": {"options": GROUPS},
+    "mpeg4.avi": {"codec": "mpeg4", "options": {"g": "8", "bf": "2"}},
+    "mpeg2.mpg": {"codec": "mpeg2video", "options": {"g": "8", "bf": "2"}},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "mjpeg.mov": {"codec": "mjpeg", "options": {"qscale": "9"}, "pix_fmt": "yuvj420p"},
+}
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("seeds")
+    return {
+        name: render_numbered(folder / name, 16, size=(40, 64), **settings).read_bytes()
+        for name, settings in SEEDS.items()
+    }
+
+
+def mutate(rng: random.Random, content: bytes, other: bytes) -> bytes:
+    """Bits turned over, bytes overwritten, cut, spliced, or a length in the header made to lie."""
+    data = bytearray(content)
+    kind = rng.choice(("bits", "bytes", "cut", "splice", "header", "hole"))
+    if kind == "bits":
+        for _ in range(rng.choice((1, 4, 40))):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    elif kind == "bytes":
+        start = rng.randrange(len(data))
+        data[start : start + 64] = rng.randbytes(len(data[start : start + 64]))
+    elif kind == "cut":
+        del data[rng.randrange(len(data)) :]
+    elif kind == "splice":
+        data[rng.randrange(len(data)) :] = other[rng.randrange(len(other)) :]
+    elif kind == "header":
+        edge = min(1200, len(data) - 4)
+        start = rng.choice((rng.randrange(edge), len(data) - 4 - rng.randrange(edge)))
+        data[start : start + 4] = rng.choice((b"\0\0\0\0", b"\xff" * 4, b"\x7f\xff\xff\xff"))
+    else:
+        start = rng.randrange(len(data))
+        del data[start : start + rng.randrange(1, 400)]
+    return bytes(data)
+
+
+def broken(seeds: dict[str, bytes], count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    rng = random.Random(seed)
+    names = sorted(seeds)
+    for number in range(count):
+        name = names[number % len(names)]
+        yield name, mutate(rng, seeds[name], seeds[rng.choice(names)])
+
+
+def write(folder: Path, files: Iterator[tuple[str, bytes]]) -> list[Path]:
+    folder.mkdir()
+    paths = []
+    for number, (name, content) in enumerate(files):
+        path = folder / f"{number:05d}_{name}"
+        path.write_bytes(content)
+        paths.append(path)
+    return paths
+
+
+def judge(folder: Path, paths: list[Path]) -> Counter[str]:
+    """`check` runs each file in processes that may die; no row may say that one did."""
+    report = check(*paths, jobs=2, time_limit=20, folder=folder / "index")
+    assert len(report.files) == len(paths)
+    bad = [row for row in report.files if "crashed" in str(row.error) or "hung" in str(row.error)]
+    assert bad == []
+    for row in report.files:
+        assert row.frames > 0 or row.error
+    return Counter(
+        "whole" if r.error is None else "part" if r.frames else "none" for r in report.files
+    )
+
+
+def test_some_broken_files(seeds: dict[str, bytes], tmp_path: Path) -> None:
+    found = judge(tmp_path, write(tmp_path / "files", broken(seeds, 80, 1)))
+    assert sum(found.values()) == 80 and found["none"] and found["part"] + found["whole"]
+
+
+def test_reading_broken_files_gives_frames_or_one_kind_of_error(seeds, tmp_path: Path) -> None:
+    for path in write(tmp_path / "files", broken(seeds, 40, 2)):
+        try:
+            with open_video(path, time_limit=20) as video:
+                for index in (len(video.times) - 1, 0, len(video.times) // 2):
+                    found = video.read([index])
+                    assert found.data.shape == (1, video.height, video.width, 3)
+        except DecodeError as error:
+            assert error.path == str(path) and error.reason
+
+
+@pytest.mark.slow
+def test_a_thousand_broken_files(seeds: dict[str, bytes], tmp_path: Path) -> None:
+    print(judge(tmp_path, write(tmp_path / "files", broken(seeds, 1000, 3))))
+
+
+@pytest.mark.slow
+def test_every_place_to_cut_a_small_file(tmp_path: Path) -> None:
+    path = render_numbered(tmp_path / "a.mp4", 2, size=(16, 32), options=GROUPS)
+    content = path.read_bytes()
+    cuts = ((path.name, content[:length]) for length in range(len(content)))
+    print(judge(tmp_path, write(tmp_path / "files", cuts)))
+
+
+@pytest.mark.slow
+def test_broken_files_leak_nothing(seeds: dict[str, bytes], tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    paths = write(tmp_path / "files", broken(seeds, 48, 4))
+
+    def once() -> None:
+        for path in paths:
+            try:
+                with open_video(path, time_limit=20) as video:
+                    video.read([0, len(video.times) - 1])
+            except DecodeError:
+                pass
+
+    process = psutil.Process(os.getpid())
+    for _ in range(3):
+        once()
+    before, files = process.memory_info().rss, process.num_fds()
+    for _ in range(15):
+        once()
+    assert process.num_fds() <= files
+    assert process.memory_info().rss - before < 24 * 2**20
