@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch: threads that wait by spinning make tests on a busy machine several times as slow.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

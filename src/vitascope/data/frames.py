@@ -56,7 +56,8 @@ def select(
     of its part of the clip, so that times rounded by a container cannot move a sample to the
     neighbouring frame. Without `fps` they are every `sampling_rate`-th frame from the one shown
     at the start. With coverage "video" the clip is cut into T equal parts and one frame is taken
-    from each: its middle, or with `rng` (training) a random instant of the part.
+    from each: its middle, or with `rng` (training) the same random instant of all parts. One draw
+    for all keeps the frames evenly spaced, so that motion looks as fast as it does in evaluation.
 
     Args:
         times: time of each frame, ascending, the first one 0.
@@ -64,7 +65,7 @@ def select(
         spec: number and spacing of the samples, and the rule for short videos.
         within: the part of the video that may be seen: all of it, or the trimmed interval of an
             annotation.
-        rng: moves the samples of coverage "video"; None keeps them centred.
+        rng: moves the samples of coverage "video" together; None keeps them centred.
 
     Raises:
         DatasetError: the rule is "error" and the video ends before the clip does, or has fewer
@@ -101,15 +102,12 @@ def _spread(
                 f"the video has {frames} frames and the clip needs {spec.num_frames}; choose "
                 "another rule for short clips (clip.short=repeat) or fewer frames"
             )
-    parts = np.full(spec.num_frames, 2**31) if rng is None else _draw(rng, spec.num_frames)
+    # A whole number of 2**-32 parts: exact on every machine.
+    place = Fraction(2**31 if rng is None else int(rng.integers(0, 2**32)), 2**32)
     step = (end - start) / spec.num_frames
-    instants = [start + step * (k + Fraction(int(p), 2**32)) for k, p in enumerate(parts)]
+    instants = [start + step * (k + place) for k in range(spec.num_frames)]
     indices = _limit(times, at(times, instants), within)
     return Selection(indices, (True,) * spec.num_frames)
-
-
-def _draw(rng: np.random.Generator, count: int) -> np.ndarray:
-    return rng.integers(0, 2**32, size=count)
 
 
 def _every_nth(times: Sequence[Fraction], clip: Clip, spec: ClipSpec, within: Clip) -> Selection:

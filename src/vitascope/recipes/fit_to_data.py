@@ -249,6 +249,7 @@ def _model_args(card: ModelCard) -> dict[str, object]:
 
 def _augment(mirror: bool) -> AugmentConfig:
     return AugmentConfig(
+        cover=(0.85, 1.0),
         hflip=0.5 if mirror else 0.0,
         scale=(0.65, 1.0),
         ratio=(0.8, 1.25),
