@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
+from vitascope.compat.pyslowfast_parts import head_activation, refuse
 from vitascope.errors import ConfigError
 from vitascope.models.mvit import (
     MultiscaleVisionTransformers,
@@ -18,25 +19,19 @@ from vitascope.models.mvit import (
 from vitascope.ssl.masked_mvit import MaskedMViT, MaskSpec
 
 Keys = Mapping[str, Any]
-_ACTIVATIONS: dict[str, Callable[..., nn.Module] | None] = {
-    "softmax": nn.Softmax,
-    "sigmoid": nn.Sigmoid,
-    "none": None,
+# What PySlowFast's PTVMViT drops without a word, with the values that it stands for.
+_PTV_ALWAYS = {
+    "MVIT.REL_POS_SPATIAL": False,
+    "MVIT.REL_POS_TEMPORAL": False,
+    "MVIT.RESIDUAL_POOLING": False,
+    "MVIT.DIM_MUL_IN_ATT": False,
+    "MVIT.USE_ABS_POS": True,
+    "MVIT.USE_FIXED_SINCOS_POS": False,
+    "MVIT.USE_MEAN_POOLING": False,
+    "MVIT.REV.ENABLE": False,
+    "MVIT.NORM_STEM": False,
+    "DETECTION.ENABLE": False,
 }
-
-
-def head_activation(keys: Keys) -> Callable[..., nn.Module] | None:
-    """Class of the head's activation that `MODEL.HEAD_ACT` names.
-
-    Raises:
-        ConfigError: an unknown name.
-    """
-    name = keys["MODEL.HEAD_ACT"]
-    if name not in _ACTIVATIONS:
-        raise ConfigError(
-            f"MODEL.HEAD_ACT = {name!r}; legal values: {', '.join(sorted(_ACTIVATIONS))}"
-        )
-    return _ACTIVATIONS[name]
 
 
 def mvit_arguments(keys: Keys) -> dict[str, Any]:
@@ -189,3 +184,17 @@ def build_mvit(keys: Keys) -> nn.Module:
         # PySlowFast's decoder blocks keep that class's default whatever the encoder has.
         separate_qkv=False,
     )
+
+
+def build_ptv_mvit(keys: Keys) -> nn.Module:
+    """PySlowFast's PTVMViT: MViT v1 by PyTorchVideo's builder, with its start values.
+
+    Raises:
+        ConfigError: a key that PySlowFast's wrapper ignores, such as relative positions.
+    """
+    refuse(keys, _PTV_ALWAYS, "PTVMViT")
+    arguments = mvit_arguments(keys)
+    for name in ("residual_pool", "separate_qkv", "dim_mul_in_att"):
+        arguments.pop(name)
+    arguments["variant"] = MViTVariant(head_in_evaluation=True)
+    return create_multiscale_vision_transformers(**arguments)

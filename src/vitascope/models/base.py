@@ -193,6 +193,11 @@ class VideoModel(nn.Module, ABC):
         if self.inputs is not None and not is_capturing():
             check_input(x, self.inputs, values=self.check if values is None else values)
 
+    def unpack(self, x: Any) -> Any:
+        """The clip itself where a network of one pathway is given a list of one clip."""
+        one = self.inputs is not None and len(self.inputs.channels) == 1
+        return x[0] if one and isinstance(x, list | tuple) and len(x) == 1 else x
+
     def reset_head(self, num_classes: int, *, std: float = 0.01) -> None:
         """Puts a new, randomly started classifying layer in place of the present one.
 

@@ -29,6 +29,7 @@ class ResNetBasicHead(nn.Module):
             "evaluation" leaves them out in training, where the positions are laid out one after
             the other (PySlowFast). A loss that applies a softmax itself needs "evaluation" or no
             activation.
+        detach: keep gradients from what comes before the linear layer, to train that alone.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ResNetBasicHead(nn.Module):
         activation: nn.Module | None = None,
         output_pool: nn.Module | None = None,
         when: str = "always",
+        detach: bool = False,
     ) -> None:
         super().__init__()
         if proj is None:
@@ -51,6 +53,7 @@ class ResNetBasicHead(nn.Module):
         self.activation = activation
         self.output_pool = output_pool
         self.when = when
+        self.detach = detach
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps B C T H W to B classes (B classes T H W without `output_pool`)."""
@@ -58,6 +61,8 @@ class ResNetBasicHead(nn.Module):
             x = self.pool(x)
         if self.dropout is not None:
             x = self.dropout(x)
+        if self.detach:
+            x = x.detach()
         x = self.proj(x.permute(0, 2, 3, 4, 1))
         if self.when == "evaluation" and self.training:
             return x.flatten(1)
@@ -161,6 +166,7 @@ def create_res_basic_head(
     activation: ModuleFactory | None = None,
     output_with_global_average: bool = True,
     when: str = "always",
+    detach: bool = False,
 ) -> ResNetBasicHead:
     """Builds the head of a classifying ResNet.
 
@@ -176,6 +182,7 @@ def create_res_basic_head(
         activation: class of the activation; None leaves logits.
         output_with_global_average: average the scores over the positions left by `pool`.
         when: see `ResNetBasicHead`.
+        detach: see `ResNetBasicHead`.
     """
     return ResNetBasicHead(
         pool=make_pool(pool, pool_kernel_size, pool_stride, pool_padding, output_size),
@@ -184,6 +191,7 @@ def create_res_basic_head(
         activation=make_activation(activation),
         output_pool=nn.AdaptiveAvgPool3d(1) if output_with_global_average else None,
         when=when,
+        detach=detach,
     )
 
 

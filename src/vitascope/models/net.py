@@ -50,7 +50,7 @@ class Net(VideoModel):
     def forward(self, x: Any) -> Any:
         """Maps a clip B C T H W (a list of them for several pathways) to scores."""
         self.check_input(x)
-        return self.forward_head(self.forward_features(x))
+        return self.forward_head(self.forward_features(self.unpack(x)))
 
     def forward_features(self, x: Any) -> Any:
         """Maps a clip to the feature map that enters the head."""
@@ -169,7 +169,7 @@ class DetectionBBoxNetwork(VideoModel):
         self.check_input(x)
         if not is_capturing():
             check_boxes(bboxes, len(x[0]) if isinstance(x, list | tuple) else len(x))
-        return self.forward_head(self.forward_features(x), bboxes)
+        return self.forward_head(self.forward_features(self.unpack(x)), bboxes)
 
     def forward_features(self, x: Any) -> Any:
         """Maps a clip to the feature map that the boxes are cut from."""

@@ -319,6 +319,7 @@ def create_x3d(
     head_output_with_global_average: bool = True,
     head_when: str = "always",
     shortcut_norm: str = "width",
+    scale_res2: bool = False,
 ) -> Net:
     """Builds an X3D: stem, four stages of residual blocks, head.
 
@@ -352,6 +353,7 @@ def create_x3d(
         head_output_with_global_average: average the scores over the positions that are left.
         head_when: "always" or "evaluation", see `ResNetBasicHead`.
         shortcut_norm: "width" or "always", see `create_x3d_res_block`.
+        scale_res2: give the first stage twice the channels too.
 
     Returns:
         A network from B C T H W to B classes.
@@ -375,7 +377,7 @@ def create_x3d(
     features = [FeatureInfo(name="blocks.0", channels=(stem_dim,), stride=(stem_conv_stride,))]
     dim_in, width, total = stem_dim, stem_dim_in, stem_conv_stride
     for index, depth in enumerate(_STAGE_DEPTHS):
-        width = round_width(width, 2.0) if index else width
+        width = round_width(width, 2.0) if index or scale_res2 else width
         dim_out = round_width(width, width_factor)
         stage = create_x3d_res_stage(
             depth=round_repeats(depth, depth_factor),
