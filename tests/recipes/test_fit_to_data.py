@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from vitascope.errors import UnknownNameError
 from vitascope.models.registry import get_card
 from vitascope.recipes import fit_to_data
-from vitascope.recipes.fit_to_data import Facts, choose, training_cost
+from vitascope.recipes.fit_to_data import WINDOW, Facts, choose, mean_side, training_cost
 
 FACTS = Facts(
     videos=800,
@@ -96,3 +97,11 @@ def test_warm_up_and_rate_follow_epochs_and_batch_given_by_the_user():
     assert short.optim.epochs == 1 and short.optim.batch_size == 4
     assert short.optim.warmup < 0.5
     assert short.optim.lr == pytest.approx(choose(FACTS, batch=16).recipe.optim.lr / 2, rel=1e-2)
+
+
+@pytest.mark.parametrize("areas", [(0.65, 1.0), (0.08, 1.0), (0.5, 0.5)])
+def test_evaluation_shows_things_at_the_size_of_training(areas) -> None:
+    drawn = np.sqrt(np.random.default_rng(0).uniform(*areas, 200_000)).mean()
+    assert mean_side(areas) == pytest.approx(drawn, abs=1e-3)
+    pixels = choose(FACTS, "x3d_s").recipe.pixels
+    assert pixels.short_side == round(pixels.crop[0] / mean_side(WINDOW)) > pixels.crop[0]

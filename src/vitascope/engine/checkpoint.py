@@ -99,7 +99,7 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
         if number in (errno.ENOSPC, errno.EDQUOT):
             there = next(folder for folder in path.absolute().parents if folder.is_dir())
             free = shutil.disk_usage(there).free
-            reason = f"the disk is full ({free / 1e6:.1f} MB free)"
+            reason = f"the disk is full ({free / 1e6:.1f} MB are free, and that is not enough)"
         raise RunError(f"cannot write {path}: {reason}. {advice}".strip()) from error
 
 

@@ -77,7 +77,8 @@ class Source:
         except (av.FFmpegError, OSError, ValueError) as error:
             text = self._why_not(error)
             self.close()
-            raise DecodeError(self.path, text) from error
+            remedy = "Give a video file; if it was one, fetch it again."
+            raise DecodeError(self.path, text, remedy=remedy) from error
         streams = [
             stream
             for stream in self._container.streams.video
@@ -86,7 +87,11 @@ class Source:
         if not streams:
             kinds = sorted({stream.type for stream in self._container.streams}) or ["no stream"]
             self.close()
-            raise DecodeError(self.path, f"no video stream in the file, only {', '.join(kinds)}")
+            raise DecodeError(
+                self.path,
+                f"no video stream in the file, only {', '.join(kinds)}",
+                remedy="Give a file with pictures.",
+            )
         self.stream = streams[0]
         if self.stream.codec_context is None:
             self.close()
