@@ -12,6 +12,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ import torch
 from torch import nn
 
 from vitascope.errors import WeightsError
+from vitascope.layers.attention import MultiScaleAttention, MultiScaleBlock
 from vitascope.models.card import Weights, load_weights
 
 OLD, NEW = "pytorchvideo", "vitascope"
@@ -53,7 +55,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 # old module -> {old name: home "module:name"}, where a name moved or is called otherwise
 NAMES: dict[str, dict[str, str]] = {
     "layers": {
-        "ScriptableMultiScaleBlock": "layers.attention:MultiScaleBlock",
+        "ScriptableMultiScaleBlock": "compat.pytorchvideo:ScriptableMultiScaleBlock",
         "ScriptableSpatioTemporalClsPositionalEncoding": (
             "layers.positional_encoding:SpatioTemporalClsPositionalEncoding"
         ),
@@ -64,7 +66,8 @@ NAMES: dict[str, dict[str, str]] = {
         ),
     },
     "layers.attention_torchscript": {
-        "ScriptableMultiScaleBlock": "layers.attention:MultiScaleBlock",
+        "MultiScaleAttention": "compat.pytorchvideo:ScriptableMultiScaleAttention",
+        "ScriptableMultiScaleBlock": "compat.pytorchvideo:ScriptableMultiScaleBlock",
     },
     "models.accelerator.mobile_cpu.efficient_x3d": {
         "create_x3d": "models.efficient_x3d:create_efficient_x3d",
@@ -118,6 +121,32 @@ def hub_model_builder(
         weights = (Weights(url=checkpoint_path, dialect="pytorchvideo"),)
         load_weights(model, weights, progress=progress)
     return model
+
+
+def _without(cls: type[nn.Module], parameter: str) -> Any:
+    """A subclass that takes the same arguments but one, also by their places."""
+    signature = inspect.signature(cls)
+    kept = [p for name, p in signature.parameters.items() if name != parameter]
+    names = [p.name for p in kept]
+
+    def start(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        cls.__init__(self, **dict(zip(names, args, strict=False)), **kwargs)
+
+    return type(
+        cls.__name__,
+        (cls,),
+        {
+            "__init__": start,
+            "__doc__": f"`{cls.__name__}` with the arguments of PyTorchVideo's scriptable version.",
+            "__module__": __name__,
+            "__signature__": signature.replace(parameters=kept),
+        },
+    )
+
+
+# Their originals had no such argument, so that the places of the later ones differ.
+ScriptableMultiScaleAttention = _without(MultiScaleAttention, "dim_out")
+ScriptableMultiScaleBlock = _without(MultiScaleBlock, "dim_mul_in_att")
 
 
 def homes(module: str) -> dict[str, str]:
