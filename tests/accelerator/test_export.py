@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -144,6 +145,20 @@ def test_pathways_become_separate_inputs(to: str, tmp_path: Path) -> None:
     assert checked.ok
     batch = [torch.randn(5, 3, 2, 8, 8), torch.randn(5, 3, 8, 8, 8)]
     torch.testing.assert_close(open_artefact(path)(batch), model(batch).detach())
+
+
+@needs
+@pytest.mark.parametrize("to", NAMES)
+def test_pathways_of_the_contract_are_packed_inside(to: str, tmp_path: Path) -> None:
+    model = TwoPathways()
+    clip = ClipSpec(num_frames=8, pathways=(4, 1))
+    clips = [torch.randn(3, 8, 8, 8) for _ in range(3)]
+    contract = dataclasses.replace(CONTRACT, clip=clip)
+    path, checked = export(model, contract, clips, tmp_path, to=to, repeats=1)
+    assert checked.ok
+    batch = torch.randn(5, 3, 8, 8, 8)
+    expected = model([batch[:, :, [0, 7]], batch]).detach()  # first and last frame
+    torch.testing.assert_close(open_artefact(path)(batch), expected)
 
 
 @needs

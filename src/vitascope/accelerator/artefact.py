@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vitascope import __version__
 from vitascope.errors import VitascopeError, WeightsError
 from vitascope.spec import Contract, to_json
+from vitascope.transforms.pathways import pack_pathways
 
 KEY = "vitascope"
 """Name under which every format stores the contract."""
@@ -56,6 +57,24 @@ class Artefact:
     def __call__(self, inputs: Inputs) -> Tensor:
         """Runs the model; see `forward`."""
         return self.forward(inputs)
+
+
+class Packing(nn.Module):
+    """A model of several pathways that takes one clip and packs it itself.
+
+    Args:
+        model: maps a list of one clip for each pathway to scores.
+        strides: stride in time of each pathway; see `pack_pathways`.
+    """
+
+    def __init__(self, model: nn.Module, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.model, self.strides = model, tuple(strides)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Maps B C T H W to scores B N."""
+        scores: Tensor = self.model(pack_pathways(video, self.strides))
+        return scores
 
 
 class Flat(nn.Module):

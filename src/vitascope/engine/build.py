@@ -151,16 +151,18 @@ def model_args(recipe: Recipe) -> dict[str, Any]:
     Raises:
         UnknownNameError: no such model, or no such argument of its builder.
     """
-    card = get_card(recipe.model.name)
+    card = get_card(recipe.model.name, recipe.model.args)
     known = inspect.signature(card.builder).parameters
     for name in recipe.model.args:
         if name not in known:
             raise UnknownNameError(f"argument of {card.name}", name, known)
-    args: dict[str, Any] = {}
-    if recipe.clip.num_frames != card.clip.num_frames and "input_clip_length" in known:
-        args["input_clip_length"] = recipe.clip.num_frames
-    if recipe.pixels.crop != card.pixels.crop and "input_crop_size" in known:
-        args["input_crop_size"] = min(recipe.pixels.crop)
+    args: dict[str, Any] = {name: card.args[name] for name in card.kept}
+    if recipe.clip.num_frames != card.clip.num_frames:
+        names = ("input_clip_length", "num_frames")
+        args |= {name: recipe.clip.num_frames for name in names if name in known}
+    if recipe.pixels.crop != card.pixels.crop:
+        names = ("input_crop_size", "image_size")
+        args |= {name: min(recipe.pixels.crop) for name in names if name in known}
     return args | dict(recipe.model.args)
 
 
@@ -211,9 +213,7 @@ def start_from(model: VideoModel, checkpoint: Checkpoint) -> list[str]:
         WeightsError: a tensor is missing, too many, or of another shape for another reason.
     """
     own, given = model.state_dict(), checkpoint.weights()
-    owner, attribute = model.head_linear()
-    last = getattr(owner, attribute)
-    head = {n for n, m in model.named_modules() if m is last}
+    head = _classifier_names(model)
     wrong = [n for n in own if n not in given or own[n].shape != given[n].shape]
     left = [n for n in wrong if n in given and n.rpartition(".")[0] in head]
     other = [n for n in wrong if n not in left] + [n for n in given if n not in own]
@@ -230,12 +230,39 @@ def start_from(model: VideoModel, checkpoint: Checkpoint) -> list[str]:
 def load_model(path: str | Path) -> tuple[VideoModel, Checkpoint]:
     """The network of a run or checkpoint with its weights, ready to predict.
 
+    It has an output for each class that the contract names. Where the contract names none, the
+    stored classifying layer says how many there are.
+
     Raises:
         WeightsError: no sound checkpoint there, or its weights do not fit its network.
     """
     checkpoint = load_weights(path)
     contract = checkpoint.contract
-    model = create_model(contract.model, num_classes=len(contract.labels.names), **contract.args)
+    names = contract.labels.names
+    model = create_model(contract.model, num_classes=len(names) or None, **contract.args)
+    if not names:
+        count = _stored_outputs(model, checkpoint)
+        if count != model.num_classes:
+            model.reset_head(count)
     if start_from(model, checkpoint):
-        raise WeightsError(f"{checkpoint.path}: the classifying layer has another size")
+        raise WeightsError(
+            f"{checkpoint.path}: its classifying layer is not one for the {len(names)} classes "
+            f"that it names"
+        )
     return model.eval(), checkpoint
+
+
+def _classifier_names(model: VideoModel) -> set[str]:
+    """Names of the classifying layer; several where modules share it."""
+    owner, attribute = model.head_linear()
+    last = getattr(owner, attribute)
+    return {name for name, module in model.named_modules() if module is last}
+
+
+def _stored_outputs(model: VideoModel, checkpoint: Checkpoint) -> int:
+    """Outputs of the stored classifying layer; without one those of the network."""
+    weights = checkpoint.weights()
+    for name in _classifier_names(model):
+        if f"{name}.weight" in weights:
+            return int(weights[f"{name}.weight"].shape[0])
+    return model.num_classes

@@ -72,6 +72,9 @@ class ModelCard:
         recipe: name of the training recipe; empty where there is none.
         paper: arXiv number.
         note: what a user should know besides.
+        kept: arguments that go into every contract, because the name alone does not tell them
+            (the configuration of a network of another library).
+        load: puts start weights into a network, where they are not files that `weights` names.
     """
 
     name: str
@@ -89,6 +92,8 @@ class ModelCard:
     recipe: str = ""
     paper: str = ""
     note: str = ""
+    kept: tuple[str, ...] = ()
+    load: Callable[[VideoModel], None] | None = None
 
     def __post_init__(self) -> None:
         for name in ("args", "logit_args"):
@@ -121,7 +126,9 @@ class ModelCard:
             WeightsError: `pretrained` and no weights are known, or they do not fit the network.
         """
         model = self.build(**kwargs)
-        if pretrained:
+        if pretrained and self.load is not None:
+            self.load(model)
+        elif pretrained:
             if not self.weights:
                 raise WeightsError(
                     f"{self.full_name}: no published weights are known. Build it without "

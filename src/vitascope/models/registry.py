@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vitascope.catalog import Catalog
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
+from vitascope.models.foreign import foreign_card, is_foreign
 
 CARDS: Catalog[ModelCard] = Catalog("model", hint="All: vitascope models list.")
 
@@ -29,12 +30,20 @@ def _load_hub() -> None:
     importlib.import_module("vitascope.models.hub")
 
 
-def get_card(name: str) -> ModelCard:
-    """The card of `NAME` or `NAME.TAG`.
+def get_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
+    """The card of `NAME` or `NAME.TAG`, or of a network of another library ("hf:...").
+
+    Args:
+        name: the name; see `vitascope.models.foreign` for those of other libraries.
+        args: arguments of the builder that are known already. Those of a network of another
+            library may hold its whole configuration, which then is not looked for.
 
     Raises:
         UnknownNameError: no such card; the message lists near names.
+        MissingExtraError: the other library is not installed.
     """
+    if is_foreign(name):
+        return foreign_card(name, args)
     _load_hub()
     return CARDS[name]
 
@@ -66,7 +75,8 @@ def create_model(
     detection) ends in an activation.
 
     Args:
-        name: `NAME` or `NAME.TAG` of a card.
+        name: `NAME` or `NAME.TAG` of a card, or a network of another library ("hf:FOLDER",
+            "timm:resnet18").
         num_classes: puts a new classifying layer with so many outputs in place.
         pretrained: load the published weights (before the head is replaced).
         check: look for NaN and infinity in each clip.
@@ -77,7 +87,7 @@ def create_model(
         UnknownNameError: no such card.
         WeightsError: `pretrained` and there are no weights, or they do not fit.
     """
-    card = get_card(name)
+    card = get_card(name, args)
     model = card(pretrained=pretrained, progress=progress, **{**card.logit_args, **args})
     if num_classes is not None:
         model.reset_head(num_classes)

@@ -53,8 +53,9 @@ class PoolConcatPathway(nn.Module):
                 like.new_zeros(like.shape[0], channels, *like.shape[2:]) if part is None else part
                 for part, channels in zip(parts, self.channels, strict=True)
             ]
-        sizes = {(*part.shape[: self.dim], *part.shape[self.dim + 1 :]) for part in parts}
-        if len(sizes) != 1:
+        # A list, not a set: sizes that are symbols (in torch.export) cannot be hashed.
+        sizes = [(*part.shape[: self.dim], *part.shape[self.dim + 1 :]) for part in parts]
+        if any(size != sizes[0] for size in sizes[1:]):
             raise InputError(
                 f"the pathways cannot be joined: the features {describe_input(list(x))} become "
                 f"{describe_input(parts)} after the pooling of the head. Its windows fit clips "

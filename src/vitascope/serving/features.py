@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import open_video
+from vitascope.engine.device import network_input
 from vitascope.errors import ConfigError, InputError, RunError, UnknownNameError, WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.serving.predictor import Predictor, seconds
@@ -101,7 +102,9 @@ class FeatureExtractor:
         handle = self._module.register_forward_hook(keep)
         try:
             with torch.inference_mode():
-                self._model(video.to(next(self._model.parameters()).device))
+                device = next(self._model.parameters()).device
+                strides = self.predictor.clip.pathways
+                self._model(network_input(video.to(device), strides))
         finally:
             handle.remove()
         value = caught[-1].float().cpu()[0]

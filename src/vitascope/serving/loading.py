@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from vitascope.accelerator.artefact import Forward, Inputs, pathways
 from vitascope.accelerator.export import TARGETS, open_artefact
-from vitascope.engine.build import start_from
-from vitascope.engine.checkpoint import PICKLES, load_weights
+from vitascope.engine.build import load_model
+from vitascope.engine.checkpoint import PICKLES
+from vitascope.engine.device import network_input
 from vitascope.errors import WeightsError
-from vitascope.models.registry import create_model
 from vitascope.spec import Contract
 
 RECORDS = (".json", ".safetensors")
@@ -27,7 +27,8 @@ class Source:
         path: the path as given.
         kind: "checkpoint", or the name of an export target ("onnx").
         contract: classes, clip and pixels.
-        forward: maps B C T H W float32 to scores before softmax, B N.
+        forward: maps B C T H W float32 to scores before softmax, B N; a clip for several
+            pathways comes whole and is packed inside.
         module: the network of a checkpoint in eval mode; None for an exported model.
     """
 
@@ -81,21 +82,14 @@ def _only_artefact(folder: Path, suffixes: tuple[str, ...]) -> Path:
 
 
 def _from_checkpoint(path: Path, device: torch.device) -> Source:
-    checkpoint = load_weights(path)
+    model, checkpoint = load_model(path)
     contract = checkpoint.contract
-    names = contract.labels.names
-    model = create_model(contract.model, num_classes=len(names) or None, **contract.args)
-    if start_from(model, checkpoint):
-        raise WeightsError(
-            f"{checkpoint.path}: its classifying layer is not one for the {len(names)} classes "
-            f"that it names"
-        )
-    model.eval().requires_grad_(False).to(device)
+    model.requires_grad_(False).to(device)
 
     def forward(inputs: Inputs) -> Tensor:
-        videos = [video.to(device) for video in pathways(inputs)]
+        (video,) = pathways(inputs)
         with torch.inference_mode():
-            scores: Tensor = model(videos[0] if len(videos) == 1 else videos)
+            scores: Tensor = model(network_input(video.to(device), contract.clip.pathways))
         return scores.float().cpu()
 
     return Source(path, "checkpoint", contract, forward, model)

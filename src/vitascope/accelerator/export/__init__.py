@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.artefact import Artefact, Inputs, pathways
+from vitascope.accelerator.artefact import Artefact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
 from vitascope.accelerator.verify import Verification, verify
 from vitascope.errors import ConfigError, RunError, VerificationError
@@ -76,6 +76,9 @@ def export(
     The files are written into a hidden folder beside `path` and renamed into place after the
     check, so that nothing half-written and nothing wrong ever stands under `path`.
 
+    A model of several pathways gets one input, as every other: the packing of the clip becomes
+    part of the artefact. Clips that are lists make one input a pathway instead.
+
     Args:
         model: maps B C T H W (or a list, for pathways) to scores B N; it is copied, not changed.
         contract: classes, clip and pixels; it goes into the file.
@@ -102,6 +105,8 @@ def export(
     if not clips:
         raise VerificationError("a conversion is checked on real clips, and there are none")
     plain = copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
+    if contract.clip.pathways and isinstance(clips[0], Tensor):
+        plain = Packing(plain, contract.clip.pathways)
     example = [video.unsqueeze(0).repeat(2, 1, 1, 1, 1) for video in pathways(clips[0])]
     folder = _work_folder(path)
     try:

@@ -1,0 +1,125 @@
+"""Networks of other libraries as `VideoModel`s: Transformers video classifiers, timm encoders.
+
+Nothing is re-written: the other library builds and computes, and the classes of
+`foreign_transformers` and `foreign_timm` give the result our verbs. Names are made of a prefix
+and what the other library calls the network:
+
+- `hf:FOLDER`, `hf:OWNER/NAME`: a configuration that Transformers wrote, in a folder or on its hub;
+- `hf:videomae`: the default configuration of a family, offline;
+- `timm:resnet18`: an image encoder whose features are averaged over the frames.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from vitascope.errors import InputError
+from vitascope.models.base import (
+    ClipInput,
+    InputSpec,
+    Triple,
+    VideoModel,
+    check_input,
+    describe_input,
+    frozen_statistics,
+    is_capturing,
+)
+from vitascope.models.card import ModelCard
+
+# prefix of a name -> module of this package with a function `card(name, args)`
+LIBRARIES = {"hf": "foreign_transformers", "timm": "foreign_timm"}
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a name belongs to another library ("hf:...", "timm:...")."""
+    prefix, colon, rest = name.partition(":")
+    return bool(colon and rest) and prefix in LIBRARIES
+
+
+def foreign_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
+    """The card of a network of another library, read from its own configuration.
+
+    Args:
+        name: see the module.
+        args: arguments of the builder that are known already; a stored `config` is taken from
+            here, so that a trained network needs neither folder nor hub.
+
+    Raises:
+        MissingExtraError: the other library is not installed.
+        UnknownNameError: it knows no such network, or one of a kind that is not understood here.
+        WeightsError: the configuration cannot be read.
+    """
+    prefix, _, source = name.partition(":")
+    module = importlib.import_module(f"vitascope.models.{LIBRARIES[prefix]}")
+    card: ModelCard = module.card(source, dict(args or {}))
+    return card
+
+
+class _Recomputed:
+    """Stands in for the forward function of a stage that keeps nothing for the backward pass."""
+
+    def __init__(self, stage: nn.Module) -> None:
+        self.stage = stage
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        stage, run = self.stage, type(self.stage).forward
+        if not stage.training:
+            return run(stage, *args, **kwargs)
+        return checkpoint(
+            run,
+            stage,
+            *args,
+            use_reentrant=False,
+            context_fn=lambda: (contextlib.nullcontext(), frozen_statistics(stage)),
+            **kwargs,
+        )
+
+
+class ForeignModel(VideoModel):
+    """What the wrapped networks of all libraries share.
+
+    Attributes:
+        size: T, H, W that the network takes, where it takes one size only; None in a place where
+            any size will do.
+    """
+
+    size: tuple[int | None, int | None, int | None] = (None, None, None)
+
+    def check_input(self, x: Any, *, values: bool | None = None) -> None:
+        """Raises `InputError` where a clip does not fit; see `VideoModel.check_input`."""
+        if is_capturing():
+            return
+        least: Triple = tuple(side or 1 for side in self.size)  # type: ignore[assignment]
+        inputs = self.inputs or InputSpec(minimum=(least,))
+        clip = x[0] if isinstance(x, list | tuple) and len(x) == 1 else x
+        check_input(clip, inputs, values=self.check if values is None else values)
+        if any(
+            want not in (None, got) for want, got in zip(self.size, clip.shape[2:], strict=True)
+        ):
+            wanted = "x".join("any" if side is None else str(side) for side in self.size)
+            raise InputError(
+                f"clip: T x H x W = {describe_input(clip[0, 0])}, but the positions of this "
+                f"network are made for {wanted}. Give clips of this size, or build the network "
+                f"for yours (num_frames=, image_size=)."
+            )
+
+    def forward(self, x: ClipInput) -> Any:
+        """Maps a clip B C T H W to scores B N."""
+        self.check_input(x)
+        return self.forward_head(self.forward_features(x))
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Trades time for memory in training: keeps only the borders of the stages."""
+        super().set_gradient_checkpointing(enabled)
+        for info in self.feature_info:
+            stage = self.get_submodule(info.name)
+            if enabled:
+                stage.forward = _Recomputed(stage)
+            else:
+                stage.__dict__.pop("forward", None)
