@@ -14,20 +14,22 @@ Batch = dict[str, Any]
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> Batch:
-    """Stacks samples of `ClipDataset`; those that could not be read are left out and listed.
+    """Stacks samples of `ClipDataset`; those without a video are left out.
 
     Returns:
         `video` B ... (or a list of tensors, one a pathway), `label` int64 B, `index` int64 B,
-        `mask` bool where the samples have one, and `faults`: (video, reason) of each sample that
-        was left out. With no sample left `video` is absent and B is 0.
+        `valid` bool B (False where black frames stand in), `mask` bool where the samples have
+        one, and `faults`: (video, reason) of each sample that could not be read. With no sample
+        left `video` is absent and B is 0.
 
     Raises:
         InputError: clips of different shapes.
     """
-    good = [s for s in samples if s["valid"]]
+    good = [s for s in samples if "video" in s]
     batch: Batch = {
         "label": torch.tensor([s["label"] for s in good], dtype=torch.int64),
         "index": torch.tensor([s["index"] for s in good], dtype=torch.int64),
+        "valid": torch.tensor([s["valid"] for s in good], dtype=torch.bool),
         "faults": [(s["index"], s["fault"]) for s in samples if not s["valid"]],
     }
     for name in ("video", "mask"):

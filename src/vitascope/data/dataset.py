@@ -1,7 +1,8 @@
 """From a record and a random key to a sample: plan, decode, transform.
 
 Nothing here keeps state between samples, and nothing is random but what follows from the key. A
-video that cannot be read is an error, or a counted gap; it is never replaced by another one.
+video that cannot be read is an error, or counted and left out or black; it is never replaced by
+another one.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from torch.utils.data import Dataset
 
 from vitascope.data import clips, frames
 from vitascope.data.clips import Clip
-from vitascope.data.decoder import Decoder, open_video
+from vitascope.data.decoder import Decoder, Size, open_video
 from vitascope.data.faults import FaultReport, Faults
 from vitascope.data.frames import Selection
 from vitascope.data.packed import PackedRecords
 from vitascope.data.records import VideoRecord
-from vitascope.data.sampler import Item, Key, check_key
+from vitascope.data.sampler import Item, Key, check_key, multi_clip
 from vitascope.data.scale import Scale
 from vitascope.data.store import FrameStore
 from vitascope.data.stored import TIME_LIMIT
@@ -31,7 +32,9 @@ from vitascope.errors import ConfigError, DatasetError, DecodeError
 from vitascope.spec import ClipSpec, ViewProtocol
 
 Sample = dict[str, Any]
-OnBad = Literal["error", "skip"]
+OnBad = Literal["error", "skip", "substitute-black"]
+_POLICIES = ("error", "skip", "substitute-black")
+_BLACK: Size = (256, 256)  # where neither scale nor transform says how large frames are
 ONE_VIEW = ViewProtocol()
 
 
@@ -44,9 +47,11 @@ class ClipDataset(Dataset[Sample]):
       V = clips x crops, also for one view; the crops of the first clip come first. Without a
       transform uint8 T H W C in training and V T H W C in evaluation.
     - `label`: index of the class, -1 without one. `index`: number of the video.
-    - `mask`: bool T (V T in evaluation), False where there is no frame; only with the rule "pad".
-    - `valid`: False if the video could not be read and the policy is "skip"; then `fault` says
-      why and there is no `video`.
+      With several clips a sample, K C T H W in training.
+    - `mask`: bool T (V T in evaluation, K T with several clips), False where there is no frame;
+      only with the rule "pad".
+    - `valid`: False if the video could not be read; then `fault` says why. There is no `video`
+      with the policy "skip", and black frames with "substitute-black".
 
     Args:
         records: the videos; kept in a few shared tensors.
@@ -56,12 +61,16 @@ class ClipDataset(Dataset[Sample]):
         train: clips and frames drawn from the key; otherwise evenly spaced views.
         views: clips in time and crops of an evaluation.
         seed: first number of the key where an item is only the number of a video.
-        on_bad: "error" raises for a video that cannot be read, "skip" leaves it out and counts.
+        on_bad: "error" raises for a video that cannot be read; "skip" leaves it out and counts;
+            "substitute-black" puts black frames in its place, under its label, and counts.
+        budget: share of the videos that may be bad before the loader raises after all; 1 is any.
         decoder: backend by name.
         store: cache of decoded frames; its scale is used.
         scale: size of the frames that reach the transform; None leaves them as stored.
         cover: in training with coverage "video", least and greatest share of the video that the
             frames of a clip are spread over; where the part lies is drawn too.
+        clips: in training, clips of each sample, drawn and transformed each by its own key; the
+            video is opened and its frames are decoded once for all of them.
 
     Raises:
         ConfigError: settings that contradict each other.
@@ -81,22 +90,33 @@ class ClipDataset(Dataset[Sample]):
         store: FrameStore | None = None,
         scale: Scale | None = None,
         cover: tuple[float, float] = (1.0, 1.0),
+        budget: float = 1.0,
+        clips: int | None = None,
     ) -> None:
         check_key(seed, 0)
-        if on_bad not in ("error", "skip"):
-            raise ConfigError(f"on_bad = {on_bad!r}; legal values: error, skip")
+        if on_bad not in _POLICIES:
+            raise ConfigError(f"on_bad = {on_bad!r}; legal values: {', '.join(_POLICIES)}")
+        if not 0 <= budget <= 1:
+            raise ConfigError(f"budget = {budget}; a share of the videos, 0 to 1")
+        if clips is not None and (clips < 1 or not train):
+            raise ConfigError(f"clips = {clips}; at least 1, and only in training")
         if store is not None and scale not in (None, store.scale):
             raise ConfigError(f"the frame cache holds {store.scale}, and {scale} is asked for")
         if store is not None and store.decoder != decoder:
             raise ConfigError(f"the frame cache decodes with {store.decoder}, not {decoder}")
         if not 0 < cover[0] <= cover[1] <= 1:
             raise ConfigError(f"cover = {cover}; two shares of the video, above 0, at most 1")
-        self.cover = cover
+        self.cover, self.budget, self.clips = cover, budget, clips
         self.records = PackedRecords(records)
         self.clip, self.transform, self.train, self.views = clip, transform, train, views
         self.seed, self.on_bad, self.decoder, self.store = seed, on_bad, decoder, store
         self.scale = store.scale if store is not None else scale or Scale()
-        self.faults = Faults()
+        self.faults = Faults(self.substitutes)
+
+    @property
+    def substitutes(self) -> bool:
+        """Whether black frames stand in for videos that cannot be read."""
+        return self.on_bad == "substitute-black"
 
     @property
     def num_videos(self) -> int:
@@ -107,7 +127,7 @@ class ClipDataset(Dataset[Sample]):
         return len(self.records)
 
     def fault_report(self) -> FaultReport:
-        """Which videos were left out so far, as far as this process was told.
+        """Which videos could not be read so far, as far as this process was told.
 
         Faults of worker processes are told by the loader, with the batch they belong to.
         """
@@ -134,22 +154,54 @@ class ClipDataset(Dataset[Sample]):
             if self.on_bad == "error":
                 raise
             sample.update(valid=False, fault=str(error))
+            if self.substitutes:
+                sample.update(self._black(key))
         return sample
 
     def _train(self, record: VideoRecord, key: Key) -> Sample:
-        rng = np.random.default_rng(key)
+        draws = [np.random.default_rng(k) for k in multi_clip(key, self.clips or 1)]
         with self._open(record) as video:
             within = _within(video, record)
-            if self.clip.coverage == "video":
-                clip = self._covered(within, rng)
-            else:
-                clip = clips.random(within, self.clip.duration(video.fps), rng)
-            chosen = _select(video, clip, self.clip, within, record, rng)
-            [data] = self._read(video, [chosen])
-        sample: Sample = {"video": data if self.transform is None else self.transform(data, rng)}
+            chosen = [self._drawn(video, within, record, rng) for rng in draws]
+            parts = self._read(video, chosen)
+        return self._transformed(parts, [c.valid for c in chosen], draws)
+
+    def _drawn(
+        self, video: Decoder, within: Clip, record: VideoRecord, rng: np.random.Generator
+    ) -> Selection:
+        """The frames of one clip of a training."""
+        if self.clip.coverage == "video":
+            clip = self._covered(within, rng)
+        else:
+            clip = clips.random(within, self.clip.duration(video.fps), rng)
+        return _select(video, clip, self.clip, within, record, rng)
+
+    def _transformed(
+        self,
+        parts: Sequence[Tensor],
+        valid: Sequence[Sequence[bool]],
+        draws: Sequence[np.random.Generator],
+    ) -> Sample:
+        """A training sample of decoded clips."""
+        seen = list(parts)
+        if self.transform is not None:
+            seen = [self.transform(part, rng) for part, rng in zip(parts, draws, strict=True)]
+        masks = [torch.tensor(one) for one in valid]
+        alone = self.clips is None
+        sample: Sample = {"video": seen[0] if alone else _stacked(seen)}
         if self.clip.short == "pad":
-            sample["mask"] = torch.tensor(chosen.valid)
+            sample["mask"] = masks[0] if alone else torch.stack(masks)
         return sample
+
+    def _black(self, key: Key) -> Sample:
+        """A sample of black frames, transformed like any other."""
+        scale, count = self.scale, self.clip.num_frames
+        size = scale.size or ((scale.short_side,) * 2 if scale.short_side else _BLACK)
+        black = torch.zeros(count, *size, 3, dtype=torch.uint8)
+        if self.train:
+            draws = [np.random.default_rng(k) for k in multi_clip(key, self.clips or 1)]
+            return self._transformed([black] * len(draws), [(False,) * count] * len(draws), draws)
+        return self._viewed([black] * self.views.clips, [(False,) * count] * self.views.clips)
 
     def _covered(self, within: Clip, rng: np.random.Generator) -> Clip:
         """The part of a video that its frames are spread over."""
@@ -163,6 +215,10 @@ class ClipDataset(Dataset[Sample]):
         with self._open(record) as video:
             chosen = self._views(video, record)
             parts = self._read(video, chosen)
+        return self._viewed(parts, [c.valid for c in chosen])
+
+    def _viewed(self, parts: Sequence[Tensor], valid: Sequence[Sequence[bool]]) -> Sample:
+        """An evaluation sample of decoded clips."""
         if self.transform is None:
             seen = [[part] for part in parts]
         else:
@@ -171,7 +227,7 @@ class ClipDataset(Dataset[Sample]):
         sample: Sample = {"video": torch.stack([crop for crops in seen for crop in crops])}
         if self.clip.short == "pad":
             crops = len(seen[0])
-            sample["mask"] = torch.tensor([s.valid for s in chosen for _ in range(crops)])
+            sample["mask"] = torch.tensor([one for one in valid for _ in range(crops)])
         return sample
 
     def _views(self, video: Decoder, record: VideoRecord) -> list[Selection]:
@@ -211,6 +267,13 @@ class ClipDataset(Dataset[Sample]):
                 part = part * torch.tensor(selection.valid, dtype=torch.uint8)[:, None, None, None]
             parts.append(part)
         return parts
+
+
+def _stacked(clips: Sequence[Any]) -> Any:
+    """Clips as one more dimension in front; for each pathway where there are several."""
+    if isinstance(clips[0], Tensor):
+        return torch.stack(list(clips))
+    return [torch.stack(list(pathway)) for pathway in zip(*clips, strict=True)]
 
 
 def _within(video: Decoder, record: VideoRecord) -> Clip:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from vitascope.catalog import Catalog
 from vitascope.data.decoders.inputs import VideoInput
 from vitascope.data.listing import is_remote
+from vitascope.data.remote import parse_part
 from vitascope.data.timeline_store import lookup
 from vitascope.errors import ConfigError, DecodeError
 
@@ -200,8 +201,9 @@ def open_video(
 
     Args:
         path: a local file or folder; an address that fsspec knows ("https://...", "s3://...");
-            the content itself as bytes; or a file opened in binary mode that can go back, which
-            stays open. Whatever a file or playlist itself may name is never opened.
+            a video in a shard (`remote.Part`); the content itself as bytes; or a file opened in
+            binary mode that can go back, which stays open. Whatever a file or playlist itself may
+            name is never opened.
         decoder: backend by name; a folder always uses "images". Only "pyav" reads what is not a
             local file.
         size: height and width in pixels of the frames that `read` and `stream` return, scaled
@@ -224,7 +226,7 @@ def open_video(
     """
     check_size(size)
     local = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if local is not None and is_remote(local):
+    if local is not None and (is_remote(local) or parse_part(local) is not None):
         local = None
     if local is not None and os.path.isdir(local):
         folder: Decoder = backend("images")(local, size=size, fps=fps)

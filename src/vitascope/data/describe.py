@@ -19,6 +19,7 @@ from vitascope.data.decoders.source import Source
 from vitascope.data.direction import direction_classes
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table, VideoRecord
+from vitascope.data.remote import parse_part
 from vitascope.errors import DatasetError, DecodeError
 from vitascope.spec import ClipSpec, to_json
 
@@ -218,8 +219,8 @@ def require_readable(summary: Summary) -> None:
 
 
 def probe(record: VideoRecord) -> Header | str | None:
-    """The header of a file, or why there is none; None for an address, which is not asked."""
-    if is_remote(record.path):
+    """The header of a file, or why there is none; None for addresses and shards: not asked."""
+    if is_remote(record.path) or parse_part(record.path) is not None:
         return None
     try:
         if os.path.isdir(record.path):

@@ -1,8 +1,10 @@
-"""Videos that were left out: counted, and named at the end of an epoch."""
+"""Videos that could not be read: counted, held against a budget, and named after an epoch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from vitascope.errors import DatasetError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,31 +14,61 @@ class FaultReport:
     Attributes:
         clips: how many clips.
         videos: for each video affected, its number and the reason, in the order of the numbers.
+        substituted: black frames stood in for them, and they were not left out.
     """
 
     clips: int
     videos: tuple[tuple[int, str], ...]
+    substituted: bool = False
 
     def __str__(self) -> str:
+        done = "replaced by black frames" if self.substituted else "left out"
         if not self.clips:
-            return "no video was left out"
+            return f"no video was {done}"
         some = "; ".join(reason for _, reason in self.videos[:3])
         more = f"; and {len(self.videos) - 3} more" if len(self.videos) > 3 else ""
-        return f"{self.clips} clips of {len(self.videos)} videos were left out: {some}{more}"
+        return f"{self.clips} clips of {len(self.videos)} videos were {done}: {some}{more}"
 
 
 class Faults:
-    """Collects what was left out."""
+    """Collects what could not be read.
 
-    def __init__(self) -> None:
+    Args:
+        substituted: black frames stand in for it.
+    """
+
+    def __init__(self, substituted: bool = False) -> None:
         self._clips = 0
         self._reasons: dict[int, str] = {}
+        self._substituted = substituted
 
     def add(self, video: int, reason: str) -> None:
         """Counts one clip of a video."""
         self._clips += 1
         self._reasons.setdefault(video, reason)
 
+    def check(self, budget: float, videos: int) -> None:
+        """Compares the number of bad videos with the share that may be bad.
+
+        Args:
+            budget: share of the videos, 0 to 1.
+            videos: number of videos that are read in all.
+
+        Raises:
+            DatasetError: more of them are bad.
+        """
+        bad = len(self._reasons)
+        if bad > budget * videos:
+            raise DatasetError(
+                f"{bad} of {videos} videos could not be read, more than the budget of "
+                f"{100 * budget:g} %; the last: {list(self._reasons.values())[-1]} Run `vitascope "
+                f"check` on the data, or raise the budget"
+            )
+
     def report(self) -> FaultReport:
         """What was collected since the beginning."""
-        return FaultReport(clips=self._clips, videos=tuple(sorted(self._reasons.items())))
+        return FaultReport(
+            clips=self._clips,
+            videos=tuple(sorted(self._reasons.items())),
+            substituted=self._substituted,
+        )

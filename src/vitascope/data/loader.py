@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vitascope.data.collate import Batch, collate
 from vitascope.data.dataset import ClipDataset, Sample
-from vitascope.data.sampler import Item, Order, order
+from vitascope.data.faults import FaultReport, Faults
+from vitascope.data.sampler import Item, Order, Plan, order
 from vitascope.errors import ConfigError, VitascopeError
+
+_LOG = logging.getLogger(__name__)
 
 
 def steps_per_epoch(count: int, batch_size: int, world: int = 1, drop_last: bool = True) -> int:
@@ -37,7 +42,7 @@ def make_loader(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
-    shuffle: bool = False,
+    shuffle: bool | Plan = False,
     drop_last: bool = False,
 ) -> ClipLoader:
     """The batches of one epoch, from `start_step` on.
@@ -54,7 +59,8 @@ def make_loader(
         rank: this process among all.
         world: number of processes.
         workers: processes that decode; 0 decodes in this one.
-        shuffle: mix the videos, anew in every epoch.
+        shuffle: mix the videos, anew in every epoch; or a plan of another epoch, such as
+            `partial(balanced, labels=labels)`. Ranks take every `world`-th sample of a plan.
         drop_last: leave out what does not fill a batch on every rank. Needed in training on
             several ranks, which would else wait for each other.
 
@@ -68,17 +74,26 @@ def make_loader(
     ):
         if value < least:
             raise ConfigError(f"{name} = {value}; it must be at least {least}")
-    mine = order(seed, epoch, len(dataset), rank, world, shuffle)
+    if not isinstance(shuffle, bool):
+        samples = shuffle(seed, epoch)
+        if not 0 <= rank < world:
+            raise ConfigError(f"rank = {rank} of world = {world}; ranks count from 0")
+        mine, count = samples[rank::world], len(samples)
+    else:
+        count = len(dataset)
+        mine = order(seed, epoch, count, rank, world, shuffle)
     if drop_last:
-        mine = mine[: steps_per_epoch(len(dataset), batch_size, world) * batch_size]
+        mine = mine[: steps_per_epoch(count, batch_size, world) * batch_size]
     return ClipLoader(dataset, mine, batch_size, start_step, workers)
 
 
 class ClipLoader:
     """Batches of an order of samples; each pass over it starts anew.
 
-    A batch is what `collate` returns, without `faults`: those are added to `dataset.faults`. A
-    batch of which nothing could be read is left out.
+    A batch is what `collate` returns, without `faults`: those are added to `dataset.faults`, and
+    after a pass `faults` is the report of that pass. Every step gives a batch: where nothing
+    could be read its `label` is empty and there is no `video`, so that all ranks count the same
+    steps.
 
     Args:
         dataset: the clips.
@@ -87,6 +102,9 @@ class ClipLoader:
         start_step: batches to pass over.
         workers: processes that decode.
         start_method: how they are started: "fork" or "spawn"; None chooses for the platform.
+
+    Attributes:
+        faults: what could not be read in the last pass.
     """
 
     def __init__(
@@ -104,10 +122,31 @@ class ClipLoader:
         # Linux system libraries do not survive a fork.
         self.start_method = start_method or ("fork" if sys.platform == "linux" else "spawn")
 
+        self.faults: FaultReport = Faults(dataset.substitutes).report()
+
     def __len__(self) -> int:
         return max(-(-len(self.samples) // self.batch_size) - self.start_step, 0)
 
     def __iter__(self) -> Iterator[Batch]:
+        """The batches.
+
+        Raises:
+            VitascopeError: what a sample raised, or more bad videos than `dataset.budget` allows.
+        """
+        faults, videos = Faults(self.dataset.substitutes), len(np.unique(self.samples.videos))
+        try:
+            for batch in self._batches():
+                for video, reason in batch.pop("faults"):
+                    self.dataset.faults.add(video, reason)
+                    faults.add(video, reason)
+                faults.check(self.dataset.budget, videos)
+                yield batch
+        finally:
+            self.faults = faults.report()
+        if self.faults.clips:
+            _LOG.info("epoch %d: %s", self.samples.epoch, self.faults)
+
+    def _batches(self) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(
             _Guarded(self.dataset),
             batch_sampler=_Batches(self.samples, self.batch_size, self.start_step),
@@ -136,10 +175,7 @@ class ClipLoader:
                     raise _explained(error) from error
                 if isinstance(batch, Exception):
                     raise batch
-                for video, reason in batch.pop("faults"):
-                    self.dataset.faults.add(video, reason)
-                if len(batch["index"]):
-                    yield batch
+                yield batch
         finally:
             # Here and now: an error refers to this frame and the frame to the workers, and in such
             # a circle Python would end the queues before the workers, which then hang for 5 s each.

@@ -125,11 +125,16 @@ def read_table(
         DatasetNotFoundError: `data` does not exist.
         DatasetError: nothing usable in it, or rows that do not fit; every message names file,
             row and remedy, and counts all rows with the same fault.
+        MissingExtraError: the storage of an address needs a package that is not installed.
     """
     path = Path(data)
+    classes = None if labels is None else class_lists.read_classes(labels)
+    from vitascope.data import shards  # which gives tables itself
+
+    if shards.is_shards(os.fspath(data)):
+        return shards.read_shards(os.fspath(data), None if classes is None else classes.names)
     if not path.exists():
         raise _not_found(path)
-    classes = None if labels is None else class_lists.read_classes(labels)
     if path.is_dir():
         found = from_folder(path, ignore_columns, classes, labelled)
     elif not labelled and has_video_suffix(path.name):

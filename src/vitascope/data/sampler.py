@@ -7,7 +7,7 @@ arithmetic: skip what was done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -22,6 +22,7 @@ Item = tuple[int, Key]
 # numpy takes a missing word for a zero.
 _SHUFFLE = 0x0DE4
 _BALANCE = 0xBA1A
+_SHARDS = 0x5A4D
 
 
 class Order(Sequence[Item]):
@@ -76,6 +77,10 @@ class Order(Sequence[Item]):
 
     def __repr__(self) -> str:
         return f"Order({len(self)} samples, seed={self.seed}, epoch={self.epoch})"
+
+
+Plan = Callable[[int, int], Order]
+"""The samples of all ranks in an epoch, from (seed, epoch): `partial(balanced, labels=...)`."""
 
 
 def order(
@@ -155,6 +160,59 @@ def balanced(
         np.concatenate(videos)[mix].astype(np.int64), seed, epoch,
         np.concatenate(repeats)[mix].astype(np.int64),
     )  # fmt: skip
+
+
+def by_shard(
+    seed: int,
+    epoch: int,
+    sizes: Sequence[int],
+    buffer: int = 1000,
+    rank: int = 0,
+    world: int = 1,
+) -> Order:
+    """An epoch that reads shard after shard, mixed as a shuffling buffer mixes them.
+
+    The shards come in random order, and a sample moves fewer than `buffer` places from where it
+    stands in them, so that storage is read nearly in sequence. Each sample comes exactly once,
+    and ranks differ by at most one sample however unequal the shards are, because every rank
+    takes every `world`-th sample and not whole shards.
+
+    Args:
+        seed: seed of the run, at least 0.
+        epoch: number of the epoch from 0.
+        sizes: number of samples of each shard; they are numbered shard after shard.
+        buffer: places; 1 mixes the shards only.
+        rank: this process among all, from 0.
+        world: number of processes.
+
+    Raises:
+        ConfigError: a number below its range.
+    """
+    check_key(seed, epoch)
+    _check_rank(rank, world)
+    if buffer < 1 or min(sizes, default=0) < 0:
+        raise ConfigError(f"buffer = {buffer}; it must be at least 1, and no size negative")
+    rng = np.random.default_rng((seed, epoch, 0, 0, _SHARDS))
+    ends = np.cumsum(np.asarray(sizes, np.int64))
+    shards = rng.permutation(len(sizes)).tolist()
+    parts = [np.arange(ends[s] - sizes[s], ends[s]) for s in shards]
+    videos = np.concatenate([np.empty(0, np.int64), *parts])
+    # Who is more than `buffer` places ahead keeps coming first, whatever is drawn.
+    places = np.arange(len(videos)) + buffer * rng.random(len(videos))
+    return Order(videos[np.argsort(places, kind="stable")][rank::world], seed, epoch)
+
+
+def multi_clip(key: Key, clips: int) -> tuple[Key, ...]:
+    """Keys of several clips of one sample; the first draws the same numbers as the sample alone.
+
+    Raises:
+        ConfigError: `clips` is below 1.
+    """
+    if clips < 1:
+        raise ConfigError(f"clips = {clips}; it must be at least 1")
+    # The clip's number stands behind the repeat, which comes fourth.
+    whole = key + (0,) * (4 - len(key))
+    return (key, *((*whole, clip) for clip in range(1, clips)))
 
 
 def repeated(samples: Order, times: int) -> Order:

@@ -27,6 +27,7 @@ from torch.utils.data import get_worker_info
 from vitascope.data.atomic import write_atomically
 from vitascope.data.decoder import Decoder, Size, open_video
 from vitascope.data.frames import at
+from vitascope.data.remote import parse_part
 from vitascope.data.scale import Scale
 from vitascope.data.stored import MARK, TIME_LIMIT, encode, open_stored
 from vitascope.errors import ConfigError, DecodeError
@@ -243,7 +244,9 @@ def visible(times: tuple[Fraction, ...], start: Fraction | None, end: Fraction |
 
 
 def _fingerprint(path: str) -> list[object]:
-    """Size and time of change of a file, or of every frame in a folder."""
+    """Size and time of change of a file (for a part of a shard: the shard), or of every frame."""
+    part = parse_part(path)
+    path = path if part is None else part.shard
     try:
         state = os.stat(path)
         if not os.path.isdir(path):

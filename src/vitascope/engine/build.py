@@ -106,6 +106,7 @@ def build_data(recipe: Recipe, table: Table) -> Data:
         )
     shared: dict[str, Any] = {
         "on_bad": config.on_bad,
+        "budget": config.bad_budget,
         "decoder": config.decoder,
         "store": store,
         "scale": scale,

@@ -65,7 +65,8 @@ class DataConfig:
         split_seed: seed of the split that is made when the data has none.
         fractions: shares of training, validation and test videos in such a split.
         val_share: share of the training videos set apart for validation where data has no val.
-        on_bad: "error" stops at a video that does not decode; "skip" leaves it out and counts it.
+        on_bad: a bad video is an error, or is counted and left out, or counted and shown as black.
+        bad_budget: share of the videos that may be bad before the run stops after all; 1 is any.
         workers: processes that decode; 0 decodes in the training process.
         decoder: name of the decoding backend.
         scale: size at which frames are decoded for training, as a multiple of `pixels.short_side`.
@@ -79,7 +80,8 @@ class DataConfig:
     split_seed: int = 0
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     val_share: float = 0.1
-    on_bad: Literal["error", "skip"] = "error"
+    on_bad: Literal["error", "skip", "substitute-black"] = "error"
+    bad_budget: float = 1.0
     workers: int = 2
     decoder: str = "pyav"
     scale: float = 1.25
@@ -94,6 +96,7 @@ class DataConfig:
             "data",
             (self.workers >= 0, f"workers = {self.workers}; it cannot be negative"),
             (0 <= self.val_share < 1, f"val_share = {self.val_share}; from 0 to below 1"),
+            (0 <= self.bad_budget <= 1, f"bad_budget = {self.bad_budget}; a share from 0 to 1"),
             (self.scale >= 1, f"scale = {self.scale}; it must be at least 1"),
             (self.cache_gb >= 0, f"cache_gb = {self.cache_gb}; it cannot be negative"),
             (

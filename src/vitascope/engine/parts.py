@@ -12,7 +12,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vitascope.data.loader import make_loader, steps_per_epoch
-from vitascope.data.sampler import order
 from vitascope.data.split import write_split
 from vitascope.engine.build import Data, build_data, build_model, model_args, read_data
 from vitascope.engine.checkpoint import writing
@@ -126,31 +125,21 @@ class Parts:
 
         Where no clip of a batch could be read it is empty, so that steps still count batches.
         """
-        run, size = self.recipe.run, self.rank_batch
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        loader = make_loader(
-            self.data.train,
-            size,
-            seed=run.seed,
-            epoch=epoch,
-            start_step=done,
-            rank=rank,
-            world=world,
-            workers=self.recipe.data.workers,
-            shuffle=True,
-            drop_last=True,
+        run = self.recipe.run
+        return iter(
+            make_loader(
+                self.data.train,
+                self.rank_batch,
+                seed=run.seed,
+                epoch=epoch,
+                start_step=done,
+                rank=self.fabric.global_rank,
+                world=self.fabric.world_size,
+                workers=self.recipe.data.workers,
+                shuffle=True,
+                drop_last=True,
+            )
         )
-        samples = order(run.seed, epoch, self.data.train.num_videos, rank, world)
-        place = {video: i // size for i, (video, _) in enumerate(samples)}
-        step = done
-        for batch in loader:
-            while step < place[int(batch["index"][0])]:
-                step += 1
-                yield {"label": torch.empty(0, dtype=torch.int64)}
-            step += 1
-            yield batch
-        for _ in range(step, self.steps_per_epoch):
-            yield {"label": torch.empty(0, dtype=torch.int64)}
 
     def pieces(self, batch: Mapping[str, Any]) -> list[tuple[dict[str, Tensor], float]]:
         """The parts of a batch that pass through the network in turn, each with its share.

@@ -208,6 +208,8 @@ def score_videos(
     rows: list[Tensor] = []
     with _evaluating(model, how.precision) as device:
         for batch in loader:
+            if not len(batch["index"]):  # nothing of it could be read
+                continue
             video = batch["video"]
             if how.shuffle_frames:
                 video = _shuffled(video, batch["index"].tolist())

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from vitascope.data.listing import is_remote
+from vitascope.data.remote import EXTRAS, parse_part
 from vitascope.errors import ConfigError, DecodeError, MissingExtraError
 
 VideoInput = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
-
-# Packages that fsspec asks for, and the extra of this package that brings them.
-_EXTRAS = {"s3": "s3", "s3a": "s3"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,9 @@ def resolve(source: VideoInput) -> Input:
         return Input(f"<{len(content)} bytes>", lambda: io.BytesIO(content))
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
+        part = parse_part(name)
+        if part is not None:
+            return Input(name, lambda: io.BytesIO(part.read()))
         if is_remote(name):
             return Input(name, lambda: _Guarded(name, _open_address(name), owned=True))
         return Input(name, None if _is_plain(name) else lambda: open(name, "rb"))
@@ -70,7 +71,7 @@ def _open_address(address: str) -> Any:
     try:
         return fsspec.open(address, "rb").open()
     except ImportError as error:
-        extra = _EXTRAS.get(scheme)
+        extra = EXTRAS.get(scheme)
         remedy = f'Run: pip install "vitascope[{extra}]"' if extra else str(error)
         raise MissingExtraError(f"{address} needs a package that is absent. {remedy}") from error
     except Exception as error:  # each kind of storage has errors of its own
