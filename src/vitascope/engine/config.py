@@ -111,8 +111,7 @@ class AugmentConfig:
     """How training clips are changed at random. Zero switches an item off.
 
     Attributes:
-        cover: least and greatest share of the video that a clip's frames are spread over, where
-            they are spread over the video at all (clip.coverage=video).
+        cover: least and greatest share of the video for a clip, with clip.coverage=video.
         hflip: probability of a mirror image; 0 where classes name a direction.
         scale: least and greatest area shown, as a share of the largest window that fits.
         ratio: least and greatest change of width by height.
