@@ -36,6 +36,12 @@ class DecoderType(StrEnum):
     OPENCV = "opencv"
     DECORD = "decord"
     IMAGES = "images"
+    # PyTorchVideo's name of a decoder that torchvision no longer has.
+    TORCHVISION = "pyav"
+
+    @classmethod
+    def _missing_(cls, value: object) -> DecoderType | None:
+        return cls.PYAV if value == "torchvision" else None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,20 @@ class ImagesDecoder:
         if not self.files:
             raise DecodeError(self.path, "no picture in this folder")
 
+    @classmethod
+    def of_files(cls, files: Sequence[Path], fps: Fraction | int | None = None) -> Self:
+        """Pictures in the order given, from any folders.
+
+        Raises:
+            DecodeError: there is none.
+        """
+        if not files:
+            raise DecodeError("<pictures>", "the list of pictures is empty")
+        made = cls.__new__(cls)
+        made.path, made.size = str(files[0].parent), None
+        made._fps, made.files = DEFAULT_FPS if fps is None else Fraction(fps), list(files)
+        return made
+
     @property
     def start(self) -> Fraction:
         """Always 0: pictures have no times of their own."""

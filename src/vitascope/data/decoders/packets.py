@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import gcd
 from typing import Any
 
 import av
@@ -183,12 +184,21 @@ def decode_times(source: Source) -> Timeline:
         )
     ticks = np.array([t for t in found if t is not None], dtype=np.int64)
     timed = len(ticks) == len(found) and not (np.diff(ticks) <= 0).any()
-    if not timed:
-        ticks = np.arange(len(found), dtype=np.int64)
+    base = source.time_base
+    if timed:
+        last = _last_length(source, ticks, last, reordered=False)
+    else:
+        # At a constant rate from the first time that is stored on, which sound is aligned with.
+        base = Fraction(gcd(base.numerator * source.rate.numerator,
+                            base.denominator * source.rate.denominator),
+                        base.denominator * source.rate.numerator)  # fmt: skip
+        last = int(1 / source.rate / base)
+        first = int((found[0] or 0) * source.time_base / base)
+        ticks = first + last * np.arange(len(found), dtype=np.int64)
     return Timeline(
-        time_base=source.time_base if timed else 1 / source.rate,
+        time_base=base,
         pts=ticks,
-        last=_last_length(source, ticks, last, reordered=False) if timed else 1,
+        last=last,
         key_pts=ticks[:1],
         key_dts=ticks[:1],
         how="counted",

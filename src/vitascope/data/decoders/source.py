@@ -26,7 +26,7 @@ _REFUSED = frozenset(
 
 
 @lru_cache(maxsize=1)
-def _formats() -> str:
+def safe_formats() -> str:
     """The formats that a video may have, as FFmpeg wants the list."""
     return ",".join(sorted(set(av.formats_available) - _REFUSED))
 
@@ -59,7 +59,7 @@ class Source:
         self.close()
         # "file:" and the absolute path: a name with a colon is a name, never a protocol. The
         # white lists hold for everything that the file itself may ask to open.
-        options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
+        options = {"protocol_whitelist": "file", "format_whitelist": safe_formats()}
         if self._input.open is not None:
             try:
                 self._file = self._input.open()
