@@ -153,14 +153,7 @@ def test_torch_compile(card: ModelCard) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("card", CARDS)
 def test_full_size_on_meta(card: ModelCard) -> None:
-    """The network as published has the published number of parameters and classes."""
+    """The network as published builds; its size is compared in test_published."""
     with torch.device("meta"):
         model = card.build()
-    count = sum(p.numel() for p in model.parameters())
-    for cost in card.cost:
-        if cost.parameters is not None:
-            # Tables give whole millions, some of them rounded down, some up.
-            limit = 0.06 if cost.parameters % 1 else 1.0
-            close = abs(count / 1e6 - cost.parameters) < limit
-            assert close or f"{cost.parameters} M" in card.note, (count, cost)
     assert model.num_classes > 1

@@ -42,6 +42,7 @@ class Cost:
         source: link to the table.
         views: views of a video to which `gflops` applies once each.
         crop: height and width at which `gflops` was counted, where it is not the card's.
+        note: why the network, as its authors' code builds it, has another size than published.
     """
 
     gflops: float | None
@@ -49,6 +50,7 @@ class Cost:
     source: str
     views: ViewProtocol | None = None
     crop: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ class ModelCard:
         task: "classification", "multilabel" (sigmoid scores), "detection" (boxes) or "features".
         results: scores, each with its source.
         weights: published weights, the preferred one first; empty where none are known.
+        pretraining: published weights of the pre-training alone, where they are no weights of this
+            network (masked pre-training).
         cost: published parameters and GFLOPs.
         recipe: name of the training recipe; empty where there is none.
         paper: arXiv number.
@@ -88,6 +92,7 @@ class ModelCard:
     task: str = "classification"
     results: tuple[Result, ...] = ()
     weights: tuple[Weights, ...] = ()
+    pretraining: tuple[Weights, ...] = ()
     cost: tuple[Cost, ...] = ()
     recipe: str = ""
     paper: str = ""

@@ -20,6 +20,7 @@ from vitascope.layers.roi_align import RoIAlign, RoIPool
 
 _UNCOUNTED = (RoIAlign, RoIPool)
 NormRule = Literal["fvcore", "five", "none"]
+NORM_RULES: tuple[NormRule, ...] = ("fvcore", "five", "none")
 _aten = torch.ops.aten
 
 
@@ -33,12 +34,14 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Attributes:
         by_operator: multiply-adds of each kind of operator.
+        by_rule: all multiply-adds under each rule for norms.
     """
 
     def __init__(self, norms: NormRule = "fvcore") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.norms = norms
         self.by_operator: Counter[str] = Counter()
+        self.by_rule: dict[NormRule, int] = dict.fromkeys(NORM_RULES, 0)
         self._paused = 0
         self._hooks: list[Any] = []
 
@@ -55,7 +58,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """
 
         def read(module: nn.Module, args: Any) -> None:
-            self.by_operator["pool"] += args[0].numel()
+            self._add("pool", dict.fromkeys(NORM_RULES, args[0].numel()))
 
         def pause(module: nn.Module, args: Any) -> None:
             self._paused += 1
@@ -82,14 +85,33 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Runs an operator and counts it."""
         out = func(*args, **(kwargs or {}))
-        name, flops = _count(func.overloadpacket, args, out, self.norms)
-        if flops and not self._paused:
-            self.by_operator[name] += flops
+        name, flops = _count(func.overloadpacket, args, out)
+        if name and not self._paused:
+            self._add(name, flops)
         return out
 
+    def _add(self, name: str, flops: dict[NormRule, int]) -> None:
+        if flops[self.norms]:
+            self.by_operator[name] += flops[self.norms]
+        for rule in NORM_RULES:
+            self.by_rule[rule] += flops[rule]
 
-def _count(op: Any, args: tuple[Any, ...], out: Any, norms: NormRule) -> tuple[str, int]:
-    """Kind and multiply-adds of one operator; 0 for what is not counted."""
+
+def _count(op: Any, args: tuple[Any, ...], out: Any) -> tuple[str, dict[NormRule, int]]:
+    """Kind and multiply-adds of one operator; no name for what is not counted."""
+    if op in _BATCH_NORM:
+        affine = isinstance(args[1], Tensor)
+        training = op in (_aten.native_batch_norm, _aten._native_batch_norm_legit) and args[5]
+        return "norm", _norm(args[0].numel(), 4 + affine if training else 1 + affine)
+    if op in (_aten.native_layer_norm, _aten.native_group_norm):
+        affine = isinstance(args[2 if op is _aten.native_layer_norm else 1], Tensor)
+        return "norm", _norm(args[0].numel(), 4 + affine)
+    name, flops = _products(op, args, out)
+    return name, dict.fromkeys(NORM_RULES, flops)
+
+
+def _products(op: Any, args: tuple[Any, ...], out: Any) -> tuple[str, int]:
+    """Kind and multiply-adds of a convolution or a product of matrices."""
     if op is _aten.convolution:
         weight = args[1]
         # A transposed convolution does its work at each input position.
@@ -103,14 +125,6 @@ def _count(op: Any, args: tuple[Any, ...], out: Any, norms: NormRule) -> tuple[s
         query, key, value = args[:3]
         pairs = math.prod(query.shape[:-1]) * key.shape[-2]
         return "matmul", pairs * (query.shape[-1] + value.shape[-1])
-    if op in _BATCH_NORM:
-        affine = isinstance(args[1], Tensor)
-        training = op in (_aten.native_batch_norm, _aten._native_batch_norm_legit) and args[5]
-        each = 4 + affine if training else 1 + affine
-        return "norm", _norm(args[0].numel(), each, norms)
-    if op in (_aten.native_layer_norm, _aten.native_group_norm):
-        affine = isinstance(args[2 if op is _aten.native_layer_norm else 1], Tensor)
-        return "norm", _norm(args[0].numel(), 4 + affine, norms)
     return "", 0
 
 
@@ -128,8 +142,8 @@ _BATCH_NORM = (
 )
 
 
-def _norm(values: int, each: int, rule: NormRule) -> int:
-    return values * {"fvcore": each, "five": 5, "none": 0}[rule]
+def _norm(values: int, each: int) -> dict[NormRule, int]:
+    return {"fvcore": values * each, "five": values * 5, "none": 0}
 
 
 def count_flops(model: nn.Module, *args: Any, norms: NormRule = "fvcore") -> int:
@@ -143,13 +157,18 @@ def count_flops(model: nn.Module, *args: Any, norms: NormRule = "fvcore") -> int
         args: its arguments; only their shapes matter.
         norms: see `FlopCounter`.
     """
+    return count_by_rule(model, *args)[norms]
+
+
+def count_by_rule(model: nn.Module, *args: Any) -> dict[NormRule, int]:
+    """`count_flops` under each rule for norms."""
     ghost = copy.deepcopy(model).eval()
     if not any(isinstance(module, _UNCOUNTED) for module in ghost.modules()):
         ghost, args = ghost.to("meta"), _to_meta(args)
-    with torch.no_grad(), FlopCounter(norms) as counter:
+    with torch.no_grad(), FlopCounter() as counter:
         counter.watch(ghost)
         ghost(*args)
-    return int(counter.total)
+    return dict(counter.by_rule)
 
 
 def _to_meta(nest: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vitascope.models.card import Cost, ModelCard, Weights
-from vitascope.models.hub.rows import PSF_FILES, PTV_ZOO, clip, pixels, psf, ptv, scores
+from vitascope.models.hub.rows import PTV_ZOO, clip, pixels, psf, ptv, scores
 from vitascope.models.mvit import MViTVariant, Reversible, create_multiscale_vision_transformers
 from vitascope.models.registry import publish
 from vitascope.spec import ClipSpec, LabelSpec, PixelSpec, Result, ViewProtocol
@@ -105,6 +105,7 @@ def _card(
     pixel: PixelSpec = _IMAGE_PIXELS,
     cost: Cost | None = None,
     weights: tuple[Weights, ...] = (),
+    pretraining: tuple[Weights, ...] = (),
     paper: str,
     note: str = "",
 ) -> ModelCard:
@@ -120,6 +121,7 @@ def _card(
             labels=labels,
             results=results,
             weights=weights,
+            pretraining=pretraining,
             cost=() if cost is None else (cost,),
             paper=f"arXiv:{paper}",
             note=note,
@@ -130,7 +132,23 @@ def _card(
 def _cost(
     gflops: float, parameters: float | None, source: str, views: ViewProtocol = _FIVE
 ) -> Cost:
-    return Cost(gflops=gflops, parameters=parameters, source=source, views=views)
+    note = _NOT_REPRODUCED.get((gflops, parameters), "")
+    return Cost(gflops=gflops, parameters=parameters, source=source, views=views, note=note)
+
+
+# (GFLOPs, M parameters) as published -> why the network that the authors' code builds differs.
+_DOWN = "The published number of parameters is rounded down."
+_NOT_REPRODUCED: dict[tuple[float, float | None], str] = {
+    (598.0, 304): _DOWN,
+    (8.7, 39): _DOWN,
+    (64.0, 34.9): _DOWN,
+    (10.2, 52): "The configuration builds 51.5 M parameters; nobody says where 52 M come from.",
+    (17.6, 87): "17.6 GFLOPs are those of the plain ViT-B; the reversible one joins two streams.",
+    (2828.0, 217.6): (
+        "217.6 M parameters are those of a network whose perceptrons change the width, as in "
+        "MaskFeat; the configuration changes it in the attention."
+    ),
+}
 
 
 _V1, _V2_PAPER = "2104.11227", "2112.01526"
@@ -318,8 +336,8 @@ def _masked(
         clips=None if image else clip(16, 4), pixel=_IMAGE_PIXELS if image else pixels(224),
         cost=None if cost is None else _cost(*cost, source, views),
         paper="2205.09113" if source == _MAE else "2112.09133",
-        note="The fine-tuned weights are not published; those of the pre-training are "
-        f"{PSF_FILES}/masked_models/{start}",
+        pretraining=psf(f"masked_models/{start}", "pyslowfast"),
+        note="The fine-tuned weights are not published, those of the masked pre-training are.",
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ _R101_50_50: dict[str, Any] = {
         ((3, 1, 1), (3, 1, 1), _SIX, (3, 1, 1)),
     ),
 }
+_DOWN = "The published number of parameters is rounded down."
 _NONLOCAL: dict[str, Any] = {
     "nonlocal_locations": (((), (), (6, 13, 20), ()), ((), (), (), ())),
     "nonlocal_pool_sizes": (((2, 2, 2),) * 4,) * 2,
@@ -167,7 +168,7 @@ def _transferred(
 slowfast_r50_ssv2 = _transferred(
     "ssv2_8x8", _SSV2, 174, clip(32, 2, (4, 1), whole=True),
     scores("ssv2/val", PTV_ZOO, THREE_CROPS, top1=61.68, top5=86.92), "ssv2/SLOWFAST_8x8_R50.pyth",
-    (Cost(gflops=66.60, parameters=34.04, source=PTV_ZOO, views=THREE_CROPS),),
+    (Cost(gflops=66.60, parameters=34.04, source=PTV_ZOO, views=THREE_CROPS, note=_DOWN),),
 )  # fmt: skip
 slowfast_r50_ssv2_16x8 = _transferred(
     "ssv2_16x8", _SSV2, 174, clip(64, 2, (4, 1), whole=True),
@@ -229,7 +230,8 @@ def _detection(
 slowfast_r50_detection = _detection(
     "slowfast_r50_detection", "ava22_8x8", {}, _8X8,
     scores("ava2.2/val", PTV_ZOO, CENTRE, mAP=24.67), "ava/SLOWFAST_8x8_R50_DETECTION.pyth",
-    (Cost(gflops=None, parameters=33.82, source=PTV_ZOO),), "Pre-trained on Kinetics-400.",
+    (Cost(gflops=None, parameters=33.82, source=PTV_ZOO, note=_DOWN),),
+    "Pre-trained on Kinetics-400.",
 )  # fmt: skip
 _NLN_101: dict[str, Any] = {**_R101_50_50, **_NONLOCAL}
 _K600 = "Pre-trained on Kinetics-600. With non-local blocks."
