@@ -79,6 +79,11 @@ class SoundReader:
         if stream is not None and self.rate < 1:
             raise DecodeError(self._input.name, "the sound stream has no sampling rate")
 
+    @staticmethod
+    def silence(seconds: Fraction, rate: int) -> Tensor:
+        """Zeros 1 S for a clip that has no sound."""
+        return torch.zeros(1, sample_count(seconds, rate))
+
     @property
     def has_stream(self) -> bool:
         """Whether the file has sound at all."""
@@ -103,7 +108,7 @@ class SoundReader:
             raise ConfigError(f"rate = {rate} samples a second; it must be at least 1")
         if not self.has_stream:
             out = 16000 if rate is None else rate
-            return Sound(torch.zeros(1, sample_count(clip.length, out)), out, False)
+            return Sound(self.silence(clip.length, out), out, False)
         out = self.rate if rate is None else rate
         count = sample_count(clip.length, out)
         first = _nearest(clip.start * out)

@@ -19,8 +19,8 @@ def collate(samples: Sequence[dict[str, Any]]) -> Batch:
     Returns:
         `video` B ... (or a list of tensors, one a pathway), `label` int64 B, `index` int64 B,
         `valid` bool B (False where black frames stand in), `mask` bool where the samples have
-        one, and `faults`: (video, reason) of each sample that could not be read. With no sample
-        left `video` is absent and B is 0.
+        one, what modalities added, and `faults`: (video, reason) of each sample that could not be
+        read. With no sample left `video` is absent and B is 0.
 
     Raises:
         InputError: clips of different shapes.
@@ -32,8 +32,8 @@ def collate(samples: Sequence[dict[str, Any]]) -> Batch:
         "valid": torch.tensor([s["valid"] for s in good], dtype=torch.bool),
         "faults": [(s["index"], s["fault"]) for s in samples if not s["valid"]],
     }
-    for name in ("video", "mask"):
-        if good and name in good[0]:
+    for name in good[0] if good else ():
+        if name not in batch and name != "fault":
             batch[name] = _stack(name, good)
     return batch
 

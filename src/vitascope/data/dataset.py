@@ -22,6 +22,7 @@ from vitascope.data.clips import Clip
 from vitascope.data.decoder import Decoder, Size, open_video
 from vitascope.data.faults import FaultReport, Faults
 from vitascope.data.frames import Selection
+from vitascope.data.modalities import Modality, Scene, load_all
 from vitascope.data.packed import PackedRecords
 from vitascope.data.records import VideoRecord
 from vitascope.data.sampler import Item, Key, check_key, multi_clip
@@ -52,6 +53,7 @@ class ClipDataset(Dataset[Sample]):
       only with the rule "pad".
     - `valid`: False if the video could not be read; then `fault` says why. There is no `video`
       with the policy "skip", and black frames with "substitute-black".
+    - what `extras` add, with the dimensions V or K of `video` in front.
 
     Args:
         records: the videos; kept in a few shared tensors.
@@ -71,6 +73,7 @@ class ClipDataset(Dataset[Sample]):
             frames of a clip are spread over; where the part lies is drawn too.
         clips: in training, clips of each sample, drawn and transformed each by its own key; the
             video is opened and its frames are decoded once for all of them.
+        extras: what else is read for each clip: sound, optical flow, motion sensors.
 
     Raises:
         ConfigError: settings that contradict each other.
@@ -92,6 +95,7 @@ class ClipDataset(Dataset[Sample]):
         cover: tuple[float, float] = (1.0, 1.0),
         budget: float = 1.0,
         clips: int | None = None,
+        extras: Sequence[Modality] = (),
     ) -> None:
         check_key(seed, 0)
         if on_bad not in _POLICIES:
@@ -106,7 +110,9 @@ class ClipDataset(Dataset[Sample]):
             raise ConfigError(f"the frame cache decodes with {store.decoder}, not {decoder}")
         if not 0 < cover[0] <= cover[1] <= 1:
             raise ConfigError(f"cover = {cover}; two shares of the video, above 0, at most 1")
-        self.cover, self.budget, self.clips = cover, budget, clips
+        if extras and on_bad == "substitute-black":
+            raise ConfigError("black frames have no sound; with extras, on_bad is error or skip")
+        self.cover, self.budget, self.clips, self.extras = cover, budget, clips, tuple(extras)
         self.records = PackedRecords(records)
         self.clip, self.transform, self.train, self.views = clip, transform, train, views
         self.seed, self.on_bad, self.decoder, self.store = seed, on_bad, decoder, store
@@ -164,7 +170,12 @@ class ClipDataset(Dataset[Sample]):
             within = _within(video, record)
             chosen = [self._drawn(video, within, record, rng) for rng in draws]
             parts = self._read(video, chosen)
-        return self._transformed(parts, [c.valid for c in chosen], draws)
+            added = self._added(video, record, within, chosen)
+        sample = self._transformed(parts, [c.valid for c in chosen], draws)
+        for name in added[0]:
+            values = [one[name] for one in added]
+            sample[name] = values[0] if self.clips is None else torch.stack(values)
+        return sample
 
     def _drawn(
         self, video: Decoder, within: Clip, record: VideoRecord, rng: np.random.Generator
@@ -215,7 +226,19 @@ class ClipDataset(Dataset[Sample]):
         with self._open(record) as video:
             chosen = self._views(video, record)
             parts = self._read(video, chosen)
-        return self._viewed(parts, [c.valid for c in chosen])
+            added = self._added(video, record, _within(video, record), chosen)
+        sample = self._viewed(parts, [c.valid for c in chosen])
+        crops = len(sample["video"]) // len(chosen)
+        for name in added[0]:
+            sample[name] = torch.stack([one[name] for one in added for _ in range(crops)])
+        return sample
+
+    def _added(
+        self, video: Decoder, record: VideoRecord, within: Clip, chosen: Sequence[Selection]
+    ) -> list[dict[str, Tensor]]:
+        """What the modalities have of each clip."""
+        scenes = [Scene(record, video, c.clip or within, within, c.indices) for c in chosen]
+        return load_all(self.extras, scenes)
 
     def _viewed(self, parts: Sequence[Tensor], valid: Sequence[Sequence[bool]]) -> Sample:
         """An evaluation sample of decoded clips."""
@@ -297,7 +320,8 @@ def _select(
     rng: np.random.Generator | None = None,
 ) -> Selection:
     try:
-        return frames.select(video.times, clip, spec, within=within, rng=rng)
+        found = frames.select(video.times, clip, spec, within=within, rng=rng)
+        return replace(found, clip=clip)
     except DatasetError as error:
         raise DatasetError(f"{record.path}{_origin(record)}: {error}") from None
 

@@ -26,10 +26,12 @@ class Selection:
         indices: frame numbers in presentation order, one for each of the T samples.
         valid: False where the video had ended and the rule is "pad"; such a sample is to be
             shown black, its index is only a placeholder.
+        clip: the interval that the frames were chosen for; None if it was not kept.
     """
 
     indices: tuple[int, ...]
     valid: tuple[bool, ...]
+    clip: Clip | None = None
 
 
 def at(times: Sequence[Fraction], instants: Iterable[Fraction]) -> tuple[int, ...]:
