@@ -156,13 +156,13 @@ def test_foreign_formats_are_refused_without_running_code(tmp_path: Path) -> Non
     with pytest.raises(WeightsError, match="pickle"):
         load_weights(tmp_path / "model.pth")
     (tmp_path / "model.pth").rename(tmp_path / "model.safetensors")
-    with pytest.raises(WeightsError, match="not a safetensors file"):
+    with pytest.raises(WeightsError, match="pickle"):
         load_weights(tmp_path / "model.safetensors")
     assert not ran.exists()
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
-    with pytest.raises(WeightsError, match="no class names"):
+    with pytest.raises(WeightsError, match="fits no published network"):
         load_weights(tmp_path / "bare.safetensors")
     with pytest.raises(WeightsError, match="no such"):
         load_weights(tmp_path / "absent")

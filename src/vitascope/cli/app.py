@@ -12,6 +12,7 @@ import typer
 
 from vitascope import __version__
 from vitascope.cli.check import check
+from vitascope.cli.convert import convert
 from vitascope.cli.doctor import doctor
 from vitascope.cli.evaluate import evaluate
 from vitascope.cli.export import export
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "eval": evaluate,
     "predict": predict,
     "export": export,
+    "convert": convert,
     "check": check,
     "doctor": doctor,
     "models": {"list": list_models, "show": show_model},

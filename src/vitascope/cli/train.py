@@ -44,7 +44,11 @@ Resume = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace the run that RUN holds.")]
 Init = Annotated[
     str | None,
-    typer.Option("--init", metavar="CKPT", help="Start from the weights of a run or checkpoint."),
+    typer.Option(
+        "--init",
+        metavar="CKPT",
+        help="Start from the weights of a run, or of a checkpoint of any library.",
+    ),
 ]
 RecipeOption = Annotated[
     str | None,

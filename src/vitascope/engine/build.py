@@ -28,6 +28,8 @@ from vitascope.engine.folder import fingerprint
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError, WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.registry import create_model, get_card
+from vitascope.models.weights import load_into
+from vitascope.models.weights.read import is_foreign
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import evaluation_transform
 
@@ -194,7 +196,14 @@ def build_model(
         for module in model.modules():
             if getattr(module, "block_final_bn", False):
                 nn.init.ones_(module.weight)  # type: ignore[arg-type]
-    if init not in (None, "pretrained"):
+    if init not in (None, "pretrained") and is_foreign(str(init)):
+        report = load_into(model, str(init), new_head=True)
+        on_note(f"{init}: {report.dialect}, {len(report.renamed)} entries renamed")
+        for what in sorted({*report.changed.values()}):
+            on_note(f"{list(report.changed.values()).count(what)} entries of {init} {what}")
+        if report.new_head:
+            on_note(f"a new classifying layer for {num_classes} classes: that of {init} is another")
+    elif init not in (None, "pretrained"):
         checkpoint = load_weights(str(init))
         if start_from(model, checkpoint):
             on_note(

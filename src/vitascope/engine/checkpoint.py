@@ -32,11 +32,14 @@ from torch import Tensor
 
 from vitascope.engine.optim import OPTIM
 from vitascope.errors import RunError, WeightsError
+from vitascope.models.weights.read import is_foreign
+from vitascope.models.weights.recognise import open_foreign
 from vitascope.spec import Contract, to_json
 
 FORMAT = "vitascope.checkpoint/1"
 EMA = "ema."
 PICKLES = (".pt", ".pth", ".pyth", ".pkl", ".ckpt", ".bin")
+"""Endings of other libraries' checkpoints; what a file really is, its content tells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,10 +258,11 @@ def load_weights(path: str | Path) -> Checkpoint:
 
     Args:
         path: a run folder (its best checkpoint, else its last), a checkpoint record such as
-            RUN/best.json, or a .safetensors file written by `save_checkpoint`, also alone.
+            RUN/best.json, a .safetensors file written by `save_checkpoint`, also alone, or a
+            checkpoint of another library whose published network can be told from it.
 
     Raises:
-        WeightsError: no weights there, a cut or changed file, or a pickle, which could run code.
+        WeightsError: no weights there, a cut or changed file, or one that asks to run code.
     """
     path = Path(path)
     if path.is_dir():
@@ -270,15 +274,24 @@ def load_weights(path: str | Path) -> Checkpoint:
         raise WeightsError(f"{path}: no such run folder or checkpoint")
     if path.suffix == ".json":
         return _read_record(path)
-    if path.suffix in PICKLES:
-        raise WeightsError(
-            f"{path} is a pickle, which can run code when it is loaded; a .safetensors file or "
-            "a run folder is expected"
-        )
+    if is_foreign(path):
+        return _read_foreign(path)
     for record in sorted(path.parent.glob("*.json")):
         if _named_file(record) == path.name:
             return _read_record(record)
     return _read_alone(path)
+
+
+def _read_foreign(path: Path) -> Checkpoint:
+    opened = open_foreign(path)
+    return Checkpoint(
+        contract=opened.contract,
+        recipe={},
+        state={"step": 0},
+        versions={},
+        tensors=opened.model.state_dict(),
+        path=path,
+    )
 
 
 def _read_record(path: Path) -> Checkpoint:

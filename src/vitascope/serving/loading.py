@@ -14,6 +14,7 @@ from vitascope.engine.build import load_model
 from vitascope.engine.checkpoint import PICKLES
 from vitascope.engine.device import network_input
 from vitascope.errors import WeightsError
+from vitascope.models.weights.read import is_foreign
 from vitascope.spec import Contract
 
 RECORDS = (".json", ".safetensors")
@@ -43,8 +44,9 @@ def open_model(path: str | Path, device: str | torch.device = "cpu") -> Source:
     """Opens a run folder, a checkpoint or an exported model.
 
     Args:
-        path: a run folder, a checkpoint (.json or .safetensors), an exported file (.onnx, .xml,
-            .pt2), or a folder that holds one exported model and nothing else of these.
+        path: a run folder, a checkpoint (.json or .safetensors, or that of another library), an
+            exported file (.onnx, .xml, .pt2), or a folder that holds one exported model and nothing
+            else of these.
         device: where a checkpoint's network computes; exported models compute on the CPU.
 
     Raises:
@@ -60,7 +62,7 @@ def open_model(path: str | Path, device: str | torch.device = "cpu") -> Source:
         return Source(path, opened.target, opened.contract, opened)
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise WeightsError(f"{path} holds only the weights; give {path.with_suffix('.xml')}")
-    if path.is_file() and path.suffix not in (*RECORDS, *PICKLES):
+    if path.is_file() and path.suffix not in (*RECORDS, *PICKLES) and not is_foreign(path):
         known = ", ".join((*RECORDS, *suffixes))
         raise WeightsError(
             f"{path} is no model. Give a run folder or a file that ends in one of: {known}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from vitascope.models.weights.convert import convert_state_dict, export_state_dict
 from vitascope.models.weights.dialects import DIALECTS, Dialect
+from vitascope.models.weights.load import load_into
 from vitascope.models.weights.report import Report
 
-__all__ = ["DIALECTS", "Dialect", "Report", "convert_state_dict", "export_state_dict"]
+__all__ = ["DIALECTS", "Dialect", "Report", "convert_state_dict", "export_state_dict", "load_into"]

@@ -102,7 +102,8 @@ def _convolutional(names: list[str]) -> tuple[tuple[Pair, ...], ...]:
     if x3d:
         places = _X3D_STEM + places + _x3d_head(names)
     if head is not None:
-        places = (*places, (f"^{head}", "^head.projection."))
+        predictors = f"^{head.removesuffix('proj.')}predictors."
+        places += ((predictors, "^head.predictors."), (f"^{head}", "^head.projection."))
     return (places, _X3D_RESIDUAL if x3d else _RESIDUAL)
 
 

@@ -1,0 +1,142 @@
+"""Which published network a checkpoint of another library belongs to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vitascope.errors import WeightsError
+from vitascope.models.base import VideoModel
+from vitascope.models.card import ModelCard
+from vitascope.models.registry import create_model, get_card, list_cards
+from vitascope.models.weights.containers import split_tensors, unwrap
+from vitascope.models.weights.convert import convert_state_dict
+from vitascope.models.weights.load import load_into
+from vitascope.models.weights.read import read_content
+from vitascope.models.weights.report import Report
+from vitascope.spec import Contract, LabelSpec
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint of another library, loaded.
+
+    Attributes:
+        model: the network with the weights, in evaluation mode.
+        contract: classes, clip and pixels of the card that it belongs to.
+        report: what became of every entry.
+        card: that card.
+    """
+
+    model: VideoModel
+    contract: Contract
+    report: Report
+    card: ModelCard
+
+
+def open_foreign(path: str | Path, model: str | None = None) -> Opened:
+    """Loads a checkpoint of another library into the network that it belongs to.
+
+    Args:
+        path: the file.
+        model: card of the network; None finds it by names and shapes of the entries and, where
+            several cards share a network, by the name of the file.
+
+    Raises:
+        UnknownNameError: no such card.
+        WeightsError: the file cannot be read, fits no card, fits several, or does not fit `model`.
+    """
+    path = Path(path)
+    content = read_content(path)
+    card = _find(content, path) if model is None else get_card(model)
+    _, report = convert_state_dict(content, _hollow(card.full_name), what=str(path))
+    classes = _classes(report) if report.only_head_differs else None
+    network = create_model(card.full_name, num_classes=classes)
+    report = load_into(network, content, what=str(path))
+    labels = card.labels
+    if classes is not None:  # the file has no names for them
+        labels = LabelSpec(names=tuple(f"class {index}" for index in range(classes)))
+    contract = Contract(
+        model=card.full_name, args={}, labels=labels, clip=card.clip, pixels=card.pixels
+    )
+    return Opened(network.eval(), contract, report, card)
+
+
+def _classes(report: Report) -> int | None:
+    weight = next((n for n in report.head if n.endswith("weight")), "")
+    shapes = report.other_shape.get(weight)
+    return None if shapes is None else shapes[0][0]
+
+
+def _find(content: Any, path: Path) -> ModelCard:
+    entries, _ = unwrap(content, str(path))
+    tensors, _ = split_tensors(entries)
+    kernels = _kernels(tensors)
+    found: list[tuple[ModelCard, Report]] = []
+    for card in list_cards() if kernels else ():
+        model = _hollow(card.full_name)
+        if _kernels(model.state_dict()) != kernels:
+            continue
+        try:
+            _, report = convert_state_dict(entries, model, what=str(path))
+        except WeightsError:
+            continue
+        other = any("frames" in how or "resampled" in how for how in report.changed.values())
+        if not other and (report.fits or report.only_head_differs):
+            found.append((card, report))
+    if not found:
+        shown = ", ".join(list(tensors)[:3])
+        raise WeightsError(
+            f"{path} fits no published network (its first entries: {shown}). Say which it is for "
+            f"with --model NAME to see what does not fit; vitascope models lists them."
+        )
+    return _choose(found, path)
+
+
+@cache
+def _hollow(name: str) -> VideoModel:
+    """The network of a card without memory for its weights."""
+    with torch.device("meta"):
+        return create_model(name)
+
+
+def _kernels(entries: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
+    """How many kernels of each shape a network has, whatever their names and dimensions of 1."""
+    return Counter(
+        tuple(size for size in value.shape if size != 1)
+        for name, value in entries.items()
+        if value.dim() >= 4 and "_attention_pool_" not in name
+    )
+
+
+def _choose(found: list[tuple[ModelCard, Report]], path: Path) -> ModelCard:
+    """Of cards that share a network the one whose file, classes and dialect are these."""
+
+    def published(card: ModelCard, report: Report) -> tuple[bool, ...]:
+        names = {Path(w.url).stem.lower() for w in card.weights}
+        dialects = {w.dialect for w in card.weights}
+        return (path.stem.lower() in names, report.fits, report.dialect in dialects)
+
+    ranks = [published(card, report) for card, report in found]
+    best = [card for (card, _), rank in zip(found, ranks, strict=True) if rank == max(ranks)]
+    if _one_use(best):
+        return best[0]
+    names = ", ".join(card.full_name for card in best)
+    raise WeightsError(
+        f"{path} fits several published networks that differ in clip or classes only: {names}. "
+        f"Say which with --model NAME (vitascope convert {path} OUT --model {best[0].full_name})."
+    )
+
+
+def _one_use(cards: Iterable[ModelCard]) -> bool:
+    return (
+        len({repr((c.clip, c.pixels, c.labels, sorted(c.args.items(), key=str))) for c in cards})
+        == 1
+    )
