@@ -119,6 +119,8 @@ class ForeignModel(VideoModel):
         super().set_gradient_checkpointing(enabled)
         for info in self.feature_info:
             stage = self.get_submodule(info.name)
+            if next(stage.parameters(), None) is None:
+                continue  # an activation alone, which may write over what it would keep
             if enabled:
                 stage.forward = _Recomputed(stage)
             else:
