@@ -26,8 +26,3 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Layers and engine first: one of their tests fails late in a long process (cause open)."""
-    items.sort(key=lambda item: item.path.parent.name not in ("layers", "engine"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
 import os
 import pickle
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -339,3 +341,18 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_an_artefact_is_called_like_a_model() -> None:
     artefact = Artefact(Path("x"), "onnx", CONTRACT, lambda x: torch.as_tensor(x) * 2)
     assert artefact(torch.ones(1, 1)).item() == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the fault is one of Linux")
+@pytest.mark.parametrize("to", NAMES)
+def test_the_stack_of_signal_handlers_is_left_alone(
+    to: str, written: Callable[[str, Path], Path], tmp_path: Path
+) -> None:
+    """A runtime that takes it along when it closes makes the next signal kill the process."""
+    call = ctypes.CDLL(None).sigaltstack
+    before, after = (ctypes.create_string_buffer(3 * 8) for _ in range(2))  # stack_t
+    call(None, before)
+    artefact = open_artefact(written(to, tmp_path / "model"))
+    artefact(_clips()[0][None])
+    call(None, after)
+    assert before.raw == after.raw

@@ -21,6 +21,7 @@ from vitascope.accelerator.artefact import (
     unreadable,
 )
 from vitascope.accelerator.export.onnx import quiet_exporter
+from vitascope.accelerator.export.signal_stack import kept_signal_stack
 from vitascope.errors import WeightsError
 from vitascope.optional import require
 from vitascope.spec import Contract
@@ -82,7 +83,8 @@ class OpenVinoTarget:
             model = core.read_model(str(path))
             text = model.get_rt_info(PLACE).value if model.has_rt_info(PLACE) else None
             contract = parse_contract(text, path)
-            compiled = core.compile_model(model, "CPU", settings)
+            with kept_signal_stack():
+                compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise unreadable(path, "OpenVINO", error) from error
 
