@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 
 import pytest
 import torch
@@ -129,8 +130,14 @@ def test_bf16_autocast(card: ModelCard) -> None:
     assert error < 0.1, float(error)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("card", DISTINCT)
+def _slow_but(*names: str) -> list[object]:
+    """All architectures, of which only a few are not marked slow."""
+    cards = [get_card(name) for name in list_models(lambda c: c.tag != "test")]
+    slow = pytest.mark.slow
+    return [pytest.param(c, id=c.name, marks=[] if c.name in names else [slow]) for c in cards]
+
+
+@pytest.mark.parametrize("card", _slow_but("slow_r50", "x3d_s"))
 def test_torch_export(card: ModelCard) -> None:
     model, inputs = small(card)
     model.eval()
@@ -148,6 +155,13 @@ def test_torch_compile(card: ModelCard) -> None:
     compiled = torch.compile(model, backend="aot_eager", fullgraph=card.task != "detection")
     with torch.no_grad():
         torch.testing.assert_close(compiled(*inputs), model(*inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_count(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many cards the tests of this file go through."""
+    with capsys.disabled():
+        sys.stdout.write(f"\ncards: {len(CARDS)}, architectures: {len(DISTINCT)}\n")
+    assert len(CARDS) >= 70 and len(DISTINCT) >= 40
 
 
 @pytest.mark.slow

@@ -41,15 +41,14 @@ def test_case(name: str) -> None:
     check_case(name)
 
 
+# Records with gradients.
+STEPS = (
+    "fac_x3d_tiny", "fac_r2plus1d_small", "fac_resnet_default", "fac_slowfast_small", "fac_csn_50",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "fac_x3d_tiny",
-        "fac_r2plus1d_small",
-        pytest.param("fac_resnet_default", marks=pytest.mark.slow),
-        pytest.param("fac_slowfast_small", marks=pytest.mark.slow),
-        pytest.param("fac_csn_50", marks=pytest.mark.slow),
-    ],
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in _SLOW else []) for n in STEPS]
 )
 def test_training_step(name: str) -> None:
     """Loss, gradients and running statistics of a float64 step are the recorded ones."""
