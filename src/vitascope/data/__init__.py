@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vitascope.data.ava_frames import Ava as Ava
+    from vitascope.data.charades import Charades as Charades
     from vitascope.data.clip_sampling import ClipSampler as ClipSampler
     from vitascope.data.clip_sampling import RandomClipSampler as RandomClipSampler
     from vitascope.data.clip_sampling import UniformClipSampler as UniformClipSampler
@@ -19,14 +21,18 @@ if TYPE_CHECKING:
     from vitascope.data.hmdb51 import Hmdb51 as Hmdb51
     from vitascope.data.kinetics import Kinetics as Kinetics
     from vitascope.data.labeled_video_dataset import LabeledVideoDataset as LabeledVideoDataset
+    from vitascope.data.ssv2 import SSv2 as SSv2
     from vitascope.data.ucf101 import Ucf101 as Ucf101
 
 _HOMES = {
+    "Ava": "ava_frames",
+    "Charades": "charades",
     "ClipSampler": "clip_sampling",
     "Hmdb51": "hmdb51",
     "Kinetics": "kinetics",
     "LabeledVideoDataset": "labeled_video_dataset",
     "RandomClipSampler": "clip_sampling",
+    "SSv2": "ssv2",
     "Ucf101": "ucf101",
     "UniformClipSampler": "clip_sampling",
     "labeled_video_dataset": "labeled_video_dataset",

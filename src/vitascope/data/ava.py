@@ -21,7 +21,7 @@ from vitascope.data.tables import read_text
 from vitascope.errors import DatasetError
 
 FIRST_SECOND, LAST_SECOND = 902, 1798
-_LIST_STARTS = 900  # second of the film at which the frames of PySlowFast's lists begin
+LIST_STARTS = 900  # second of the film at which the frames of PySlowFast's lists begin
 _LIST_FPS = 30
 _ROW = re.compile(r"item\s*\{(.*?)\}", re.DOTALL)
 
@@ -75,7 +75,7 @@ class AvaKeyframe:
     @property
     def listed_frame(self) -> int:
         """Number of the frame in PySlowFast's lists: 30 a second from second 900 on."""
-        return (self.second - _LIST_STARTS) * _LIST_FPS
+        return (self.second - LIST_STARTS) * _LIST_FPS
 
 
 def read_ava(
@@ -182,6 +182,8 @@ class TimeStampClipSampler:
     Args:
         clip_sampler: gives the length.
     """
+
+    samples_per_video = 1
 
     def __init__(self, clip_sampler: ClipSampler) -> None:
         self.clip_sampler = clip_sampler

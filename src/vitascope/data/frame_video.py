@@ -136,7 +136,7 @@ class FrameVideo(Video):
 
         Returns:
             `video`: float32 C T H W from 0 to 255, or None for an interval without a frame;
-            `frame_indices`: places of the frames among those of the clip; `audio`: None.
+            `frame_indices`: numbers of the frames in the video; `audio`: None.
 
         Raises:
             DecodeError: a picture is missing or damaged.
@@ -152,7 +152,7 @@ class FrameVideo(Video):
         data = read_pictures([self._path(i) for i in chosen], self._threads)
         return {
             "video": data.permute(3, 0, 1, 2).float(),
-            "frame_indices": [i - first for i in chosen],
+            "frame_indices": chosen,
             "audio": None,
         }
 

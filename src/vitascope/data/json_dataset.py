@@ -8,7 +8,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import RandomSampler
+
+from vitascope.data.clip_sampling import ClipInfo, ClipInfoList
 from vitascope.data.columns import read_json
+from vitascope.data.labeled_video_dataset import (
+    LabeledVideoDataset,
+    OnBad,
+    Transform,
+    samples_per_video,
+)
+from vitascope.data.video import exact_seconds
 from vitascope.errors import DatasetError
 
 BENCHMARK = "forecasting_hands_objects"
@@ -80,3 +90,100 @@ def _time(clip: dict[str, Any], key: str, where: str) -> Fraction:
     if not isinstance(value, int | float):
         raise DatasetError(f"{where}: {key} = {value!r}; expected seconds")
     return Fraction(str(value))
+
+
+class UntrimmedClipSampler:
+    """Clips by another sampler inside the labelled part of a longer video.
+
+    Args:
+        clip_sampler: places the clips as if the part were the whole video.
+    """
+
+    def __init__(self, clip_sampler: Any) -> None:
+        self._clip_sampler = clip_sampler
+
+    @property
+    def samples_per_video(self) -> int | None:
+        """Clips of each labelled part, where the sampler fixes them."""
+        return samples_per_video(self._clip_sampler)
+
+    def __call__(
+        self, last_clip_time: Any, video_duration: Any, clip_info: dict[str, Any]
+    ) -> ClipInfo | ClipInfoList:
+        """The next clip between `clip_info["clip_start_sec"]` and `clip_info["clip_end_sec"]`."""
+        start = exact_seconds(clip_info["clip_start_sec"])
+        length = exact_seconds(clip_info["clip_end_sec"]) - start
+        last: Any = last_clip_time
+        if last is not None:
+            last = [t - start for t in last] if isinstance(last, list) else last - start
+        found = self._clip_sampler(last, length, clip_info)
+        if isinstance(found.clip_start_sec, list):
+            return ClipInfoList(
+                [t + start for t in found.clip_start_sec],
+                [t + start for t in found.clip_end_sec],
+                *found[2:],
+            )
+        return ClipInfo(found.clip_start_sec + start, found.clip_end_sec + start, *found[2:])
+
+    def reset(self) -> None:
+        """Begins anew."""
+        self._clip_sampler.reset()
+
+
+def clip_recognition_dataset(
+    data_path: str | Path,
+    clip_sampler: Any,
+    video_sampler: Any = RandomSampler,
+    transform: Transform | None = None,
+    video_path_prefix: str = "",
+    decode_audio: bool = True,
+    decoder: str = "pyav",
+    *,
+    seed: int | None = None,
+    on_bad: OnBad = "error",
+) -> LabeledVideoDataset:
+    """Clips with a verb and a noun (PyTorchVideo's interface); see `read_json_clips`.
+
+    Samples have `clip_start_sec` and `clip_end_sec` of the labelled part, `verb_label` and
+    `noun_label` (numbers in alphabetical order). Arguments are those of `labeled_video_dataset`.
+
+    Raises:
+        DatasetError: see `read_json_clips`.
+    """
+    videos = [
+        (clip.path, {"clip_start_sec": float(clip.start), "clip_end_sec": float(clip.end),
+                     "noun_label": clip.noun, "verb_label": clip.verb})
+        for clip in read_json_clips(data_path, video_path_prefix).clips
+    ]  # fmt: skip
+    return LabeledVideoDataset(
+        videos, UntrimmedClipSampler(clip_sampler), video_sampler, transform,
+        decode_audio=decode_audio, decoder=decoder, seed=seed, on_bad=on_bad,
+    )  # fmt: skip
+
+
+def video_only_dataset(
+    data_path: str | Path,
+    clip_sampler: Any,
+    video_sampler: Any = RandomSampler,
+    transform: Transform | None = None,
+    video_path_prefix: str = "",
+    decode_audio: bool = True,
+    decoder: str = "pyav",
+    *,
+    seed: int | None = None,
+    on_bad: OnBad = "error",
+) -> LabeledVideoDataset:
+    """Videos without labels, the keys of a JSON object (PyTorchVideo's interface).
+
+    Arguments are those of `labeled_video_dataset`.
+
+    Raises:
+        DatasetError: see `read_json_videos`.
+    """
+    videos: list[tuple[str, dict[str, Any]]] = [
+        (path, {}) for path in read_json_videos(data_path, video_path_prefix)
+    ]
+    return LabeledVideoDataset(
+        videos, clip_sampler, video_sampler, transform, decode_audio=decode_audio,
+        decoder=decoder, seed=seed, on_bad=on_bad,
+    )  # fmt: skip

@@ -124,7 +124,115 @@ class WorkerShares(IterableDataset[Any]):
         return int(torch.randint(2**31, ()))
 
 
-class LabeledVideoDataset(WorkerShares):
+class ClipsOfVideos(WorkerShares):
+    """Clips of one video after the other; see `LabeledVideoDataset`."""
+
+    def __init__(
+        self,
+        videos: Any,
+        clip_sampler: Any,
+        video_sampler: Any,
+        transform: Transform | None,
+        seed: int | None,
+        on_bad: OnBad,
+    ) -> None:
+        super().__init__(videos, video_sampler, seed, on_bad)
+        self._clip_sampler, self._transform = clip_sampler, transform
+
+    @property
+    def num_videos(self) -> int:
+        """Number of videos of an epoch."""
+        return len(self._video_sampler)
+
+    def __len__(self) -> int:
+        """Samples of an epoch over all workers, where the clip sampler fixes them.
+
+        Raises:
+            TypeError: the number depends on the lengths of the videos.
+        """
+        each = samples_per_video(self._clip_sampler)
+        if each is None:
+            raise TypeError(
+                f"the number of clips depends on the lengths of the videos with "
+                f"{type(self._clip_sampler).__name__}"
+            )
+        return self.num_videos * each
+
+    def _open(self, index: int) -> tuple[Video, dict[str, Any], str]:
+        """A video, what is known of it, and its path for messages."""
+        raise NotImplementedError
+
+    def _sample(
+        self, index: int, video: Video, info: dict[str, Any], loaded: dict[str, Any]
+    ) -> Sample:
+        """The sample of a clip, without the numbers that say which clip it is."""
+        raise NotImplementedError
+
+    def _of_video(self, index: int, key: tuple[int, int]) -> Iterator[Sample]:
+        video, info, path = self._open(index)
+        try:
+            self._clip_sampler.reset()
+            for number, (where, loaded) in enumerate(self._clips(video, info, key, path)):
+                sample: Sample = {
+                    "clip_index": where.clip_index,
+                    "aug_index": where.aug_index,
+                    **self._sample(index, video, info, loaded),
+                }
+                if self._transform is not None:
+                    # Ends otherwise than the key of the clip sampler, so that draws differ.
+                    rng = np.random.default_rng((*key, number, 1))
+                    sample = apply(self._transform, sample, rng)
+                yield sample
+        finally:
+            video.close()
+
+    @property
+    def _needs_frames(self) -> bool:
+        return True
+
+    def _clips(
+        self, video: Video, info: dict[str, Any], key: tuple[int, int], path: str
+    ) -> Iterator[tuple[ClipInfo | ClipInfoList, dict[str, Any]]]:
+        """Where each clip lies, and its content; a clip that comes again is not decoded again."""
+        end: Any = None
+        repeats = getattr(self._clip_sampler, "_augs_per_clip", 1) > 1
+        held: tuple[Any, dict[str, Any]] | None = None
+        number, last = 0, False
+        while not last:
+            with global_seed(_number((*key, number, 0))):
+                where = self._clip_sampler(end, video.duration, info)
+                interval = where.clip_start_sec, where.clip_end_sec
+                if held is None or held[0] != interval:
+                    held = interval, self._load(video, where, path)
+            # Copies, because a transform may work in place and the next repeat begins anew.
+            yield where, deepcopy(held[1]) if repeats else held[1]
+            held = held if repeats else None
+            end, number = where.clip_end_sec, number + 1
+            flag: Any = where.is_last_clip
+            last = flag[-1] if isinstance(flag, list) else flag
+
+    def _load(self, video: Video, where: ClipInfo | ClipInfoList, path: str) -> dict[str, Any]:
+        starts: Any = where.clip_start_sec
+        ends: Any = where.clip_end_sec
+        if not isinstance(starts, list):
+            return self._one(video, starts, ends, path)
+        parts = [self._one(video, a, b, path) for a, b in zip(starts, ends, strict=True)]
+        found: dict[str, Any] = {name: [part[name] for part in parts] for name in parts[0]}
+        if any(sound is None for sound in found["audio"]):
+            found["audio"] = None
+        return found
+
+    def _one(self, video: Video, start: Any, end: Any, path: str) -> dict[str, Any]:
+        found = video.get_clip(start, end)
+        if found["video"] is None and self._needs_frames:
+            raise DatasetError(
+                f"{path}: no frame begins between {float(start):.3f} s and {float(end):.3f} s of "
+                f"{float(video.duration):.3f} s. Use longer clips or a sampler that stays inside"
+            )
+        return found
+
+
+class LabeledVideoDataset(ClipsOfVideos):
     """Clips of videos with labels.
 
     A sample is a dictionary: `video` float32 C T H W from 0 to 255, `audio` float32 S in [-1, 1]
@@ -166,32 +274,16 @@ class LabeledVideoDataset(WorkerShares):
         seed: int | None = None,
         on_bad: OnBad = "error",
     ) -> None:
-        super().__init__(labeled_video_paths, video_sampler, seed, on_bad)
-        self._labeled_videos, self._clip_sampler = labeled_video_paths, clip_sampler
-        self._transform, self._decoder = transform, decoder
+        super().__init__(labeled_video_paths, clip_sampler, video_sampler, transform, seed, on_bad)
+        self._labeled_videos, self._decoder = labeled_video_paths, decoder
         self._decode_audio, self._decode_video = decode_audio, decode_video
         self.video_path_handler = VideoPathHandler()
 
     @property
-    def num_videos(self) -> int:
-        """Number of videos of an epoch."""
-        return len(self._video_sampler)
+    def _needs_frames(self) -> bool:
+        return self._decode_video
 
-    def __len__(self) -> int:
-        """Samples of an epoch over all workers, where the clip sampler fixes them.
-
-        Raises:
-            TypeError: the number depends on the lengths of the videos.
-        """
-        each = samples_per_video(self._clip_sampler)
-        if each is None:
-            raise TypeError(
-                f"the number of clips depends on the lengths of the videos with "
-                f"{type(self._clip_sampler).__name__}"
-            )
-        return self.num_videos * each
-
-    def _of_video(self, index: int, key: tuple[int, int]) -> Iterator[Sample]:
+    def _open(self, index: int) -> tuple[Video, dict[str, Any], str]:
         path, info = self._labeled_videos[index]
         video = self.video_path_handler.video_from_path(
             path,
@@ -199,68 +291,20 @@ class LabeledVideoDataset(WorkerShares):
             decode_audio=self._decode_audio,
             decoder=self._decoder,
         )
-        try:
-            self._clip_sampler.reset()
-            for number, (where, loaded) in enumerate(self._clips(video, info, key, str(path))):
-                sample: Sample = {
-                    "video": loaded["video"],
-                    "video_name": getattr(video, "name", ""),
-                    "video_index": index,
-                    "clip_index": where.clip_index,
-                    "aug_index": where.aug_index,
-                    **info,
-                }
-                if loaded["audio"] is not None:
-                    sample["audio"] = loaded["audio"]
-                if self._transform is not None:
-                    # One more than the key of the clip sampler, so that draws differ.
-                    rng = np.random.default_rng((*key, number, 1))
-                    sample = apply(self._transform, sample, rng)
-                yield sample
-        finally:
-            video.close()
+        return video, dict(info or {}), str(path)
 
-    def _clips(
-        self, video: Video, info: dict[str, Any], key: tuple[int, int], path: str
-    ) -> Iterator[tuple[ClipInfo | ClipInfoList, dict[str, Any]]]:
-        """Where each clip lies, and its content; a clip that comes again is not decoded again."""
-        end: Any = None
-        repeats = getattr(self._clip_sampler, "_augs_per_clip", 1) > 1
-        held: tuple[Any, dict[str, Any]] | None = None
-        number, last = 0, False
-        while not last:
-            with global_seed(_number((*key, number, 0))):
-                where = self._clip_sampler(end, video.duration, info)
-            interval = where.clip_start_sec, where.clip_end_sec
-            if held is None or held[0] != interval:
-                held = interval, self._load(video, where, path)
-            # Copies, because a transform may work in place and the next repeat begins anew.
-            yield where, deepcopy(held[1]) if repeats else held[1]
-            held = held if repeats else None
-            end, number = where.clip_end_sec, number + 1
-            flag: Any = where.is_last_clip
-            last = flag[-1] if isinstance(flag, list) else flag
-
-    def _load(self, video: Video, where: ClipInfo | ClipInfoList, path: str) -> dict[str, Any]:
-        starts: Any = where.clip_start_sec
-        ends: Any = where.clip_end_sec
-        if not isinstance(starts, list):
-            return self._one(video, starts, ends, path)
-        parts = [self._one(video, a, b, path) for a, b in zip(starts, ends, strict=True)]
-        sounds = [part["audio"] for part in parts]
-        return {
-            "video": [part["video"] for part in parts],
-            "audio": None if any(sound is None for sound in sounds) else sounds,
+    def _sample(
+        self, index: int, video: Video, info: dict[str, Any], loaded: dict[str, Any]
+    ) -> Sample:
+        sample: Sample = {
+            "video": loaded["video"],
+            "video_name": getattr(video, "name", ""),
+            "video_index": index,
+            **info,
         }
-
-    def _one(self, video: Video, start: Any, end: Any, path: str) -> dict[str, Any]:
-        found = video.get_clip(start, end)
-        if found["video"] is None and self._decode_video:
-            raise DatasetError(
-                f"{path}: no frame begins between {float(start):.3f} s and {float(end):.3f} s of "
-                f"{float(video.duration):.3f} s. Use longer clips or a sampler that stays inside"
-            )
-        return found
+        if loaded["audio"] is not None:
+            sample["audio"] = loaded["audio"]
+        return sample
 
 
 def labeled_video_dataset(

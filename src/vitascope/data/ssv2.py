@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import RandomSampler
+
 from vitascope.data.card import DatasetCard
 from vitascope.data.columns import read_json
 from vitascope.data.frame_lists import FrameVideoRecord, by_name, read_frame_list
+from vitascope.data.labeled_frame_videos import LabeledFrameVideos, OneOfEachPart
+from vitascope.data.labeled_video_dataset import OnBad, Transform
 from vitascope.data.labels import ClassList, read_classes
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
@@ -121,6 +125,63 @@ def _label(
     if label not in index:
         raise DatasetError(f"{where}: template {label!r} is not in {classes.source}")
     return index[label]
+
+
+class SSv2(LabeledFrameVideos):
+    """Something-Something v2 as frames with PyTorchVideo's interface.
+
+    Samples have `video` float32 C T H W, `label` (None for a test set), `video_name`,
+    `video_index`, `clip_index` and `aug_index`. Videos without frames are an error, or are left
+    out with `on_bad="skip"`.
+
+    Args:
+        label_name_file: JSON object of template -> number.
+        video_label_file: JSON list of the videos.
+        video_path_label_file: list of the frames; see `read_frame_list`.
+        clip_sampler: where the clips of a video lie; there are 30 frames a second.
+        video_sampler: class of the sampler of videos.
+        transform: called with each sample.
+        video_path_prefix: folder that the paths of the list start from.
+        frames_per_clip: frames taken of each clip, one of each equal part; None takes all.
+        rand_sample_frames: whether that frame is drawn; else it is the middle one.
+        seed: see `LabeledVideoDataset`.
+        on_bad: see `LabeledVideoDataset`.
+
+    Raises:
+        DatasetError: see `read_ssv2_frames`.
+    """
+
+    def __init__(
+        self,
+        label_name_file: str | Path,
+        video_label_file: str | Path,
+        video_path_label_file: str | Path,
+        clip_sampler: Any,
+        video_sampler: Any = RandomSampler,
+        transform: Transform | None = None,
+        video_path_prefix: str = "",
+        frames_per_clip: int | None = None,
+        rand_sample_frames: bool = False,
+        *,
+        seed: int | None = None,
+        on_bad: OnBad = "error",
+    ) -> None:
+        found = read_ssv2_frames(
+            video_label_file, label_name_file, video_path_label_file, video_path_prefix,
+            files="skip" if on_bad == "skip" else "require",
+        )  # fmt: skip
+        self.left_out = found.missing
+        self._numbers = tuple(label for _, label in found.videos)
+        pick = None
+        if frames_per_clip is not None:
+            pick = OneOfEachPart(frames_per_clip, rand_sample_frames)
+        super().__init__(
+            [record for record, _ in found.videos], clip_sampler, video_sampler, transform,
+            self._label, pick, seed, on_bad,
+        )  # fmt: skip
+
+    def _label(self, index: int, numbers: Any) -> dict[str, Any]:
+        return {"label": self._numbers[index]}
 
 
 SSV2 = DatasetCard(
