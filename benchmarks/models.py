@@ -125,7 +125,7 @@ def settings(quick: bool) -> dict[str, Setting]:
         "csn": Setting("csn_r101", (8,), side, batch, window(1)),
         "r2plus1d": Setting("r2plus1d_r50", (8,), side, batch, window(2)),
         "x3d": Setting("x3d_s", (8,), x3d_side, 1 if quick else 8, x3d),
-        "efficient_x3d": Setting("efficient_x3d_xs", (4,), 160, batch),
+        "efficient_x3d": Setting("efficient_x3d_xs", (4,), 64 if quick else 160, batch),
         "mvit": Setting("mvit_base_16x4", (8,), tokens["spatial_size"], batch, tokens | few),
         "mvitv2": Setting("mvitv2_s_16x4", (8,), tokens["spatial_size"], batch, dict(tokens)),
         "acoustic": Setting("acoustic_resnet_r50", (128,), 0, batch, shape=(1, 1, 80)),

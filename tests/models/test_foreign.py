@@ -199,6 +199,7 @@ def test_other_sizes_are_built() -> None:
 
 def test_a_family_alone_is_its_default_configuration() -> None:
     card = get_card("hf:vjepa2")
+    assert card.full_name == "hf:vjepa2"
     assert (card.clip.num_frames, card.clip.fps) == (64, Fraction(4))
     assert card.pixels.crop == (256, 256) and card.pixels.short_side == 292
     card = get_card("hf:timesformer")
@@ -295,6 +296,20 @@ def test_unknown_names(tmp_path: Path) -> None:
         create_model("hf:videomae", config=_config("videomae", hidden_size=25))
     with pytest.raises(UnknownNameError, match="unknown model 'hg:videomae'"):
         get_card("hg:videomae")
+
+
+def test_code_beside_a_configuration_is_not_run(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    (tmp_path / "own.py").write_text(f"open({str(marker)!r}, 'w').close()\nclass Own: pass\n")
+    for kind in ("own", "videomae"):
+        entries = {"model_type": kind, "auto_map": {"AutoConfig": "own.Own"}}
+        (tmp_path / "config.json").write_text(json.dumps(entries))
+        if kind == "own":
+            with pytest.raises(WeightsError, match="no configuration"):
+                get_card(f"hf:{tmp_path}")
+        else:
+            assert get_card(f"hf:{tmp_path}").clip.num_frames == 16
+    assert not marker.exists()
 
 
 @pytest.mark.slow

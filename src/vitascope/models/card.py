@@ -108,8 +108,8 @@ class ModelCard:
 
     @property
     def full_name(self) -> str:
-        """`NAME.TAG`."""
-        return f"{self.name}.{self.tag}"
+        """`NAME.TAG`; the name alone where there is no tag (networks of other libraries)."""
+        return f"{self.name}.{self.tag}" if self.tag else self.name
 
     def build(self, **kwargs: Any) -> VideoModel:
         """Builds the network with start values; `kwargs` replace arguments of the card."""

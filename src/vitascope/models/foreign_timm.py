@@ -16,6 +16,7 @@ from vitascope.errors import ConfigError, InputError, UnknownNameError, WeightsE
 from vitascope.models.base import FeatureInfo, VideoModel
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign import ForeignModel
+from vitascope.models.hub.foreign import IMAGENET_MEAN, IMAGENET_STD
 from vitascope.optional import require
 from vitascope.spec import ClipSpec, LabelSpec, PixelSpec
 
@@ -158,15 +159,15 @@ def card(source: str, args: dict[str, Any]) -> ModelCard:
     side = int(config.get("input_size", (3, 224, 224))[-1])
     return ModelCard(
         name=f"timm:{source}",
-        tag="frames",
+        tag="",
         builder=create_timm,
         args={"architecture": source, "model_num_class": config.get("num_classes") or 1000},
         clip=ClipSpec(num_frames=FRAMES, coverage="video"),
         pixels=PixelSpec(
             short_side=max(side, math.floor(side / config.get("crop_pct", 0.875))),
             crop=(side, side),
-            mean=config.get("mean", (0.485, 0.456, 0.406)),
-            std=config.get("std", (0.229, 0.224, 0.225)),
+            mean=config.get("mean", IMAGENET_MEAN),
+            std=config.get("std", IMAGENET_STD),
         ),
         labels=LabelSpec(name="imagenet1k" if config.get("num_classes") == 1000 else ""),
         note="An image encoder of timm; the licence of its weights is on its own card.",

@@ -6,11 +6,9 @@ VideoMAE (arXiv:2203.12602), TimeSformer (2102.05095), ViViT (2103.15691), V-JEP
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,11 @@ from vitascope.errors import ConfigError, InputError, UnknownNameError, WeightsE
 from vitascope.models.base import FeatureInfo, Triple, VideoModel
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign import ForeignModel
+from vitascope.models.hub.foreign import PUBLISHED, Published
 from vitascope.optional import require
-from vitascope.spec import ClipSpec, LabelSpec, PixelSpec
+from vitascope.spec import LabelSpec, PixelSpec
 
 EXTRA = "transformers"
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # Entries of a configuration that say nothing about the network.
 _NOT_KEPT = (
     "transformers_version", "architectures", "id2label", "label2id", "num_labels", "dtype",
@@ -34,7 +32,7 @@ _NOT_KEPT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Where a family keeps its parts, and what its publication fed it with.
+    """Where a family keeps its parts.
 
     Attributes:
         network: class of Transformers.
@@ -44,10 +42,6 @@ class Family:
         tail: what lies after them, from the encoder's last norm to the classifying layer.
         frames: entry of the configuration for the frames of a clip.
         side: entry for height and width.
-        clip: frames, as published, for the number of frames in the configuration.
-        pixels: mean and std where no processor says so.
-        short_side: the short side for each pixel of the crop, where no processor says so.
-        paper: arXiv number.
         unused: parts that the classifier never calls.
     """
 
@@ -56,20 +50,9 @@ class Family:
     layers: str
     embeddings: str
     tail: tuple[str, ...]
-    clip: Callable[[int], ClipSpec]
-    pixels: tuple[Sequence[float], Sequence[float]]
-    paper: str
     frames: str = "num_frames"
     side: str = "image_size"
-    short_side: float = 1.0
     unused: tuple[str, ...] = ()
-
-
-def _at_30(rate: Callable[[int], int]) -> Callable[[int], ClipSpec]:
-    def clip(frames: int) -> ClipSpec:
-        return ClipSpec(num_frames=frames, sampling_rate=rate(frames), fps=Fraction(30))
-
-    return clip
 
 
 FAMILIES = {
@@ -79,9 +62,6 @@ FAMILIES = {
         layers="videomae.encoder.layer",
         embeddings="videomae.embeddings",
         tail=("videomae.layernorm", "fc_norm", "classifier"),
-        clip=_at_30(lambda frames: 4),
-        pixels=_IMAGENET,
-        paper="arXiv:2203.12602",
     ),
     "timesformer": Family(
         network="TimesformerForVideoClassification",
@@ -89,10 +69,6 @@ FAMILIES = {
         layers="timesformer.encoder.layer",
         embeddings="timesformer.embeddings",
         tail=("timesformer.layernorm", "classifier"),
-        # Published as 8x32, 16x16 and 96x4.
-        clip=_at_30(lambda frames: 4 if frames > 16 else max(1, 256 // frames)),
-        pixels=((0.45,) * 3, (0.225,) * 3),
-        paper="arXiv:2102.05095",
     ),
     "vivit": Family(
         network="VivitForVideoClassification",
@@ -100,10 +76,6 @@ FAMILIES = {
         layers="vivit.layers",
         embeddings="vivit.embeddings",
         tail=("vivit.layernorm", "classifier"),
-        clip=_at_30(lambda frames: 2),
-        pixels=((0.5,) * 3, (0.5,) * 3),
-        short_side=256 / 224,
-        paper="arXiv:2103.15691",
     ),
     "vjepa2": Family(
         network="VJEPA2ForVideoClassification",
@@ -113,11 +85,6 @@ FAMILIES = {
         tail=("vjepa2.encoder.layernorm", "pooler", "classifier"),
         frames="frames_per_clip",
         side="crop_size",
-        # Trained at 4 frames a second.
-        clip=lambda frames: ClipSpec(num_frames=frames, fps=Fraction(4)),
-        pixels=_IMAGENET,
-        short_side=292 / 256,
-        paper="arXiv:2506.09985",
         unused=("vjepa2.predictor",),
     ),
 }
@@ -290,20 +257,20 @@ def card(source: str, args: dict[str, Any]) -> ModelCard:
     """
     given = args.get("config")
     config = _read_config(source) if given is None else _complete(given)
-    family = _family(config.model_type)
+    family, published = _family(config.model_type), PUBLISHED[config.model_type]
     size = _pair(getattr(config, family.side))
     names = tuple(config.id2label[i] for i in sorted(config.id2label))
     generic = all(name == f"LABEL_{i}" for i, name in enumerate(names))
     stored = None if given is not None or source in FAMILIES else _read_processor(source)
     return ModelCard(
         name=f"hf:{source}",
-        tag=config.model_type,
+        tag="",
         builder=create_transformers,
         args={"config": plain_config(config), "model_num_class": len(names)},
-        clip=family.clip(getattr(config, family.frames)),
-        pixels=pixels_of(stored, size, family),
+        clip=published.clip(getattr(config, family.frames)),
+        pixels=pixels_of(stored, size, published),
         labels=LabelSpec(names=() if generic else names),
-        paper=family.paper,
+        paper=published.paper,
         note="A network of Transformers; the licence of its weights is on its own card.",
         kept=("config",),
         load=lambda model: _load(model, source),
@@ -328,7 +295,8 @@ def _read_config(source: str) -> Any:
         hint = "Or give a folder, or OWNER/NAME of the hub."
         raise UnknownNameError("video classifier of Transformers", source, FAMILIES, hint)
     try:
-        return transformers.AutoConfig.from_pretrained(source)
+        # Code that lies beside a configuration is never run, nor is anybody asked about it.
+        return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(
@@ -342,15 +310,32 @@ def _read_processor(source: str) -> dict[str, Any] | None:
     for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
         path: Any = Path(source) / name
         if not os.path.isdir(source):
-            utils = require("transformers.utils", extra=EXTRA)
-            path = utils.cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+            path = _fetched(source, name)
         if path is not None and os.path.isfile(path):
             stored: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
             return stored
     return None
 
 
-def pixels_of(stored: Mapping[str, Any] | None, size: tuple[int, int], family: Family) -> PixelSpec:
+def _fetched(source: str, name: str) -> str | None:
+    """A file of the hub in the cache of Transformers; None if the hub has no such file."""
+    utils = require("transformers.utils", extra=EXTRA)
+    try:
+        found: str | None = utils.cached_file(
+            source, name, _raise_exceptions_for_missing_entries=False
+        )
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(
+            f"hf:{source}: {name} cannot be fetched ({reason}). Without it nobody knows how the "
+            f"pixels were scaled; try again, or give a folder that holds it"
+        ) from error
+    return found
+
+
+def pixels_of(
+    stored: Mapping[str, Any] | None, size: tuple[int, int], published: Published
+) -> PixelSpec:
     """Size and scale of a frame, from a stored processor or as the family was published.
 
     A processor maps a value v of 0 to 255 to (f v - offset - mean) / std; here that becomes one
@@ -359,18 +344,17 @@ def pixels_of(stored: Mapping[str, Any] | None, size: tuple[int, int], family: F
     Args:
         stored: entries of a preprocessor_config.json.
         size: height and width that the network takes.
-        family: the network's family.
+        published: the scale where the processor does not say it.
     """
     if stored is None:
-        mean, std = family.pixels
-        short = math.ceil(min(size) * family.short_side)
-        return PixelSpec(short_side=short, crop=size, mean=tuple(mean), std=tuple(std))
+        return published.pixels(size)
     factor = 255 * stored.get("rescale_factor", 1 / 255) if stored.get("do_rescale", True) else 255
     offset = 1.0 if stored.get("offset", False) and stored.get("do_rescale", True) else 0.0
-    mean, std = (0.0,) * 3, (1.0,) * 3
+    mean: Sequence[float] = (0.0,) * 3
+    std: Sequence[float] = (1.0,) * 3
     if stored.get("do_normalize", True):
-        mean = stored.get("image_mean") or family.pixels[0]
-        std = stored.get("image_std") or family.pixels[1]
+        mean = stored.get("image_mean") or published.mean
+        std = stored.get("image_std") or published.std
     scaled = stored.get("size") or {}
     scaled = {"shortest_edge": scaled} if isinstance(scaled, int) else scaled
     squash = "shortest_edge" not in scaled and not stored.get("do_center_crop", True)
