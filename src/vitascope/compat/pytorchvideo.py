@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vitascope.compat import pytorchvideo_data
 from vitascope.errors import WeightsError
 from vitascope.layers.attention import MultiScaleAttention, MultiScaleBlock
 from vitascope.models.card import Weights, load_weights
@@ -31,6 +32,7 @@ _VERSION = "0.1.5"  # the release whose interface is served
 
 # old module (below pytorchvideo) -> homes (below vitascope) of its names
 MODULES: dict[str, tuple[str, ...]] = {
+    **pytorchvideo_data.MODULES,
     "accelerator.efficient_blocks.efficient_block_base": ("layers.mobile_cpu.base",),
     "accelerator.efficient_blocks.no_op_convert_block": ("layers.mobile_cpu.base",),
     "layers.accelerator.mobile_cpu.activation_functions": ("layers.mobile_cpu.activations",),
@@ -54,6 +56,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 # old module -> {old name: home "module:name"}, where a name moved or is called otherwise
 NAMES: dict[str, dict[str, str]] = {
+    **pytorchvideo_data.NAMES,
     "layers": {
         "ScriptableMultiScaleBlock": "compat.pytorchvideo:ScriptableMultiScaleBlock",
         "ScriptableSpatioTemporalClsPositionalEncoding": (
