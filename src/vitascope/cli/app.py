@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import warnings
@@ -11,8 +12,17 @@ from typing import Annotated, Any
 import typer
 
 from vitascope import __version__
+from vitascope.cli.bench import bench_data
 from vitascope.cli.check import check
+from vitascope.cli.conformance import conformance
 from vitascope.cli.convert import convert
+from vitascope.cli.data import (
+    list_datasets,
+    prepare_dataset,
+    shard_dataset,
+    show_dataset,
+    verify_dataset,
+)
 from vitascope.cli.doctor import doctor
 from vitascope.cli.evaluate import evaluate
 from vitascope.cli.export import export
@@ -43,13 +53,23 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "export": export,
     "convert": convert,
     "check": check,
+    "data": {
+        "list": list_datasets,
+        "info": show_dataset,
+        "verify": verify_dataset,
+        "prepare": prepare_dataset,
+        "shard": shard_dataset,
+    },
+    "bench": {"data": bench_data},
+    "conformance": conformance,
     "doctor": doctor,
     "models": {"list": list_models, "show": show_model},
     "recipes": {"show": show_recipe},
 }
 """Name -> function, or a group of them, in the order in which the help lists them.
 
-A group without a command does what its first one does.
+A group without a command does what its first one does, or shows its help where that one needs to
+be told what to work on.
 """
 
 # typer brings its own copy of click in some versions and uses the package in others; either way
@@ -57,6 +77,8 @@ A group without a command does what its first one does.
 ClickError: Any = typer.BadParameter.__mro__[2]
 
 GROUPS = {
+    "bench": "Measures how fast your data can be loaded.",
+    "data": "Public data sets; preparing and packing your own.",
     "models": "Lists the networks, or shows one.",
     "recipes": "Shows every setting of a training.",
 }
@@ -75,7 +97,11 @@ def _add_group(name: str, members: dict[str, Command]) -> None:
 
     def first(ctx: typer.Context, json_file: JsonFile = None) -> None:
         if ctx.invoked_subcommand is None:
-            next(iter(members.values()))(json_file=json_file)
+            function = next(iter(members.values()))
+            if any(p.default is p.empty for p in inspect.signature(function).parameters.values()):
+                ctx.get_help()  # prints it
+                return
+            function(json_file=json_file)
         elif json_file is not None:
             raise typer.BadParameter(f"give --json after the command {ctx.invoked_subcommand!r}")
 
