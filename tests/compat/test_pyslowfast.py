@@ -93,6 +93,13 @@ def test_two_keys_are_enough() -> None:
     assert complete({"RESNET.DEPTH": 101})["SLOWFAST.ALPHA"] == 8
 
 
+def test_text_that_stands_for_a_value() -> None:
+    """YAML reads a tuple as text, and PySlowFast takes it as a tuple."""
+    full = complete({"MVIT.PATCH_KERNEL": "(3, 7, 7)", "MVIT.DROPPATH_RATE": "1e-1"})
+    assert full["MVIT.PATCH_KERNEL"] == (3, 7, 7) and full["MVIT.DROPPATH_RATE"] == 0.1
+    assert full["MODEL.ARCH"] == "slowfast"
+
+
 def test_a_clip_may_stand_in_a_list_and_activations_are_for_evaluation() -> None:
     keys = {
         "MODEL.MODEL_NAME": "X3D", "MODEL.ARCH": "x3d", "RESNET.TRANS_FUNC": "x3d_transform",
@@ -146,7 +153,7 @@ NLN = {"NONLOCAL.LOCATION": [[[]], [[1, 3]], [[1, 3, 5]], [[]]]}
         ({"MODEL": {"MODEL_NAME": "ResNet"}}, "Keys are dotted"),
         ({"MODEL.MODEL_NAME": "Resnet"}, "Did you mean 'ResNet'"),
         ({"MODEL.MODEL_NAME": "ResNet_nopool"}, "slow_c2d"),
-        ({"RESNET.DEPTH": "50"}, "type str.; PySlowFast takes a value of type int"),
+        ({"RESNET.DEPTH": "fifty"}, "type str.; PySlowFast takes a value of type int"),
         ({**SLOW, "RESNET.DEPTH": 34}, "legal values: 101, 18, 50"),
         ({**SLOW, "MODEL.ARCH": "slowfast"}, "MODEL.ARCH = 'slowfast'; legal values: 2d, c2d"),
         ({"MODEL.MODEL_NAME": "SlowFast", "MODEL.ARCH": "slow"}, "legal values: slowfast"),

@@ -7,6 +7,8 @@ data, the solver and the like are known but say nothing about a network.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,6 +92,9 @@ def build_model(keys: Keys) -> nn.Module:
 def complete(keys: Keys) -> dict[str, Any]:
     """All keys: PySlowFast's defaults under those given.
 
+    Text that stands for a number or a tuple, as YAML reads `1e-4` and `(3, 7, 7)`, is taken as
+    that, like in PySlowFast.
+
     Raises:
         UnknownNameError: a key that PySlowFast does not have.
         ConfigError: a value of another type than the default's.
@@ -98,13 +103,21 @@ def complete(keys: Keys) -> dict[str, Any]:
         if name not in DEFAULTS:
             hint = "Keys are dotted: MODEL.MODEL_NAME." if isinstance(value, Mapping) else ""
             raise UnknownNameError("PySlowFast key", str(name), DEFAULTS, hint)
-        if name.startswith(_SECTIONS) and not _fits(value, DEFAULTS[name]):
-            kind = type(DEFAULTS[name]).__name__
-            raise ConfigError(
-                f"{name} = {value!r} (type {type(value).__name__}); PySlowFast takes a value of "
-                f"type {kind} here, such as {DEFAULTS[name]!r}"
-            )
-    return {**DEFAULTS, **keys}
+    return {**DEFAULTS, **{name: _decode(name, value) for name, value in keys.items()}}
+
+
+def _decode(name: str, value: Any) -> Any:
+    default = DEFAULTS[name]
+    if isinstance(value, str) and not isinstance(default, str):
+        with contextlib.suppress(SyntaxError, ValueError):  # else it is text, and judged as that
+            value = ast.literal_eval(value)
+    if name.startswith(_SECTIONS) and not _fits(value, default):
+        kind = type(default).__name__
+        raise ConfigError(
+            f"{name} = {value!r} (type {type(value).__name__}); PySlowFast takes a value of type "
+            f"{kind} here, such as {default!r}"
+        )
+    return value
 
 
 def _fits(value: Any, default: Any) -> bool:
