@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -89,3 +90,41 @@ def test_shares_of_workers_are_the_whole() -> None:
     assert list(utils.MultiProcessSampler(range(5))) == list(range(5))  # type: ignore[arg-type]
     data = torch.arange(24).reshape(2, 3, 2, 2)
     assert torch.equal(utils.thwc_to_cthw(data)[:, 1], data[1].permute(2, 0, 1))
+
+
+def test_folders_are_found_as_recorded(shared: Path, tmp_path: Path) -> None:
+    cases = json.loads((shared / "reference" / "misc" / "manifests_ptv.json").read_text())["cases"]
+    done = 0
+    for number, case in enumerate(cases):
+        if "epic_kitchen.utils" not in case["reader"]:
+            continue
+        root = tmp_path / str(number)
+        for name in case["empty_files"]:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()
+        build = getattr(utils, case["reader"].rpartition(".")[2])
+        args = () if "encoded" in case["reader"] else (True,)
+        if "raises" in case:
+            with pytest.raises(DatasetError, match="missing"):
+                build(root / "data", *args)
+        elif "encoded" in case["reader"]:  # PyTorchVideo cut the names after six characters
+            assert sorted(build(root / "data")) == ["P01_01", "P01_101"]
+        else:
+            found = {name: asdict(files) for name, files in build(root / "data", True).items()}
+            for files in found.values():
+                files["location"] = str(Path(files["location"]).relative_to(root))
+            assert found == case["yields"]
+        done += 1
+    assert done == 4
+
+
+def test_windows_are_those_recorded(shared: Path) -> None:
+    path = shared / "reference" / "misc" / "manifests_ego4d.json"
+    [case] = [c for c in json.loads(path.read_text())["cases"] if "rows" in c]
+    for *args, result in case["rows"]:
+        if isinstance(result, str):
+            with pytest.raises(ConfigError, match="does not fit"):
+                utils.check_window_len(*args)
+        else:
+            assert list(utils.check_window_len(*args)) == result
+    assert len(case["rows"]) == 6

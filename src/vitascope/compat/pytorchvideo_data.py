@@ -12,6 +12,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "data.encoded_video_decord": ("data.encoded_video",),
     "data.encoded_video_pyav": ("data.encoded_video",),
     "data.encoded_video_torchvision": ("data.encoded_video",),
+    "data.ego4d.utils": ("compat.pytorchvideo_utils",),
+    "data.epic_kitchen.utils": ("compat.pytorchvideo_utils",),
     "data.utils": ("compat.pytorchvideo_utils",),
 }
 # old module -> {old name: home "module:name"}

@@ -21,14 +21,24 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Sampler, get_worker_info
 
+from vitascope.data.clips import Clip
 from vitascope.data.columns import seconds
-from vitascope.data.video_manifests import FrameFiles, VideoInfo
+from vitascope.data.ego4d_moments import window
+from vitascope.data.video import exact_seconds
+from vitascope.data.video_manifests import (
+    FrameFiles,
+    VideoInfo,
+    find_encoded_videos,
+    find_frame_files,
+)
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError, DatasetError
 
 __all__ = [
     "DataclassFieldCaster", "EncodedVideoInfo", "ImageFrameInfo", "MultiProcessSampler",
-    "VideoClipInfo", "VideoDatasetType", "VideoFrameInfo", "VideoInfo", "export_video_array",
+    "VideoClipInfo", "VideoDatasetType", "VideoFrameInfo", "VideoInfo",
+    "build_encoded_manifest_from_nested_directory", "build_frame_manifest_from_flat_directory",
+    "build_frame_manifest_from_nested_directory", "check_window_len", "export_video_array",
     "get_logger", "get_seconds_from_hms_time", "load_dataclass_dict_from_csv",
     "optional_threaded_foreach", "pts_to_secs", "save_dataclass_objs_to_headered_csv",
     "save_encoded_video_manifest", "save_video_frame_info", "secs_to_pts", "thwc_to_cthw",
@@ -283,6 +293,42 @@ def save_video_frame_info(
     path = file_name or f"{os.getcwd()}/video_frame_metadata.csv"
     save_dataclass_objs_to_headered_csv(list(video_frames.values()), path)
     return path
+
+
+def build_frame_manifest_from_flat_directory(
+    data_directory_path: str | Path, multithreaded: bool
+) -> dict[str, FrameFiles]:
+    """Frames of one video a folder, `VIDEO/frame_000001.jpg`; see `find_frame_files`."""
+    return find_frame_files(data_directory_path, nested=False)
+
+
+def build_frame_manifest_from_nested_directory(
+    data_directory_path: str | Path, multithreaded: bool
+) -> dict[str, FrameFiles]:
+    """Frames of several videos a folder, `PERSON/VIDEO_000001.jpg`; see `find_frame_files`."""
+    return find_frame_files(data_directory_path, nested=True)
+
+
+def build_encoded_manifest_from_nested_directory(
+    data_directory_path: str | Path,
+) -> dict[str, EncodedVideoInfo]:
+    """Video files below a folder by their names, P01_101 apart from P01_10."""
+    found = find_encoded_videos(data_directory_path)
+    return {name: EncodedVideoInfo(name, path) for name, path in found.items()}
+
+
+def check_window_len(
+    s_time: float, e_time: float, w_len: float, video_dur: float | None
+) -> tuple[float, float]:
+    """A window of `w_len` seconds around an interval, moved into the video.
+
+    Raises:
+        ConfigError: the video is shorter than the window.
+    """
+    interval = Clip(exact_seconds(s_time), exact_seconds(e_time))
+    length = None if video_dur is None else exact_seconds(video_dur)
+    found = window(interval, exact_seconds(w_len), length)
+    return float(found.start), float(found.end)
 
 
 def _cast(kind: Any, value: str) -> Any:
