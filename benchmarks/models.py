@@ -112,9 +112,8 @@ def settings(quick: bool) -> dict[str, Setting]:
     x3d_side = 64 if quick else 112
     x3d = {"input_clip_length": 8, "input_crop_size": x3d_side}
     tokens = {"spatial_size": 64 if quick else 112, "temporal_size": 8}
-    few = {"depth": 3} if quick else {}
     shallow = {"stage_depths": (1, 1, 1, 1)} if quick else {}
-    windows = {"head_pool_kernel_sizes": ((4, end, end), (16, end, end), (64, 1, 10))}
+    windows = {"head_pool_kernel_sizes": ((4, end, end), (16, end, end), (8, 1, 10))}
     return {
         "c2d": Setting("c2d_r50", (8,), side, batch, window(4)),
         "i3d": Setting("i3d_r50", (8,), side, batch, window(4)),
@@ -126,7 +125,7 @@ def settings(quick: bool) -> dict[str, Setting]:
         "r2plus1d": Setting("r2plus1d_r50", (8,), side, batch, window(2)),
         "x3d": Setting("x3d_s", (8,), x3d_side, 1 if quick else 8, x3d),
         "efficient_x3d": Setting("efficient_x3d_xs", (4,), 64 if quick else 160, batch),
-        "mvit": Setting("mvit_base_16x4", (8,), tokens["spatial_size"], batch, tokens | few),
+        "mvit": Setting("mvit_base_16x4", (8,), tokens["spatial_size"], batch, dict(tokens)),
         "mvitv2": Setting("mvitv2_s_16x4", (8,), tokens["spatial_size"], batch, dict(tokens)),
         "acoustic": Setting("acoustic_resnet_r50", (128,), 0, batch, shape=(1, 1, 80)),
         "audio_visual": Setting(
