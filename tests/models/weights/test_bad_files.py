@@ -144,7 +144,7 @@ def test_wrong_networks_are_refused_and_nothing_changes() -> None:
     model = create_x3d(**SMALL)
     own = {n: v.clone() for n, v in model.state_dict().items()}
     slowfast = create_slowfast(stage_depths=(1, 1, 1, 1)).state_dict()
-    with pytest.raises(WeightsError, match=r"does not fit this Net: .* missing .* unexpected"):
+    with pytest.raises(WeightsError, match=r"does not fit this Net: .* missing .* unknown to it"):
         load_into(model, {**slowfast, "blocks.0.norm.weight": own["blocks.0.norm.weight"]})
     with pytest.raises(WeightsError, match="is no checkpoint of Net: in no known dialect"):
         load_into(model, {"layers.0.w": torch.zeros(3)})

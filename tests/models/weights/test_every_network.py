@@ -19,14 +19,11 @@ KINDS = {
     if record["dialect"] in ("native", "ptv_wrapped") and "config" in record
 }
 FAST = (
-    "cfg_Kinetics_I3D_NLN_8x8_R50",
     "cfg_Kinetics_SLOWFAST_8x8_R50_stepwise_multigrid_subbn",
-    "cfg_Kinetics_X3D_XS",
     "cfg_Kinetics_MVITv2_S_16x4",
     "cfg_ImageNet_REV_VIT_S",
     "cfg_contrastive_ssl_SwAV_Slow_R50_8x8_backbone",
     "cfg_masked_ssl_k400_VIT_B_16x4_MAE_PT",
-    "cfg_AVA_SLOW_8x8_R50_SHORT_as_PTVResNet",
 )
 
 

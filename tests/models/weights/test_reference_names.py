@@ -45,6 +45,17 @@ BLOBS = {
 }
 
 
+QUICK = (
+    "i3d_r50", "slow_detection", "slowfast_8x8_r50", "x3d_xs", "efficient_x3d_xs", "mvit_b_16x4",
+    "mvit_b_16_image", "absent", "I3D_NLN_8x8_R50", "SLOWFAST_4x16_R50", "X3D_M",
+)  # fmt: skip
+
+
+def each(names: Any) -> list[Any]:
+    """Names as parameters, most of them for the slow tests."""
+    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in names]
+
+
 def record(file: str) -> Any:
     path = FOLDER / file
     if not path.is_file():
@@ -101,7 +112,7 @@ def native_state(table: Any, own: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("name", each(MAPS))
 def test_native_names(name: str) -> None:
     """Each native entry arrives under the recorded name, and the way back is exact."""
     if name == "absent":
@@ -134,7 +145,7 @@ def test_native_names(name: str) -> None:
     print(f"{name}: {len(table)} names there and back, {len(lost)} without a place")
 
 
-@pytest.mark.parametrize("net", BLOBS)
+@pytest.mark.parametrize("net", each(BLOBS))
 def test_caffe2_blobs(net: str) -> None:
     """Each blob arrives where the table says, and the way back is exact."""
     table = record("caffe2_names.json.gz")

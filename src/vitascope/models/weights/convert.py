@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -135,18 +136,22 @@ def _recognise(names: list[str], own: list[str], what: str, model: str) -> _Read
     """The reading under which most names are names of the network."""
     wanted = frozenset(own)
     best: _Reading | None = None
-    roots = ["", "model."] if all(name.startswith("model.") for name in own[:-2]) else [""]
+    # A network may itself wrap the one that was saved, as detection nets do.
+    first = Counter(name.partition(".")[0] for name in own).most_common(1)[0][0]
+    roots = ("", f"{first}.")
     tables = [(dialect, dialect.naming(own)) for dialect in DIALECTS.values()]
-    for cut in prefixes(names):
-        inner = [name[len(cut) :] for name in names if name.startswith(cut)]
-        for dialect, naming in tables:
-            if naming is None:
-                continue
-            translated = {naming.to_ours(name) for name in inner}
-            for root in roots:
+    for root in roots:
+        for cut in prefixes(names):
+            inner = [name[len(cut) :] for name in names if name.startswith(cut)]
+            for dialect, naming in tables:
+                if naming is None:
+                    continue
+                translated = {naming.to_ours(name) for name in inner}
                 score = sum(root + name in wanted for name in translated)
                 if best is None or score > best.score:
                     best = _Reading(dialect, naming, cut, root, score)
+        if best is not None and best.score > 0.9 * len(names):
+            break  # all is understood already
     if best is None or best.score == 0:
         shown = ", ".join(names[:3]) or "none"
         raise WeightsError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,9 @@ def _find(content: Any, path: Path) -> ModelCard:
     entries, _ = unwrap(content, str(path))
     tensors, _ = split_tensors(entries)
     kernels = _kernels(tensors)
-    found: list[tuple[ModelCard, Report]] = []
-    for card in list_cards() if kernels else ():
-        model = _hollow(card.full_name)
-        if _kernels(model.state_dict()) != kernels:
-            continue
-        try:
-            _, report = convert_state_dict(entries, model, what=str(path))
-        except WeightsError:
-            continue
-        other = any("frames" in how or "resampled" in how for how in report.changed.values())
-        if not other and (report.fits or report.only_head_differs):
-            found.append((card, report))
+    cards = [card for card in list_cards() if kernels and _plausible(card, tensors)]
+    named = [card for card in cards if path.stem.lower() in _files(card)]
+    found = _that_fit(named, entries, kernels, path) or _that_fit(cards, entries, kernels, path)
     if not found:
         shown = ", ".join(list(tensors)[:3])
         raise WeightsError(
@@ -116,11 +108,65 @@ def _kernels(entries: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
     )
 
 
+def _that_fit(
+    cards: Iterable[ModelCard],
+    entries: Mapping[str, Any],
+    kernels: Counter[tuple[int, ...]],
+    path: Path,
+) -> list[tuple[ModelCard, Report]]:
+    found = []
+    for card in cards:
+        model = _hollow(card.full_name)
+        if _kernels(model.state_dict()) != kernels:
+            continue
+        try:
+            _, report = convert_state_dict(entries, model, what=str(path))
+        except WeightsError:
+            continue
+        other = any("frames" in how or "resampled" in how for how in report.changed.values())
+        if not other and (report.fits or report.only_head_differs):
+            found.append((card, report))
+    return found
+
+
+# Parts of names that only one kind of network has, in any dialect, and its builders.
+_KINDS = (
+    (r"patch_embed\.", "transformers"),
+    (r"multipathway|pathway1_|(^|\.)t_(conv|res)", "slowfast"),
+    (r"(^|\.)(conv_5|lin_5|pool\.pre_conv)", "x3d"),
+)
+
+
+def _plausible(card: ModelCard, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether it is worth building the network of a card: its kind and its size are right.
+
+    Building all of them takes longer than anybody wants to wait for a file to open.
+    """
+    builder: Any = card.builder
+    while isinstance(builder, partial):
+        builder = builder.func
+    for pattern, kind in _KINDS:
+        has = any(re.search(pattern, name) for name in tensors)
+        if has or kind in builder.__name__:
+            if not (has and kind in builder.__name__):
+                return False
+            break
+    if not card.cost or card.cost[0].parameters is None:
+        return True
+    twins = [name for name in tensors if "_attention_pool_" in name]
+    count = sum(v.numel() for n, v in tensors.items() if n not in twins) / 1e6
+    return 0.6 < count / card.cost[0].parameters < 1.6
+
+
+def _files(card: ModelCard) -> set[str]:
+    return {Path(place.url).stem.lower() for place in card.weights}
+
+
 def _choose(found: list[tuple[ModelCard, Report]], path: Path) -> ModelCard:
     """Of cards that share a network the one whose file, classes and dialect are these."""
 
     def published(card: ModelCard, report: Report) -> tuple[bool, ...]:
-        names = {Path(w.url).stem.lower() for w in card.weights}
+        names = _files(card)
         dialects = {w.dialect for w in card.weights}
         return (path.stem.lower() in names, report.fits, report.dialect in dialects)
 

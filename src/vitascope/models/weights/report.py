@@ -105,7 +105,7 @@ class Report:
         parts = []
         for word, names in (
             ("missing", self.missing),
-            ("unexpected", self.unexpected),
+            ("unknown to it", self.unexpected),
             ("of another shape", tuple(self.other_shape)),
         ):
             if names:
