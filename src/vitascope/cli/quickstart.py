@@ -32,7 +32,6 @@ SETTINGS = (
     f"clip.num_frames={FRAMES}",
     "pixels.short_side=64",
     "pixels.crop=64",
-    "augment.cover=1,1",
     "augment.scale=0.9,1",
     "augment.ratio=1,1",
     "optim.epochs=13",

@@ -58,8 +58,7 @@ def select(
     of its part of the clip, so that times rounded by a container cannot move a sample to the
     neighbouring frame. Without `fps` they are every `sampling_rate`-th frame from the one shown
     at the start. With coverage "video" the clip is cut into T equal parts and one frame is taken
-    from each: its middle, or with `rng` (training) the same random instant of all parts. One draw
-    for all keeps the frames evenly spaced, so that motion looks as fast as it does in evaluation.
+    from each: its middle, or with `rng` (training) a random instant of the part.
 
     Args:
         times: time of each frame, ascending, the first one 0.
@@ -67,7 +66,7 @@ def select(
         spec: number and spacing of the samples, and the rule for short videos.
         within: the part of the video that may be seen: all of it, or the trimmed interval of an
             annotation.
-        rng: moves the samples of coverage "video" together; None keeps them centred.
+        rng: moves the samples of coverage "video"; None keeps them centred.
 
     Raises:
         DatasetError: the rule is "error" and the video ends before the clip does, or has fewer
@@ -104,10 +103,11 @@ def _spread(
                 f"the video has {frames} frames and the clip needs {spec.num_frames}; choose "
                 "another rule for short clips (clip.short=repeat) or fewer frames"
             )
-    # A whole number of 2**-32 parts: exact on every machine.
-    place = Fraction(2**31 if rng is None else int(rng.integers(0, 2**32)), 2**32)
-    step = (end - start) / spec.num_frames
-    instants = [start + step * (k + place) for k in range(spec.num_frames)]
+    # Whole numbers of 2**-32 parts: exact on every machine.
+    count = spec.num_frames
+    places = np.full(count, 2**31) if rng is None else rng.integers(0, 2**32, size=count)
+    step = (end - start) / count
+    instants = [start + step * (k + Fraction(int(p), 2**32)) for k, p in enumerate(places)]
     indices = _limit(times, at(times, instants), within)
     return Selection(indices, (True,) * spec.num_frames)
 

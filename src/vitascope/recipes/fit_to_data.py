@@ -33,7 +33,7 @@ from vitascope.spec import ClipSpec, PixelSpec
 # X3D at the sizes below, loader included; measured on two cores with AVX-512.
 CORE_SPEED = 11e9
 # Minutes that a training on the CPU is planned for. A busy or slower machine takes longer.
-MINUTES = 24.0
+MINUTES = 22.0
 # Frames and crop from cheap to dear. A small picture with many passes beats a large one with few.
 SIZES = ((8, 64), (12, 64), (16, 64), (16, 80), (16, 96), (16, 112), (16, 128), (16, 160))
 # Least and greatest area of a training window, as a share of the largest one.
@@ -123,7 +123,7 @@ def choose(
         model=ModelConfig(name=model, init=init, args=_model_args(card), zero_residual=False),
         clip=clip,
         pixels=pixels,
-        data=DataConfig(workers=_workers(facts)),
+        data=DataConfig(workers=_workers(facts), scale=_decoded(pixels)),
         augment=_augment(mirror),
         optim=OptimConfig(
             name="adamw",
@@ -166,7 +166,7 @@ def _size(facts: Facts, card: ModelCard) -> tuple[ClipSpec, PixelSpec, int, list
     if facts.gpus:
         side = round(crop * card.pixels.short_side / card.pixels.crop[0])
     else:
-        side = round(crop / mean_side(WINDOW))
+        side = 2 * round(crop / mean_side(WINDOW) / 2)
     pixels = replace(card.pixels, short_side=side, crop=(crop, crop))
     return clip, pixels, epochs, reasons
 
@@ -180,6 +180,12 @@ def mean_side(areas: tuple[float, float]) -> float:
     """
     low, high = areas
     return math.sqrt(low) if low == high else (high**1.5 - low**1.5) / (1.5 * (high - low))
+
+
+def _decoded(pixels: PixelSpec) -> float:
+    """Size of decoded frames at which the smallest training window has the pixels of the crop."""
+    need = min(pixels.crop) / math.sqrt(WINDOW[0])
+    return max(1.0, round(need / pixels.short_side, 3))
 
 
 def _clip(facts: Facts, card: ModelCard, frames: int, reasons: list[str]) -> ClipSpec:
@@ -265,7 +271,6 @@ def _model_args(card: ModelCard) -> dict[str, object]:
 
 def _augment(mirror: bool) -> AugmentConfig:
     return AugmentConfig(
-        cover=(0.85, 1.0),
         hflip=0.5 if mirror else 0.0,
         scale=WINDOW,
         ratio=(0.8, 1.25),
