@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # Before torch: threads that wait by spinning make tests on a busy machine several times as slow.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 import torch
 
