@@ -53,6 +53,8 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "export": export,
     "convert": convert,
     "check": check,
+    "conformance": conformance,
+    "doctor": doctor,
     "data": {
         "list": list_datasets,
         "info": show_dataset,
@@ -61,12 +63,10 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
         "shard": shard_dataset,
     },
     "bench": {"data": bench_data},
-    "conformance": conformance,
-    "doctor": doctor,
     "models": {"list": list_models, "show": show_model},
     "recipes": {"show": show_recipe},
 }
-"""Name -> function, or a group of them, in the order in which the help lists them.
+"""Name -> function, or a group of them, in the order in which the help lists them, groups last.
 
 A group without a command does what its first one does, or shows its help where that one needs to
 be told what to work on.
