@@ -26,6 +26,7 @@ from vitascope.engine.checkpoint import Checkpoint, load_weights
 from vitascope.engine.config import Recipe
 from vitascope.engine.folder import fingerprint
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError, WeightsError
+from vitascope.files import cache_folder
 from vitascope.models.base import VideoModel
 from vitascope.models.registry import create_model, get_card
 from vitascope.models.weights import load_into
@@ -100,7 +101,7 @@ def build_data(recipe: Recipe, table: Table) -> Data:
     store = None
     if config.cache:
         store = FrameStore(
-            config.cache_dir or _cache_folder(),
+            config.cache_dir or cache_folder("frames"),
             scale.short_side,
             size=scale.size,
             budget=int(config.cache_gb * 1e9),
@@ -140,12 +141,6 @@ def _training_scale(pixels: PixelSpec, factor: float) -> Scale:
         height, width = (math.ceil(side * factor) for side in pixels.crop)
         return Scale(size=(height, width))
     return Scale(short_side=math.ceil(pixels.short_side * factor))
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("VITASCOPE_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    root = Path(base) if base else Path.home() / ".cache"
-    return root / "vitascope" / "frames"
 
 
 def model_args(recipe: Recipe) -> dict[str, Any]:
