@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
 
 from vitascope.data.decoder import Decoder, Frames, Image, Size, open_video
+from vitascope.data.decoders.base import Closing
 
 MARK = b"VSCOPE01"
 _CHUNK = 64  # frames in memory while a video is written
@@ -88,7 +88,7 @@ def _read_known(mapped: mmap.mmap, total: int) -> dict[str, Any] | None:
     return known if whole else None
 
 
-class StoredVideo:
+class StoredVideo(Closing):
     """A cached video; frames that are not in the cache come from the file itself."""
 
     def __init__(self, mapped: mmap.mmap, known: dict[str, Any]) -> None:
@@ -184,17 +184,6 @@ class StoredVideo:
         if not self._mapped.closed:
             del self._frames
             self._mapped.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _over_one(times: Sequence[Fraction]) -> list[int]:

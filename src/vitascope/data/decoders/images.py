@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
+from vitascope.data.decoders.base import Closing
 from vitascope.data.decoders.packets import decode
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import Source
@@ -24,7 +24,7 @@ from vitascope.errors import ConfigError, DecodeError
 DEFAULT_FPS = Fraction(25)
 
 
-class ImagesDecoder:
+class ImagesDecoder(Closing):
     """Pictures in one folder, in the order of the numbers in their names.
 
     img_9.jpg comes before img_10.jpg. Hidden files and files that are no pictures are passed
@@ -163,17 +163,6 @@ class ImagesDecoder:
 
     def close(self) -> None:
         """Nothing is kept open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
+from vitascope.data.decoders.base import OnTimeline
 from vitascope.data.decoders.disposable import Rule
 from vitascope.data.decoders.inputs import VideoInput, resolve
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, cut_off, decode, scan
@@ -24,7 +24,7 @@ from vitascope.errors import DecodeError
 _SEEK_SAVES = 4
 
 
-class PyAVDecoder:
+class PyAVDecoder(OnTimeline):
     """A video file read through PyAV.
 
     Exact times come from the packets (nothing is decoded for them) or from `timeline`. A read
@@ -63,31 +63,6 @@ class PyAVDecoder:
             self._source.rewind()
             self._timeline = scan(self._source)
         return self._timeline
-
-    @property
-    def start(self) -> Fraction:
-        """Seconds in the file at which the first frame is shown."""
-        return self.timeline.start
-
-    @property
-    def times(self) -> tuple[Fraction, ...]:
-        """Exact time of every frame in seconds, ascending, the first one 0."""
-        return self.timeline.times
-
-    @property
-    def durations(self) -> tuple[Fraction, ...]:
-        """Seconds that each frame is shown."""
-        return self.timeline.durations
-
-    @property
-    def duration(self) -> Fraction:
-        """Seconds from the first frame to the end of the last."""
-        return self.timeline.duration
-
-    @property
-    def fps(self) -> Fraction:
-        """Frames a second on average."""
-        return len(self.timeline) / self.timeline.duration
 
     @property
     def height(self) -> int:
@@ -206,17 +181,6 @@ class PyAVDecoder:
         """Frees the file."""
         self._running = None
         self._source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Run:

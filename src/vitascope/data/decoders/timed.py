@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
+from vitascope.data.decoders.base import OnTimeline
 from vitascope.data.decoders.packets import cut_off, scan
 from vitascope.data.decoders.pixels import scale
 from vitascope.data.decoders.source import Source
@@ -38,7 +38,7 @@ class Pixels(Protocol):
         ...
 
 
-class TimedDecoder:
+class TimedDecoder(OnTimeline):
     """A `Decoder` whose frames come from `pixels` and whose times come from `timeline`.
 
     Args:
@@ -58,34 +58,14 @@ class TimedDecoder:
         size: Size | None = None,
         pixel_aspect: Fraction = Fraction(1),
     ) -> None:
-        self.path, self.timeline, self.size = path, timeline, size
+        self.path, self._timeline, self.size = path, timeline, size
         self._pixels: Pixels | None = pixels
         self._aspect = pixel_aspect
 
     @property
-    def start(self) -> Fraction:
-        """Seconds in the file at which the first frame is shown."""
-        return self.timeline.start
-
-    @property
-    def times(self) -> tuple[Fraction, ...]:
-        """Exact time of every frame in seconds, ascending, the first one 0."""
-        return self.timeline.times
-
-    @property
-    def durations(self) -> tuple[Fraction, ...]:
-        """Seconds that each frame is shown."""
-        return self.timeline.durations
-
-    @property
-    def duration(self) -> Fraction:
-        """Seconds from the first frame to the end of the last."""
-        return self.timeline.duration
-
-    @property
-    def fps(self) -> Fraction:
-        """Frames a second on average."""
-        return len(self.timeline) / self.timeline.duration
+    def timeline(self) -> Timeline:
+        """Exact times; frame numbers count its entries."""
+        return self._timeline
 
     @property
     def height(self) -> int:
@@ -169,17 +149,6 @@ class TimedDecoder:
         if self._pixels is not None:
             self._pixels.close()
             self._pixels = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def learn(path: str, timeline: Timeline | None, library: str) -> tuple[Timeline, int, Fraction]:
