@@ -29,7 +29,7 @@ from vitascope.errors import ConfigError, DatasetError, UnknownNameError, Weight
 from vitascope.files import cache_folder
 from vitascope.models.base import VideoModel
 from vitascope.models.registry import create_model, get_card
-from vitascope.models.weights import load_into
+from vitascope.models.weights import load_into, load_own
 from vitascope.models.weights.read import is_foreign
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import evaluation_transform
@@ -217,19 +217,8 @@ def start_from(model: VideoModel, checkpoint: Checkpoint) -> list[str]:
     Raises:
         WeightsError: a tensor is missing, too many, or of another shape for another reason.
     """
-    own, given = model.state_dict(), checkpoint.weights()
-    head = _classifier_names(model)
-    wrong = [n for n in own if n not in given or own[n].shape != given[n].shape]
-    left = [n for n in wrong if n in given and n.rpartition(".")[0] in head]
-    other = [n for n in wrong if n not in left] + [n for n in given if n not in own]
-    if other:
-        raise WeightsError(
-            f"{checkpoint.path} ({checkpoint.contract.model}) does not fit this network: "
-            f"{len(other)} tensors are missing, unknown or of another shape, the first "
-            f"{other[0]}"
-        )
-    model.load_state_dict({n: own[n] if n in left else t for n, t in given.items()})
-    return left
+    what = f"{checkpoint.path} ({checkpoint.contract.model})"
+    return list(load_own(model, checkpoint.weights(), new_head=True, what=what).new_head)
 
 
 def load_model(path: str | Path) -> tuple[VideoModel, Checkpoint]:
@@ -257,17 +246,10 @@ def load_model(path: str | Path) -> tuple[VideoModel, Checkpoint]:
     return model.eval(), checkpoint
 
 
-def _classifier_names(model: VideoModel) -> set[str]:
-    """Names of the classifying layer; several where modules share it."""
-    owner, attribute = model.head_linear()
-    last = getattr(owner, attribute)
-    return {name for name, module in model.named_modules() if module is last}
-
-
 def _stored_outputs(model: VideoModel, checkpoint: Checkpoint) -> int:
     """Outputs of the stored classifying layer; without one those of the network."""
     weights = checkpoint.weights()
-    for name in _classifier_names(model):
+    for name in model.head_names():
         if f"{name}.weight" in weights:
             return int(weights[f"{name}.weight"].shape[0])
     return model.num_classes

@@ -198,6 +198,18 @@ class VideoModel(nn.Module, ABC):
         one = self.inputs is not None and len(self.inputs.channels) == 1
         return x[0] if one and isinstance(x, list | tuple) and len(x) == 1 else x
 
+    def head_names(self) -> tuple[str, ...]:
+        """Names of the classifying layer; several where modules share it."""
+        owner, attribute = self.head_linear()
+        last = getattr(owner, attribute, None)
+        modules = self.named_modules(remove_duplicate=False)
+        return tuple(name for name, module in modules if module is last)
+
+    def head_entries(self) -> tuple[str, ...]:
+        """Names of the classifying layer's entries in the state dict."""
+        heads = set(self.head_names())
+        return tuple(name for name in self.state_dict() if name.rpartition(".")[0] in heads)
+
     def reset_head(self, num_classes: int, *, std: float = 0.01) -> None:
         """Puts a new, randomly started classifying layer in place of the present one.
 
@@ -224,7 +236,10 @@ class VideoModel(nn.Module, ABC):
             if new.bias is not None:
                 nn.init.zeros_(new.bias)
         new.train(old.training)
-        setattr(owner, name, new)
+        for path in self.head_names():
+            parent, _, leaf = path.rpartition(".")
+            # A container may keep its parts by key alone, which a plain setattr cannot reach.
+            self.get_submodule(parent)._modules[leaf] = new
 
     @property
     def num_classes(self) -> int:

@@ -103,7 +103,7 @@ def convert_state_dict(
         missing=tuple(n for n in own if n not in result and n not in other_shape),
         unexpected=tuple(theirs.get(n, n) for n in made if n not in own),
         other_shape=other_shape,
-        head=_head_names(model),
+        head=model.head_entries() if isinstance(model, VideoModel) else (),
         entries=len(own),
     )
     return {name: result[name] for name in own if name in result}, report
@@ -121,15 +121,6 @@ def _cannot_have(
     if any(made[n].dim() == 4 and own[n].dim() == 5 for n in patch if n in own):
         kept += [name for name in absent if _ONLY_IN_VIDEO.search(name)]
     return kept
-
-
-def _head_names(model: nn.Module) -> tuple[str, ...]:
-    if not isinstance(model, VideoModel):
-        return ()
-    owner, attribute = model.head_linear()
-    last = getattr(owner, attribute, None)
-    prefix = next((name for name, module in model.named_modules() if module is last), None)
-    return tuple(n for n in model.state_dict() if prefix and n.rpartition(".")[0] == prefix)
 
 
 def _recognise(names: list[str], own: list[str], what: str, model: str) -> _Reading:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from vitascope.errors import WeightsError
 from vitascope.files import Progress, fetch
+from vitascope.models.base import VideoModel
 from vitascope.models.card import Weights
 from vitascope.models.weights.convert import convert_state_dict
 from vitascope.models.weights.read import read_content
@@ -55,10 +56,61 @@ def load_into(
         content, what = read_content(source), what or str(source)
     what = what or "the checkpoint"
     state, report = convert_state_dict(_weights_alone(content), model, what=what)
+    return _settle(model, state, report, new_head, lambda left: _refusal(left, model, what))
+
+
+def load_own(
+    model: VideoModel, entries: Mapping[str, Tensor], *, new_head: bool = False, what: str
+) -> Report:
+    """Loads entries that vitascope wrote itself: nothing is renamed, resampled or inflated.
+
+    Args:
+        model: changed in place, and only if everything fits.
+        entries: tensors under the network's own names.
+        new_head: leave the classifying layer as it is if the entries have another one, or none.
+        what: how messages call the checkpoint.
+
+    Returns:
+        What became of every entry; `new_head` says which were left as they were.
+
+    Raises:
+        WeightsError: an entry is missing, too many, or of another shape.
+    """
+    own = model.state_dict()
+    shapes = {n: (tuple(entries[n].shape), tuple(v.shape)) for n, v in own.items() if n in entries}
+    other = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
+    report = Report(
+        dialect="vitascope",
+        missing=tuple(n for n in own if n not in entries),
+        unexpected=tuple(n for n in entries if n not in own),
+        other_shape=other,
+        head=model.head_entries(),
+        entries=len(own),
+    )
+
+    def refusal(left: Report) -> str:
+        wrong = [*left.missing, *left.other_shape, *left.unexpected]
+        return (
+            f"{what} does not fit this network: {len(wrong)} tensors are missing, unknown or of "
+            f"another shape, the first {wrong[0]}"
+        )
+
+    state = {n: v for n, v in entries.items() if n in own and n not in other}
+    return _settle(model, state, report, new_head, refusal)
+
+
+def _settle(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    report: Report,
+    new_head: bool,
+    refusal: Callable[[Report], str],
+) -> Report:
+    """Loads what fits, if nothing else is wrong than a head that is to be a new one."""
     if new_head:
         report = _without_head(report)
     if not report.fits:
-        raise WeightsError(_refusal(report, model, what))
+        raise WeightsError(refusal(report))
     own = model.state_dict()
     model.load_state_dict({**{n: own[n] for n in report.new_head}, **state})
     return report
