@@ -12,6 +12,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -35,6 +36,7 @@ OPEN_GOP = X264 | {"g": "10", "bf": "2", "b_strategy": "0", "x264-params": "open
 INTRA_REFRESH = X264 | {"g": "20", "bf": "0", "x264-params": "intra-refresh=1"}
 
 VARIABLE = [3 * n + n % 3 + (40 if n > 20 else 0) for n in range(48)]
+GAPS = [2 * n + (40 if n > 20 else 0) for n in range(48)]
 LATE = [90 + n for n in range(48)]
 
 FILMS: dict[str, dict] = {
@@ -56,6 +58,10 @@ FILMS: dict[str, dict] = {
     },
     "ntsc.mp4": {"options": B_FRAMES, "fps": Fraction(30000, 1001)},
     "reordered.avi": {"codec": "mpeg4", "options": {"g": "12", "bf": "2", "qscale": "3"}},
+    "h264.avi": {"options": B_FRAMES},
+    "pyramid.avi": {"options": PYRAMID},
+    "straight.avi": {"options": LONG_GOP},
+    "gaps.avi": {"options": B_FRAMES, "pts": GAPS, "fps": 100},
     "mpeg2.ts": {"codec": "mpeg2video", "options": {"g": "12", "bf": "2", "qscale": "3"}},
     "mpeg2.mpg": {"codec": "mpeg2video", "options": {"g": "12", "bf": "2", "qscale": "3"}},
     "raw.h264": {"options": B_FRAMES},
@@ -126,6 +132,9 @@ def test_any_order_gives_the_same_pixels_as_reading_on(
         ("ntsc.mp4", 0, [n * Fraction(1001, 30000) for n in range(48)]),
         ("raw.h264", 0, [Fraction(n, 25) for n in range(48)]),
         ("reordered.avi", None, [Fraction(n, 25) for n in range(48)]),
+        ("h264.avi", None, [Fraction(n, 25) for n in range(48)]),
+        ("straight.avi", 0, [Fraction(n, 25) for n in range(48)]),
+        ("gaps.avi", None, [Fraction(t, 100) for t in GAPS]),
     ],
 )
 def test_times_are_exact(film: Callable[[str], Path], name: str, start, times) -> None:
@@ -137,7 +146,7 @@ def test_times_are_exact(film: Callable[[str], Path], name: str, start, times) -
         assert video.durations[-1] > 0
         assert video.duration == times[-1] + video.durations[-1]
         assert video.fps == 48 / video.duration
-    if "variable" not in name:
+    if name not in ("variable.mp4", "variable.mkv", "gaps.avi"):
         assert video.duration == 48 * steps[0]
 
 
@@ -264,6 +273,23 @@ def test_a_file_without_key_flags_is_counted(tmp_path: Path) -> None:
     with pyav.PyAVDecoder(path) as video:
         assert video.timeline.how == "counted"
         assert numbers(video.read([19, 3, 11, 4]).data) == [19, 3, 11, 4]
+
+
+def test_times_of_another_order_are_found_out(tmp_path: Path, film) -> None:
+    """Packets copied out of AVI carry the times of the file's order into a container with times."""
+    path = tmp_path / "copied.mp4"
+    source = film("h264.avi")
+    with pyav.PyAVDecoder(source) as inner, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(inner._source.stream)
+        for packet in inner._source.packets():
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    with pyav.PyAVDecoder(path) as video:
+        assert video.timeline.how == "counted"
+        assert numbers(video.read(range(48)).data) == list(range(48))
+        assert numbers(video.read([40, 3]).data) == [40, 3]
+        assert list(video.times) == [Fraction(n, 25) for n in range(48)]
 
 
 def test_a_stream_cut_at_its_beginning_starts_at_the_first_key_frame(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from vitascope.data.render import render_numbered
 
 FRAMES = 48
 _VARIABLE = tuple(3 * n + n % 3 + (40 if n > 20 else 0) for n in range(FRAMES))
+_GAPS = tuple(2 * n + (40 if n > 20 else 0) for n in range(FRAMES))
 _LATE = tuple(90 + n for n in range(FRAMES))
 
 
@@ -126,6 +127,13 @@ _MORE = (
     Film(name="h264_high10.mp4", options=_X264 | _GROUPS["gop12_b3"], pix_fmt="yuv420p10le"),
     Film(name="h264_yuv444.mkv", options=_X264 | _GROUPS["gop12_b3"], pix_fmt="yuv444p"),
     Film(name="h264_raw.h264", options=_X264 | _GROUPS["gop12_b3"]),
+    # AVI does not say when a frame is shown: they are told apart by counting, or taken in order.
+    Film(name="h264_b3.avi", options=_X264 | _GROUPS["gop12_b3"]),
+    Film(name="h264_b7.avi", options=_X264 | _GROUPS["long_b7"]),
+    Film(name="h264_b0.avi", options=_X264 | _GROUPS["gop12"]),
+    Film(
+        name="h264_variable.avi", options=_X264 | _GROUPS["gop12_b3"], fps=Fraction(100), pts=_GAPS
+    ),
     Film(name="h264.flv", options=_X264 | _GROUPS["gop12_b3"]),
     Film(name="hevc.mp4", codec="libx265", options=_HEVC),
     Film(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -54,7 +55,28 @@ def scan(source: Source) -> Timeline:
     if not packets.pts:
         raise packets.damaged or DecodeError(source.path, "the video stream has no frame")
     timeline = _from_packets(source, packets)
-    return timeline if timeline is not None else decode_times(source)
+    if timeline is None:
+        return decode_times(source)
+    if _in_doubt(source, packets):
+        output = _come_out(source)
+        if not _ascending(output.pts):
+            return _count(source, output)
+    return timeline
+
+
+def _in_doubt(source: Source, packets: _Packets) -> bool:
+    """Whether the times of packets may be those of the file's order, not of the screen's.
+
+    Such files come from AVI, which has no times of the screen, and from programs that copy
+    packets out of it; also MPEG-4 that packs two pictures into a packet for its sake.
+    """
+    if source.is_untimed:
+        return True
+    if not source.stream.codec_context.has_b_frames:
+        return False
+    if source.stream.codec_context.name == "mpeg4" and source.container.format.name == "avi":
+        return True
+    return _ascending(packets.pts)
 
 
 def _read_packets(source: Source) -> _Packets:
@@ -171,21 +193,48 @@ def decode_times(source: Source) -> Timeline:
     Raises:
         DecodeError: not one frame comes out, or the time is up.
     """
+    return _count(source, _come_out(source))
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Frames in the order in which they come out.
+
+    Attributes:
+        pts: their times.
+        dts: times of the packets at which they came out; None for those that come after all.
+        last: length of the last frame, 0 if unknown.
+    """
+
+    pts: list[int | None]
+    dts: list[int | None]
+    last: int
+
+
+def _come_out(source: Source) -> _Output:
+    """Decodes everything once, for the times of frames."""
     source.rewind()
-    found: list[int | None] = []
+    pts: list[int | None] = []
+    dts: list[int | None] = []
     faults: list[Fault] = []
     last = 0
     for frame, _ in decode(source, faults):
-        found.append(frame.pts)
+        pts.append(frame.pts)
+        dts.append(frame.dts)
         last = frame.duration or 0
-    if not found:
+    if not pts:
         raise DecodeError(
             source.path, faults[0].reason if faults else "no frame comes out of the video stream"
         )
-    ticks = np.array([t for t in found if t is not None], dtype=np.int64)
-    timed = len(ticks) == len(found) and not (np.diff(ticks) <= 0).any()
-    base = source.time_base
-    if timed:
+    return _Output(pts, dts, last)
+
+
+def _count(source: Source, output: _Output) -> Timeline:
+    """The timeline of frames that are told apart by counting them."""
+    base, last = source.time_base, output.last
+    times = output.pts if _ascending(output.pts) else _continued(source, output.dts)
+    if times is not None:
+        ticks = np.array(times, dtype=np.int64)
         last = _last_length(source, ticks, last, reordered=False)
     else:
         # At a constant rate from the first time that is stored on, which sound is aligned with.
@@ -193,8 +242,8 @@ def decode_times(source: Source) -> Timeline:
                             base.denominator * source.rate.denominator),
                         base.denominator * source.rate.numerator)  # fmt: skip
         last = int(1 / source.rate / base)
-        first = int((found[0] or 0) * source.time_base / base)
-        ticks = first + last * np.arange(len(found), dtype=np.int64)
+        first = int((output.pts[0] or 0) * source.time_base / base)
+        ticks = first + last * np.arange(len(output.pts), dtype=np.int64)
     return Timeline(
         time_base=base,
         pts=ticks,
@@ -203,6 +252,24 @@ def decode_times(source: Source) -> Timeline:
         key_dts=ticks[:1],
         how="counted",
     )
+
+
+def _continued(source: Source, dts: list[int | None]) -> list[int] | None:
+    """Times for frames whose own are not in order: a frame is shown when it comes out.
+
+    That is what a player does that decodes a packet for each frame it shows. The few frames that
+    come out after the last packet follow at the rate of the stream. None if that tells nothing.
+    """
+    known = [t for t in dts if t is not None]
+    if len(known) < 2 or not _ascending(dts[: len(known)]):
+        return None
+    step = max(round(1 / (source.rate * source.time_base)), 1)
+    return known + [known[-1] + step * (n + 1) for n in range(len(dts) - len(known))]
+
+
+def _ascending(times: list[int | None]) -> bool:
+    known = [t for t in times if t is not None]
+    return len(known) == len(times) and all(a < b for a, b in itertools.pairwise(known))
 
 
 def decode(

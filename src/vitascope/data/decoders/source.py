@@ -24,6 +24,9 @@ _REFUSED = frozenset(
     "applehttp tedcaptions vapoursynth avisynth".split()
 )
 
+# Codecs for which FFmpeg works out the times of reordered pictures where a container has none.
+_TIMED_BY_FFMPEG = frozenset("mpeg1video mpeg2video mpeg4".split())
+
 
 @lru_cache(maxsize=1)
 def safe_formats() -> str:
@@ -97,6 +100,9 @@ class Source:
             self.close()
             raise DecodeError(self.path, "no decoder for the video stream in this FFmpeg")
         self._fresh = True
+        if self.is_untimed:
+            # PyAV has FFmpeg invent times, in the order of the file.
+            self._container.flags &= ~av.container.Flags.gen_pts.value
         self.stream.codec_context.thread_count = self.threads
         self.stream.codec_context.thread_type = "AUTO" if self.threads != 1 else "NONE"
 
@@ -137,6 +143,12 @@ class Source:
         return "mp4" in self.container.format.name.split(",")
 
     @property
+    def is_untimed(self) -> bool:
+        """Whether packets say only when they are decoded, not when they are shown (AVI)."""
+        name = self.stream.codec_context.name
+        return self.container.format.name == "avi" and name not in _TIMED_BY_FFMPEG
+
+    @property
     def disposable(self) -> Rule | None:
         """The test for packets whose pictures no other picture is built on; None if unknown."""
         context = self.stream.codec_context
@@ -163,14 +175,21 @@ class Source:
     def packets(self) -> Iterator[Packet[Any]]:
         """Packets of the stream from the present position; the last one is empty and flushes.
 
+        Where the container does not say when a packet is shown (`is_untimed`), it is taken to be
+        shown when it is decoded, which tells frames apart; reordered frames then come out with
+        times that are not ascending.
+
         Raises:
             DecodeError: the container is damaged here, or the time is up.
         """
         self._fresh = False
+        untimed = self.is_untimed
         try:
             for packet in self.container.demux(self.stream):
                 if self._deadline is not None and time.monotonic() > self._deadline:
                     raise self._gave_up()
+                if untimed and packet.pts is None:
+                    packet.pts = packet.dts
                 yield packet
         except av.error.ExitError as error:
             raise self._gave_up() from error
