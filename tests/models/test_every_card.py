@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from support.small_models import small
-from vitascope.errors import InputError
+from vitascope.errors import InputError, UnknownNameError
 from vitascope.models.card import ModelCard
 from vitascope.models.registry import get_card, list_cards, list_models
+from vitascope.models.reversible_mvit import ReversibleBlock
 
 # Without the nets that other tests register (their tag is "test").
 CARDS = [pytest.param(card, id=card.full_name) for card in list_cards(lambda c: c.tag != "test")]
@@ -76,26 +77,42 @@ def test_depths_and_groups_cover_every_parameter_once(card: ModelCard) -> None:
 def test_feature_info_is_what_the_stages_give(card: ModelCard) -> None:
     model, inputs = small(card)
     model.eval()
-    seen: dict[str, object] = {}
+    seen: dict[str, list[Tensor]] = {}
     for info in model.feature_info:
         model.get_submodule(info.name).register_forward_hook(
-            lambda _, args, out, name=info.name: seen.__setitem__(name, out)
+            lambda _, args, out, name=info.name: seen.__setitem__(
+                name, [part.clone() for part in _parts(out) if isinstance(part, Tensor)]
+            )
         )
     with torch.no_grad():
-        model.forward_features(inputs[0])
-    assert len(seen) == len(model.feature_info) > 1
+        maps = model.stage_features(inputs[0])
+    assert list(maps) == list(seen) == [info.name for info in model.feature_info]
+    assert len(maps) > 1
     for info in model.feature_info:
-        out = [part for part in _parts(seen[info.name]) if isinstance(part, Tensor)]
-        out = out[: len(info.channels)]  # behind it a grid of tokens, or a second stream
-        for part, channels, stride, clip in zip(
-            out, info.channels, info.stride, _parts(inputs[0]), strict=True
-        ):
+        for part, raw, channels, stride, clip in zip(
+            maps[info.name], seen[info.name], info.channels, info.stride, _parts(inputs[0]),
+            strict=False,
+        ):  # fmt: skip
             size = tuple(-(-n // s) for n, s in zip(clip.shape[2:], stride, strict=True))
-            if part.dim() == 3:  # tokens, with or without a class token
-                assert part.shape[2] == channels, info
-                assert part.shape[1] - math.prod(size) in (0, 1), info
+            assert tuple(part.shape) == (len(clip), channels, *size), info
+            if raw.dim() == 5:  # unchanged by the stages behind it
+                assert torch.equal(part, raw), info
                 continue
-            assert tuple(part.shape[1:]) == (channels, *size), info
+            if isinstance(model.get_submodule(info.name), ReversibleBlock):
+                raw = (raw + seen[info.name][1]) / 2
+            tokens = raw[:, raw.shape[1] - math.prod(size) :]
+            assert raw.shape[1] - tokens.shape[1] in (0, 1), info
+            for place in {0, math.prod(size) // 2, math.prod(size) - 1}:
+                t, rest = divmod(place, size[1] * size[2])
+                at = part[:, :, t, rest // size[2], rest % size[2]]
+                assert torch.equal(at, tokens[:, place]), info
+        assert len(maps[info.name]) == len(info.channels)
+    one = model.feature_info[-1].name
+    with torch.no_grad():
+        (alone,) = model.stage_features(inputs[0], one).values()
+    assert all(torch.equal(a, b) for a, b in zip(alone, maps[one], strict=True))
+    with pytest.raises(UnknownNameError, match="unknown stage 'nothing'"):
+        model.stage_features(inputs[0], "nothing")
 
 
 @pytest.mark.parametrize("card", DISTINCT)

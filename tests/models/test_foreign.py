@@ -127,6 +127,38 @@ def test_halves_head_and_features(family: str) -> None:
         model.forward_head(model.forward_features(clip), torch.zeros(1, 5))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [*((name, {}) for name in NAMES), ("timesformer", {"attention_type": "space_only"})],
+)
+def test_features_lie_where_the_clip_has_them(family: str, changes: dict[str, Any]) -> None:
+    """One patch is changed; the token that changes most is the one in its place."""
+    model, _ = _pair(family, **changes)
+    for info in model.feature_info:  # attention and perceptrons, which mix places, made small
+        for parameter in model.get_submodule(info.name).parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(0.01)
+    stages = model.feature_info
+    step_t, step_h, step_w = stages[0].stride[0]
+    clip = _clip()
+    before = model.stage_features(clip)
+    assert list(before) == [info.name for info in stages]
+    grid = (4 // step_t, 32 // step_h, 32 // step_w)
+    for place in ((0, 0, 1), (grid[0] - 1, 2, 0), (grid[0] - 1, 1, 3)):
+        t, h, w = (at * step for at, step in zip(place, stages[0].stride[0], strict=True))
+        other = clip.clone()
+        other[1, :, t : t + step_t, h : h + step_h, w : w + step_w] += 3.0
+        after = model.stage_features([other])
+        for info in stages:
+            (first,), (second,) = before[info.name], after[info.name]
+            assert first.shape == (2, 24, *grid)
+            change = (second - first).abs().amax(1)
+            assert float(change[0].max()) < 1e-6, "another clip of the batch"
+            found = [int(i) for i in torch.unravel_index(change[1].argmax(), grid)]
+            assert found == list(place), info
+
+
 @pytest.mark.parametrize("family", NAMES)
 def test_depths_cover_every_parameter_once(family: str) -> None:
     model, _ = _pair(family)

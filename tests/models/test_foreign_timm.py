@@ -19,6 +19,8 @@ CLASSES = 5
 # name -> side of the frames; the second is built for one size
 ENCODERS = {"resnet10t": 32, "vit_tiny_patch16_224": 224, "convnext_atto": 32}
 NAMES = list(ENCODERS)
+# Keeps the channels last.
+SWIN = pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.slow)
 
 
 def _pair(name: str) -> tuple[ForeignModel, Any]:
@@ -77,6 +79,32 @@ def test_verbs(name: str) -> None:
         assert shape[0] == 6  # clips x frames
         assert info.channels[0] == shape[1 if len(shape) == 4 else 2]
         assert (shape[2:] == (side, side)) if len(shape) == 4 else (shape[1] == side**2 + 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "name", [*NAMES, pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.slow)]
+)
+def test_features_lie_where_the_clip_has_them(name: str) -> None:
+    model = create_model(f"timm:{name}", model_num_class=CLASSES)
+    model.eval()
+    clip = torch.zeros(2, 3, 3, ENCODERS.get(name, 224), ENCODERS.get(name, 224))
+    other = clip.clone()
+    other[1, :, 2, 16:32, -16:] = 5.0
+    before, after = model.stage_features(clip), model.stage_features(other)
+    assert list(before) == [info.name for info in model.feature_info]
+    for info in model.feature_info:
+        (first,), (second,) = before[info.name], after[info.name]
+        sides = [n // s for n, s in zip(clip.shape[2:], info.stride[0], strict=True)]
+        assert list(first.shape) == [2, info.channels[0], *sides]
+        change = (second - first).abs().amax(1)
+        assert float(change[0].max()) == 0 == float(change[1, :2].max()), "another frame"
+        assert float(change[1, 2].max()) > 0
+    if name.startswith("vit"):
+        (first,), (second,) = before["encoder.blocks.0"], after["encoder.blocks.0"]
+        assert torch.unravel_index((second - first)[1, :, 2].abs().amax(0).argmax(), (14, 14)) == (
+            1, 13,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "convnext_atto"])

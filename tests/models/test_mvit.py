@@ -513,3 +513,17 @@ def test_depths_and_head() -> None:
     assert model.param_depth("head.proj.bias") == 5
     with pytest.raises(InputError, match="without a classifying head"):
         make(head=None).head_linear()
+
+
+def test_features_of_reversible_networks_in_training() -> None:
+    """Blocks that are computed back keep nothing, but their features are there when asked for."""
+    model = make(**REV).train()
+    x = clip(2, 3, 4, 32, 32)
+    found = model.stage_features(x)
+    assert not model.rev_backbone.keep_activations  # type: ignore[union-attr]
+    expected = model.eval().stage_features(x)
+    assert list(found) == [info.name for info in model.feature_info]
+    for name, (value,) in found.items():
+        torch.testing.assert_close(value, expected[name][0])
+    sum(value.square().mean() for (value,) in found.values()).backward()  # type: ignore[union-attr]
+    assert model.patch_embed.patch_model.weight.grad is not None  # type: ignore[union-attr]

@@ -71,6 +71,10 @@ def test_the_run_needs_its_folder_no_more(run: Path, data: Path) -> None:
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
     row = next(FeatureExtractor(predictor).rows(result.videos[0], 1))
     assert row.features.shape == (24,)
+    stages = predictor.source.module.feature_info  # type: ignore[union-attr]
+    for pool, shape in (("all", (24,)), ("time", (24, 2)), ("none", (24, 2, 4, 4))):
+        row = next(FeatureExtractor(predictor, stages[1].name, pool).rows(result.videos[0], 1))
+        assert row.features.shape == shape
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vitascope.errors import InputError
+from vitascope.errors import InputError, UnknownNameError
 
 Triple = tuple[int, int, int]
 ClipInput = Tensor | list[Tensor]
@@ -41,6 +41,9 @@ class InputSpec:
 class FeatureInfo:
     """One stage of a network; one entry of each tuple for each pathway.
 
+    `VideoModel.stage_features` gives the stage's output as a map B C T H W with these channels and,
+    for a clip of n frames (rows, columns), ceil(n / stride) positions.
+
     Attributes:
         name: prefix of the stage's parameters.
         channels: channels of its output.
@@ -56,6 +59,13 @@ def smallest_input(stride: Sequence[int], kernel: Sequence[int] | None) -> Tripl
     """Smallest clip (T, H, W) that after `stride` still fills a pooling window `kernel`."""
     t, h, w = ((k - 1) * s + 1 for s, k in zip(stride, kernel or (1, 1, 1), strict=True))
     return (t, h, w)
+
+
+def tokens_as_map(tokens: Tensor, grid: Sequence[int]) -> Tensor:
+    """Tokens B N C of a grid (T, H, W) as a map B C T H W; class tokens, in front, are left out."""
+    t, h, w = grid
+    patches = tokens[:, tokens.shape[1] - t * h * w :]
+    return patches.transpose(1, 2).reshape(len(tokens), -1, t, h, w)
 
 
 def is_capturing() -> bool:
@@ -183,6 +193,52 @@ class VideoModel(nn.Module, ABC):
     @abstractmethod
     def feature_info(self) -> tuple[FeatureInfo, ...]:
         """The stages, from the input on."""
+
+    def stage_features(self, x: Any, *names: str) -> dict[str, tuple[Tensor, ...]]:
+        """Features of stages as maps, from one pass up to the head.
+
+        Args:
+            x: a clip, as for `forward`.
+            names: names out of `feature_info`; without any all stages.
+
+        Returns:
+            For each stage a map B C T H W for each pathway. Tokens are put back in their places;
+            class tokens are left out, and of two reversible streams there is the mean.
+
+        Raises:
+            UnknownNameError: the network has no such stage.
+            InputError: the clip does not fit.
+        """
+        stages = {info.name: info for info in self.feature_info}
+        for name in names:
+            if name not in stages:
+                raise UnknownNameError("stage", name, stages)
+        self.check_input(x)
+        clip = self.unpack(x)
+        found: dict[str, tuple[Tensor, ...]] = {}
+
+        def keep(info: FeatureInfo, inputs: tuple[Any, ...], output: Any) -> None:
+            found[info.name] = self._stage_maps(info, clip, inputs, output)
+
+        handles = [
+            self.get_submodule(name).register_forward_hook(
+                lambda _, inputs, output, info=stages[name]: keep(info, inputs, output)
+            )
+            for name in names or stages
+        ]
+        try:
+            self.forward_features(clip)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
+
+    def _stage_maps(
+        self, info: FeatureInfo, clip: Any, inputs: tuple[Any, ...], output: Any
+    ) -> tuple[Tensor, ...]:
+        """What a stage gave as maps B C T H W, one for each pathway."""
+        del clip, inputs
+        return tuple(output) if isinstance(output, list | tuple) else (output,)
 
     def check_input(self, x: Any, *, values: bool | None = None) -> None:
         """Raises `InputError` where a clip does not fit; see `check_input` of this module.

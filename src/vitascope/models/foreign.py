@@ -109,6 +109,10 @@ class ForeignModel(VideoModel):
                 f"for yours (num_frames=, image_size=)."
             )
 
+    def unpack(self, x: Any) -> Any:
+        """The clip itself where a list of one clip is given."""
+        return x[0] if isinstance(x, list | tuple) and len(x) == 1 else x
+
     def forward(self, x: ClipInput) -> Any:
         """Maps a clip B C T H W to scores B N."""
         self.check_input(x)

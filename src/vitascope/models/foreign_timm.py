@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError, InputError, UnknownNameError, WeightsError
-from vitascope.models.base import FeatureInfo, VideoModel
+from vitascope.models.base import FeatureInfo, VideoModel, tokens_as_map
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign import ForeignModel
 from vitascope.models.hub.foreign import IMAGENET_MEAN, IMAGENET_STD
@@ -99,6 +99,23 @@ class TimmModel(ForeignModel):
             for row in rows
             if row.get("module") in known
         )
+
+    def _stage_maps(
+        self, info: FeatureInfo, clip: Any, inputs: tuple[Any, ...], output: Any
+    ) -> tuple[Tensor, ...]:
+        """The maps or tokens of the frames, put behind each other in time."""
+        del inputs
+        value: Tensor = output if isinstance(output, Tensor) else output[0]
+        batch, frames = clip.shape[0], clip.shape[2]
+        if value.dim() == 3:
+            h, w = (
+                -(-side // step)
+                for side, step in zip(clip.shape[3:], info.stride[0][1:], strict=True)
+            )
+            value = tokens_as_map(value, (1, h, w))[:, :, 0]
+        elif getattr(self.encoder, "output_fmt", "NCHW") == "NHWC":
+            value = value.permute(0, 3, 1, 2)
+        return (value.reshape(batch, frames, *value.shape[1:]).transpose(1, 2),)
 
     @property
     def no_weight_decay(self) -> frozenset[str]:

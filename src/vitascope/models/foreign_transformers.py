@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError, InputError, UnknownNameError, WeightsError
-from vitascope.models.base import FeatureInfo, Triple, VideoModel
+from vitascope.models.base import FeatureInfo, Triple, VideoModel, tokens_as_map
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign import ForeignModel
 from vitascope.models.hub.foreign import PUBLISHED, Published
@@ -43,6 +43,7 @@ class Family:
         frames: entry of the configuration for the frames of a clip.
         side: entry for height and width.
         unused: parts that the classifier never calls.
+        frames_last: the tokens of one place in all frames follow each other.
     """
 
     network: str
@@ -53,6 +54,7 @@ class Family:
     frames: str = "num_frames"
     side: str = "image_size"
     unused: tuple[str, ...] = ()
+    frames_last: bool = False
 
 
 FAMILIES = {
@@ -69,6 +71,7 @@ FAMILIES = {
         layers="timesformer.encoder.layer",
         embeddings="timesformer.embeddings",
         tail=("timesformer.layernorm", "classifier"),
+        frames_last=True,
     ),
     "vivit": Family(
         network="VivitForVideoClassification",
@@ -154,6 +157,21 @@ class TransformersModel(ForeignModel):
             )
             for i in range(len(self._layers()))
         )
+
+    def _stage_maps(
+        self, info: FeatureInfo, clip: Any, inputs: tuple[Any, ...], output: Any
+    ) -> tuple[Tensor, ...]:
+        """The tokens of a layer in the places of their patches."""
+        del inputs
+        tokens: Tensor = output if isinstance(output, Tensor) else output[0]
+        sizes = zip(clip.shape[2:], info.stride[0], strict=True)
+        t, h, w = (size // step for size, step in sizes)
+        if not self.family.frames_last:
+            return (tokens_as_map(tokens, (t, h, w)),)
+        if len(tokens) != len(clip):  # each frame on its own
+            frames = tokens_as_map(tokens, (1, h, w)).reshape(len(clip), t, -1, h, w)
+            return (frames.transpose(1, 2),)
+        return (tokens_as_map(tokens, (h, w, t)).permute(0, 1, 4, 2, 3),)
 
     @property
     def no_weight_decay(self) -> frozenset[str]:

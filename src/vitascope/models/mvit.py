@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from vitascope.errors import ConfigError, InputError
 from vitascope.layers.attention import MultiScaleBlock
 from vitascope.layers.positional_encoding import SpatioTemporalClsPositionalEncoding
-from vitascope.models.base import FeatureInfo, VideoModel, frozen_statistics
+from vitascope.models.base import FeatureInfo, VideoModel, frozen_statistics, tokens_as_map
 from vitascope.models.head import create_vit_basic_head
 from vitascope.models.mvit_fuse import fuse_block, fuse_norm_after_linear, fuse_norm_before_linear
 from vitascope.models.mvit_geometry import PatchGeometry
@@ -234,6 +234,27 @@ class MultiscaleVisionTransformers(VideoModel):
             stride = ((step[0], step[1], step[2]),)
             rows.append(FeatureInfo(name=f"{prefix}.{i}", channels=(plan.dim_out,), stride=stride))
         return tuple(rows)
+
+    def stage_features(self, x: Any, *names: str) -> dict[str, tuple[Tensor, ...]]:
+        """See `VideoModel.stage_features`; reversible blocks keep what they would compute back."""
+        backbone = self.rev_backbone
+        if backbone is None:
+            return super().stage_features(x, *names)
+        kept, backbone.keep_activations = backbone.keep_activations, True
+        try:
+            return super().stage_features(x, *names)
+        finally:
+            backbone.keep_activations = kept
+
+    def _stage_maps(
+        self, info: FeatureInfo, clip: Any, inputs: tuple[Any, ...], output: Any
+    ) -> tuple[Tensor, ...]:
+        """The tokens of a block in the places of its grid."""
+        del info, clip
+        first, second = output
+        if isinstance(second, Tensor):  # two reversible streams, whose grid stays the same
+            return (tokens_as_map((first + second) / 2, inputs[2]),)
+        return (tokens_as_map(first, second),)
 
     def fuse_norm_before_linear(self, bn: nn.Module | None, linear: nn.Linear) -> nn.Linear:
         """See `mvit_fuse.fuse_norm_before_linear`."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from numpy.lib import format as npy
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import open_video
@@ -39,7 +39,7 @@ class FeatureRow:
     Attributes:
         clip: the part of the film, seconds from its first frame.
         features: float32; D, or with a stage's name what `pool` leaves: C ("all"), C T ("time"),
-            C T H W ("none").
+            C T H W ("none"). Of token networks the patches are in their places.
     """
 
     clip: Clip
@@ -76,7 +76,6 @@ class FeatureExtractor:
             raise ConfigError(f"pool = {pool!r} needs the name of a stage: {', '.join(stages)}")
         self.predictor, self.layer, self.pool = predictor, layer, pool
         self._model = module
-        self._module = _classifier(module) if layer == EMBEDDING else module.get_submodule(layer)
 
     def rows(
         self,
@@ -91,28 +90,35 @@ class FeatureExtractor:
             yield FeatureRow(clip, features)
 
     def _features(self, video: Tensor) -> Tensor:
-        caught: list[Tensor] = []
-
-        def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            value = inputs[0] if self.layer == EMBEDDING else output
-            if not isinstance(value, Tensor):
-                raise InputError(f"layer {self.layer} has several pathways; take {EMBEDDING}")
-            caught.append(value.detach())
-
-        handle = self._module.register_forward_hook(keep)
-        try:
-            with torch.inference_mode():
-                device = next(self._model.parameters()).device
-                strides = self.predictor.clip.pathways
-                self._model(network_input(video.to(device), strides))
-        finally:
-            handle.remove()
-        value = caught[-1].float().cpu()[0]
+        device = next(self._model.parameters()).device
+        clip = network_input(video.to(device), self.predictor.clip.pathways)
+        with torch.inference_mode():
+            value = self._embedding(clip) if self.layer == EMBEDDING else self._stage(clip)
+        value = value.float().cpu()[0]
         if self.layer == EMBEDDING:
             return value.reshape(-1, value.shape[-1]).mean(0)
         if self.pool == "none":
             return value
         return value.mean((1, 2, 3) if self.pool == "all" else (2, 3))
+
+    def _stage(self, clip: Any) -> Tensor:
+        maps = self._model.stage_features(clip, self.layer)[self.layer]
+        if len(maps) > 1:
+            raise InputError(f"layer {self.layer} has several pathways; take {EMBEDDING}")
+        return maps[0]
+
+    def _embedding(self, clip: Any) -> Tensor:
+        """What enters the classifying layer."""
+        caught: list[Tensor] = []
+        owner, attribute = self._model.head_linear()
+        handle = getattr(owner, attribute).register_forward_hook(
+            lambda module, inputs, output: caught.append(inputs[0])
+        )
+        try:
+            self._model(clip)
+        finally:
+            handle.remove()
+        return caught[-1]
 
     def facts(self) -> dict[str, Any]:
         """What the features depend on besides the film, as JSON values."""
@@ -247,10 +253,3 @@ def _count(
 def _add(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
     with archive.open(f"{name}.npy", "w") as stream:
         npy.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
-
-
-def _classifier(model: VideoModel) -> nn.Module:
-    owner, attribute = model.head_linear()
-    layer = getattr(owner, attribute)
-    assert isinstance(layer, nn.Module)
-    return layer
