@@ -46,6 +46,8 @@ def short(default: Any) -> str:
 
 
 def recorded(text: str) -> str:
+    if text.startswith("<") and not text.startswith("<function "):  # a member of an enumeration
+        return text.replace(" ", "")
     if text.startswith("<function "):
         text = text.removeprefix("<function ").removesuffix(">")
     parts = text.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").split()

@@ -97,7 +97,7 @@ def video_tables(case: Case) -> Any:
     if Path("e.csv").is_file():
         return {
             name: [path, float(info.duration), float(info.fps)]
-            for name, (info, path) in manifests.read_encoded_videos("i.csv", "e.csv").items()
+            for name, (info, path) in manifests.read_encoded_videos("i.csv", "e.csv").videos.items()
         }
     found = manifests.read_frame_videos("i.csv", "f.csv")
     if len(found.videos) == 2:  # the judgement: what is dropped must be said

@@ -12,31 +12,34 @@ import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Sampler, get_worker_info
 
-from vitascope.data.clips import Clip
 from vitascope.data.columns import seconds
-from vitascope.data.ego4d_moments import window
-from vitascope.data.video import exact_seconds
-from vitascope.data.video_manifests import (
-    FrameFiles,
+from vitascope.data.ego4d_moments_clips import check_window_len
+from vitascope.data.video_manifests import FrameFiles, find_encoded_videos, find_frame_files
+from vitascope.data.video_manifests_rows import (
+    DataclassFieldCaster,
+    EncodedVideoInfo,
+    ImageFrameInfo,
+    VideoClipInfo,
+    VideoDatasetType,
+    VideoFrameInfo,
     VideoInfo,
-    find_encoded_videos,
-    find_frame_files,
 )
+from vitascope.data.video_manifests_videos import ImageDataset, VideoDataset
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError, DatasetError
 
 __all__ = [
-    "DataclassFieldCaster", "EncodedVideoInfo", "ImageFrameInfo", "MultiProcessSampler",
-    "VideoClipInfo", "VideoDatasetType", "VideoFrameInfo", "VideoInfo",
+    "DataclassFieldCaster", "EncodedVideoInfo", "ImageDataset", "ImageFrameInfo",
+    "MultiProcessSampler", "VideoClipInfo", "VideoDataset", "VideoDatasetType", "VideoFrameInfo",
+    "VideoInfo",
     "build_encoded_manifest_from_nested_directory", "build_frame_manifest_from_flat_directory",
     "build_frame_manifest_from_nested_directory", "check_window_len", "export_video_array",
     "get_logger", "get_seconds_from_hms_time", "load_dataclass_dict_from_csv",
@@ -44,7 +47,7 @@ __all__ = [
     "save_encoded_video_manifest", "save_video_frame_info", "secs_to_pts", "thwc_to_cthw",
 ]  # fmt: skip
 
-VideoFrameInfo = FrameFiles
+DecordDevice = TypeVar("DecordDevice")
 
 
 def thwc_to_cthw(data: Tensor) -> Tensor:
@@ -157,66 +160,6 @@ def export_video_array(
     )  # fmt: skip
 
 
-class DataclassFieldCaster:
-    """A dataclass whose fields may be given as text, as they stand in a table."""
-
-    COMPLEX_INITIALIZER = "DataclassFieldCaster__complex_initializer"
-
-    @staticmethod
-    def complex_initialized_dataclass_field(
-        field_initializer: Callable[[str], Any], **kwargs: Any
-    ) -> Any:
-        """A field that `field_initializer` makes of the text."""
-        metadata = {DataclassFieldCaster.COMPLEX_INITIALIZER: field_initializer}
-        return dataclasses.field(metadata=metadata, **kwargs)
-
-    def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
-            value = getattr(self, field.name)
-            made = field.metadata.get(DataclassFieldCaster.COMPLEX_INITIALIZER)
-            kind = hints[field.name]
-            if made is not None:
-                value = made(value)
-            elif isinstance(kind, type) and not isinstance(value, kind):
-                value = kind(value)
-            object.__setattr__(self, field.name, value)
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedVideoInfo(DataclassFieldCaster):
-    """The file of a video."""
-
-    video_id: str
-    file_path: str
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoClipInfo(DataclassFieldCaster):
-    """An interval of a video, in seconds."""
-
-    video_id: str
-    start_time: float
-    stop_time: float
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageFrameInfo(DataclassFieldCaster):
-    """One picture of a video."""
-
-    video_id: str
-    frame_id: str
-    frame_number: int
-    frame_file_path: str
-
-
-class VideoDatasetType(Enum):
-    """How videos are kept."""
-
-    Frame = 1
-    EncodedVideo = 2
-
-
 def get_seconds_from_hms_time(time_str: str) -> float:
     """Seconds of a time hours:minutes:seconds.
 
@@ -250,8 +193,12 @@ def load_dataclass_dict_from_csv(
         if any(row.get(name) is None for name in names):
             absent = next(name for name in names if row.get(name) is None)
             raise DatasetError(f"{input_csv_file_path}, row {number}: no value of {absent!r}")
-        values = {name: row[name] if caster else _cast(hints[name], row[name]) for name in names}
-        item = dataclass_class(**values)
+        try:
+            item = dataclass_class(**{
+                name: row[name] if caster else _cast(hints[name], row[name]) for name in names
+            })  # fmt: skip
+        except (ValueError, SyntaxError) as error:
+            raise DatasetError(f"{input_csv_file_path}, row {number}: {error}") from error
         key = getattr(item, dict_key_field)
         if list_per_key:
             found.setdefault(key, []).append(item)
@@ -287,7 +234,7 @@ def save_encoded_video_manifest(
 
 
 def save_video_frame_info(
-    video_frames: Mapping[str, FrameFiles], file_name: str | None = None
+    video_frames: Mapping[str, VideoFrameInfo], file_name: str | None = None
 ) -> str:
     """Writes the table of frames and returns its path."""
     path = file_name or f"{os.getcwd()}/video_frame_metadata.csv"
@@ -297,16 +244,16 @@ def save_video_frame_info(
 
 def build_frame_manifest_from_flat_directory(
     data_directory_path: str | Path, multithreaded: bool
-) -> dict[str, FrameFiles]:
+) -> dict[str, VideoFrameInfo]:
     """Frames of one video a folder, `VIDEO/frame_000001.jpg`; see `find_frame_files`."""
-    return find_frame_files(data_directory_path, nested=False)
+    return _frame_infos(find_frame_files(data_directory_path, nested=False))
 
 
 def build_frame_manifest_from_nested_directory(
     data_directory_path: str | Path, multithreaded: bool
-) -> dict[str, FrameFiles]:
+) -> dict[str, VideoFrameInfo]:
     """Frames of several videos a folder, `PERSON/VIDEO_000001.jpg`; see `find_frame_files`."""
-    return find_frame_files(data_directory_path, nested=True)
+    return _frame_infos(find_frame_files(data_directory_path, nested=True))
 
 
 def build_encoded_manifest_from_nested_directory(
@@ -317,18 +264,8 @@ def build_encoded_manifest_from_nested_directory(
     return {name: EncodedVideoInfo(name, path) for name, path in found.items()}
 
 
-def check_window_len(
-    s_time: float, e_time: float, w_len: float, video_dur: float | None
-) -> tuple[float, float]:
-    """A window of `w_len` seconds around an interval, moved into the video.
-
-    Raises:
-        ConfigError: the video is shorter than the window.
-    """
-    interval = Clip(exact_seconds(s_time), exact_seconds(e_time))
-    length = None if video_dur is None else exact_seconds(video_dur)
-    found = window(interval, exact_seconds(w_len), length)
-    return float(found.start), float(found.end)
+def _frame_infos(found: Mapping[str, FrameFiles]) -> dict[str, VideoFrameInfo]:
+    return {name: VideoFrameInfo(**vars(files)) for name, files in found.items()}
 
 
 def _cast(kind: Any, value: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -59,6 +59,7 @@ def read_moments(
     *,
     only: Collection[str] | None = None,
     root: str | Path = "",
+    skip: Callable[[str], str | None] | None = None,
 ) -> Moments:
     """The moments of one split.
 
@@ -72,6 +73,7 @@ def read_moments(
         label_ids: label -> number; labels that are not in it are left out.
         only: labels to keep; None keeps all.
         root: folder that the paths start from.
+        skip: video id -> why its labels are left out; None keeps them.
 
     Raises:
         ConfigError: an unknown split, or an empty label map.
@@ -87,10 +89,13 @@ def read_moments(
     for video in read_json(annotations, dict)["videos"]:
         if video["split"] != split:
             continue
-        uid = video["video_uid"]
+        uid, labels = video["video_uid"], list(_labels(video))
+        reason = None if skip is None else skip(uid)
+        if reason is not None:
+            left_out[reason] += len(labels)
+            continue
         if uid not in facts:
             raise DatasetError(f"video {uid} of {Path(annotations).name} is not in {metadata}")
-        labels = list(_labels(video))
         if facts[uid]["is_stereo"]:
             left_out["stereo video"] += len(labels)
             continue

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from vitascope.data.card import DatasetCard
 from vitascope.data.clips import Clip
@@ -47,6 +48,21 @@ class EpicAction:
         return Clip(self.start, self.stop)
 
 
+class Timed(Protocol):
+    """Whatever begins and ends in a video, in exact seconds."""
+
+    @property
+    def start(self) -> Fraction:
+        """Seconds from the first frame."""
+
+    @property
+    def stop(self) -> Fraction:
+        """Seconds from the first frame."""
+
+
+AnyTimed = TypeVar("AnyTimed", bound=Timed)
+
+
 def read_epic_actions(path: str | Path) -> dict[str, tuple[EpicAction, ...]]:
     """Actions by video, in the order of the table; both editions of the data set.
 
@@ -68,7 +84,7 @@ def read_epic_actions(path: str | Path) -> dict[str, tuple[EpicAction, ...]]:
     return {video: tuple(actions) for video, actions in found.items()}
 
 
-def actions_during(actions: Iterable[EpicAction], clip: Clip) -> tuple[EpicAction, ...]:
+def actions_during(actions: Iterable[AnyTimed], clip: Clip) -> tuple[AnyTimed, ...]:
     """The actions that share an instant with the clip."""
     return tuple(a for a in actions if a.start < clip.end and clip.start < a.stop)
 
@@ -84,7 +100,7 @@ def back_to_back(duration: Fraction, length: Fraction, offset: Fraction) -> tupl
 
 
 def forecasting_windows(
-    actions: Sequence[EpicAction],
+    actions: Sequence[Timed],
     length: Fraction,
     clips: int,
     stride: Fraction,
@@ -92,13 +108,17 @@ def forecasting_windows(
 ) -> tuple[Clip, ...]:
     """What is seen before the actions that are to be foretold.
 
-    For each action that has `num_actions` others after it, the window of `clips` clips of `length`
-    seconds, `stride` seconds apart, ends with the action. Windows longer than the time before the
-    action are left out.
+    For each action after whose end `num_actions` others begin, the window of `clips` clips of
+    `length` seconds, `stride` seconds apart, ends with the action. Windows that would begin
+    before the video are left out.
     """
     window = stride * (clips - 1) + length
-    known = actions[: len(actions) - num_actions]
-    return tuple(Clip(a.stop - window, a.stop) for a in known if a.start - window >= 0)
+    starts = sorted(action.start for action in actions)
+    ends = (
+        action.stop for action in actions
+        if len(starts) - bisect_right(starts, action.stop) >= num_actions
+    )  # fmt: skip
+    return tuple(Clip(end - window, end) for end in ends if end >= window)
 
 
 def _time(value: str) -> tuple[str, Fraction]:

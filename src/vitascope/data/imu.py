@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,7 @@ def read_imu(
     time: str = "time",
     unit: Fraction = Fraction(1),
     origin: Fraction | None = None,
+    blanks: Literal["error", "between"] = "error",
 ) -> ImuTrack:
     """Reads a table with a header (CSV, TSV), or a `.npz` of arrays of one length.
 
@@ -82,6 +83,8 @@ def read_imu(
         time: name of the clock.
         unit: seconds of one step of the clock.
         origin: what the clock shows at the first frame of the video; None is the first reading.
+        blanks: what an empty field of a table is; "between" puts it on the line between the
+            readings around, and at the ends takes the nearest one.
 
     Raises:
         DatasetNotFoundError: there is no such file.
@@ -89,8 +92,10 @@ def read_imu(
             or no reading.
     """
     file = existing(path)
-    read = _from_arrays if file.suffix == ".npz" else _from_table
-    clock, names, values = read(file, time, columns)
+    if file.suffix == ".npz":
+        clock, names, values = _from_arrays(file, time, columns)
+    else:
+        clock, names, values = _from_table(file, time, columns, blanks == "between")
     if not len(clock):
         raise DatasetError(f"{file}: no reading")
     zero = Fraction(clock[0]) if origin is None else origin
@@ -102,6 +107,8 @@ def read_imu(
             f"{file}: reading {int(back[0]) + 2} is not later than the one before "
             f"({clock[int(back[0])]} and then {clock[int(back[0]) + 1]})"
         )
+    if blanks == "between" and file.suffix != ".npz":
+        _fill(times, values)
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         row, column = map(int, bad[0])
@@ -110,7 +117,7 @@ def read_imu(
 
 
 def _from_table(
-    file: Path, time: str, columns: Sequence[str] | None
+    file: Path, time: str, columns: Sequence[str] | None, blanks: bool
 ) -> tuple[list[Any], tuple[str, ...], Floats]:
     if columns is None:
         with file.open(encoding="utf-8-sig") as lines:
@@ -118,7 +125,8 @@ def _from_table(
         mark = next((m for m in ",\t" if m in head), " ")
         columns = [name.strip() for name in head.split(mark) if name.strip() != time]
     names = tuple(columns)
-    rows = read_columns(file, {time: _exact, **dict.fromkeys(names, _number)})
+    parser = _number_or_blank if blanks else _number
+    rows = read_columns(file, {time: _exact, **dict.fromkeys(names, parser)})
     values = [[row[name] for name in names] for _, row in rows]
     return [row[time] for _, row in rows], names, np.array(values, float).reshape(-1, len(names))
 
@@ -149,6 +157,14 @@ def _from_arrays(
     return clock.tolist(), tuple(names), np.concatenate(parts, 1)
 
 
+def _fill(times: Floats, values: Floats) -> None:
+    """Puts numbers in the place of blanks (not a number); a column of blanks stays one."""
+    for column in values.T:
+        known = ~np.isnan(column)
+        if known.any() and not known.all():
+            column[~known] = np.interp(times[~known], times[known], column[known])
+
+
 def _exact(value: str) -> Fraction:
     try:
         return Fraction(value)
@@ -161,3 +177,10 @@ def _number(value: str) -> float:
         return float(value)
     except ValueError:
         raise ValueError("a number") from None
+
+
+def _number_or_blank(value: str) -> float:
+    found = _number(value) if value else float("nan")
+    if value and not np.isfinite(found):
+        raise ValueError("a finite number or nothing")
+    return found

@@ -64,6 +64,14 @@ class FrameFiles:
 
 
 @dataclass(frozen=True)
+class EncodedVideos:
+    """Videos with facts and path, and why others were left out (id -> reason)."""
+
+    videos: dict[str, tuple[VideoInfo, str]]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
 class FrameVideos:
     """Videos with facts and frames, and why others were left out (id -> reason)."""
 
@@ -100,9 +108,9 @@ def read_frame_videos(infos: str | Path, frames: str | Path) -> FrameVideos:
     Raises:
         DatasetError: as `read_video_infos`.
     """
-    files = read_frame_files(frames)
+    files, facts = read_frame_files(frames), read_video_infos(infos)
     videos, left_out = {}, {}
-    for name, info in read_video_infos(infos).items():
+    for name, info in facts.items():
         if name not in files:
             left_out[name] = f"no frames of it in {Path(frames).name}"
         elif abs(len(files[name]) - info.duration * info.fps) > info.fps:
@@ -111,20 +119,21 @@ def read_frame_videos(infos: str | Path, frames: str | Path) -> FrameVideos:
             )
         else:
             videos[name] = (info, files[name])
-    return FrameVideos(videos, left_out)
+    return FrameVideos(videos, {**left_out, **_without_facts(files, facts, infos)})
 
 
-def read_encoded_videos(infos: str | Path, files: str | Path) -> dict[str, tuple[VideoInfo, str]]:
-    """Facts and path of each video that both tables have.
+def read_encoded_videos(infos: str | Path, files: str | Path) -> EncodedVideos:
+    """Joins facts and paths of videos.
 
     Raises:
         DatasetError: as `read_video_infos`.
     """
-    rows = read_columns(files, {"video_id": text, "file_path": text})
-    paths = {row["video_id"]: row["file_path"] for _, row in rows}
-    return {
-        name: (info, paths[name]) for name, info in read_video_infos(infos).items() if name in paths
-    }
+    facts, paths = read_video_infos(infos), _by_id(files, _File, {
+        "video_id": text, "file_path": text
+    })  # fmt: skip
+    left_out = {name: f"no file of it in {Path(files).name}" for name in facts if name not in paths}
+    videos = {name: (info, paths[name].file_path) for name, info in facts.items() if name in paths}
+    return EncodedVideos(videos, {**left_out, **_without_facts(paths, facts, infos)})
 
 
 def find_frame_files(root: str | Path, *, nested: bool) -> dict[str, FrameFiles]:
@@ -183,6 +192,18 @@ def find_encoded_videos(root: str | Path) -> dict[str, str]:
                 raise DatasetError(f"{path}: the video {video} is also {found[video]}")
             found[video] = path
     return found
+
+
+@dataclass(frozen=True)
+class _File:
+    video_id: str
+    file_path: str
+
+
+def _without_facts(
+    names: Iterable[str], facts: dict[str, VideoInfo], infos: str | Path
+) -> dict[str, str]:
+    return {name: f"it is not in {Path(infos).name}" for name in names if name not in facts}
 
 
 def _without_gap(location: str, stem: str, numbers: Sequence[int]) -> None:
