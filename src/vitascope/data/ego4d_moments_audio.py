@@ -26,7 +26,8 @@ class Spectrogram(nn.Module):
     def __init__(self, n_fft: int = 1024) -> None:
         super().__init__()
         self.n_fft = n_fft
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        window = torch.hann_window(n_fft, dtype=torch.float64)
+        self.register_buffer("window", window, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """The power.
@@ -68,7 +69,7 @@ class MelSpectrogram(nn.Module):
             mels = torch.linspace(0, top, n_mels + 2, dtype=torch.float64)
             edges = 700 * (10 ** (mels / 2595) - 1)
             filters = filters * (2 / (edges[2:] - edges[:-2]))
-        self.register_buffer("filters", filters.float(), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """The power in the bands."""
@@ -96,7 +97,7 @@ class Mfcc(nn.Module):
         k, n = torch.arange(n_mfcc).double(), torch.arange(n_mels).double()
         waves = torch.cos(math.pi / n_mels * (n + 0.5) * k[:, None]) * math.sqrt(2 / n_mels)
         waves[0] /= math.sqrt(2)
-        self.register_buffer("waves", waves.float(), persistent=False)
+        self.register_buffer("waves", waves, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """The coefficients."""

@@ -103,14 +103,15 @@ class EpicKitchenRecognition(EpicKitchenDataset):
         return self._clips
 
     def _first_clips(self, videos: dict[str, Video], actions: Actions) -> list[VideoClipInfo]:
-        if self._seed is not None:
-            return self._draw(0)
-        clips = self._from({name: random.random() for name in videos})
-        # What later epochs draw follows from a number, so that all workers draw the same.
-        self._later = random.getrandbits(31)
-        return clips
+        if self._seed is None:
+            self._first = {name: random.random() for name in videos}
+            # What later epochs draw follows from a number, so that all workers draw the same.
+            self._later = random.getrandbits(31)
+        return self._draw(0)
 
     def _draw(self, epoch: int) -> list[VideoClipInfo]:
+        if self._seed is None and epoch == 0:
+            return self._from(self._first)
         seed = self._later if self._seed is None else self._seed
         return self._from({
             name: float(np.random.default_rng((seed, epoch, number)).random())
