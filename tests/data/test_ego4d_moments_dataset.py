@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,25 @@ def test_a_sample_has_everything_of_its_window(root: Path) -> None:
         *files, split="val", label_id_map=IDS, window_sec=1, decode_audio=False
     )
     assert not {"audio", "spectrogram", "has_audio"} & set(next(iter(quiet)))
+
+
+def test_sound_of_other_rates(root: Path, tmp_path: Path) -> None:
+    """PyTorchVideo said 48 kHz of any sound."""
+    film_with_sound(tmp_path / "a.mov", tone(3, 16000), 16000, frames=90, fps=30)
+    files = annotated(tmp_path, ("a", "a.mov", 3, [("cut_food", 1, 2)]))
+    options: Any = {"split": "val", "label_id_map": IDS, "window_sec": 1}
+    [sample] = list(Ego4dMomentsDataset(*files, **options))
+    heard = sample["audio"]
+    assert heard["sampling_rate"] == 48000 and heard["signal"].shape == (1, 48000)
+    wanted = tone(3, 48000)[0, 48000:96000]
+    assert np.abs(heard["signal"][0].numpy() - wanted)[100:-100].max() < 2e-3
+    data = Ego4dMomentsDataset(
+        *files, **options, video_path_handler=VideoPathHandler(), audio_transform_type="mfcc"
+    )
+    [sample] = list(pickle.loads(pickle.dumps(data)))
+    heard = sample["audio"]
+    assert heard["sampling_rate"] == 16000 and heard["signal"].shape == (1, 16000)
+    assert torch.equal(heard["spectrogram"], Mfcc(16000)(heard["signal"]))
 
 
 def test_training_draws_follow_the_seed(root: Path) -> None:

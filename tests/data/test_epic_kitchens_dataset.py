@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import random
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +23,7 @@ from vitascope.data.epic_kitchens_forecasting import EpicKitchenForecasting
 from vitascope.data.epic_kitchens_recognition import EpicKitchenRecognition
 from vitascope.data.video_manifests_rows import VideoClipInfo, VideoDatasetType
 from vitascope.data.video_manifests_videos import FileVideo, ImageDataset, VideoDataset
-from vitascope.errors import ConfigError, DatasetError
+from vitascope.errors import ConfigError, DatasetError, DecodeError
 
 Sample = dict[str, Any]
 FILES = VideoDatasetType.EncodedVideo
@@ -175,6 +176,17 @@ def test_workers_see_the_epoch(root: Path) -> None:
         assert list(loader) == [clip.start_time for clip in data.clips()]
 
 
+@pytest.mark.parametrize("kind", VideoDatasetType)
+def test_data_sets_go_to_other_processes(root: Path, kind: VideoDatasetType) -> None:
+    for data in (EpicKitchenRecognition(**tables(root, kind), frames_per_clip=2, seed=1),
+                 EpicKitchenForecasting(**tables(root, kind), frames_per_clip=2,
+                                        seconds_per_clip=1.0)):  # fmt: skip
+        copy = pickle.loads(pickle.dumps(data))
+        one, two = data[1], copy[1]
+        assert torch.equal(one.pop("video"), two.pop("video"))
+        assert torch.equal(one.pop("audio"), two.pop("audio")) and one == two
+
+
 def test_a_video_with_room_for_one_clip_has_one_in_every_epoch(root: Path, tmp_path: Path) -> None:
     """An offset beyond the room would let it vanish; PyTorchVideo drew up to a whole clip."""
     (tmp_path / "i.csv").write_text("video_id,resolution,duration,fps\nP01_01,1x1,10,12\n")
@@ -313,3 +325,14 @@ def test_the_tables_of_videos(root: Path, tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("video_id,file_path\nP01_01,a.mp4\nP01_01,b.mp4\n")
     with pytest.raises(DatasetError, match=r"e\.csv, row 3: the video P01_01 comes twice"):
         VideoDataset._load_videos(tmp_path / "e.csv", tmp_path / "i.csv", False, FILES)
+
+
+def test_a_file_that_was_cut_off_is_refused(root: Path, tmp_path: Path) -> None:
+    whole = (root / "P01_01.mp4").read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: len(whole) // 2])
+    for pick in (None, list):
+        with pytest.raises(DecodeError, match=r"cut\.mp4"):
+            FileVideo(cut).get_clip(0, 1, pick)
+    with pytest.raises(DecodeError, match="no such file"):
+        FileVideo(tmp_path / "none.mp4").duration  # noqa: B018

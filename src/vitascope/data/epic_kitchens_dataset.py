@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from vitascope.transforms.apply import apply
 __all__ = ["ActionData", "EpicKitchenDataset"]
 
 Sample = dict[str, Any]
+# All actions of a video are compared with each clip of it.
+_exact = lru_cache(maxsize=2**16)(seconds)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -58,12 +61,12 @@ class ActionData(DataclassFieldCaster):
     @property
     def start(self) -> Fraction:
         """Exact seconds from the first frame at which the action begins."""
-        return seconds(self.start_timestamp)
+        return _exact(self.start_timestamp)
 
     @property
     def stop(self) -> Fraction:
         """Exact seconds from the first frame at which the action has ended."""
-        return seconds(self.stop_timestamp)
+        return _exact(self.stop_timestamp)
 
     @property
     def start_time(self) -> float:

@@ -34,7 +34,9 @@ class FileVideo(Video):
     """A video file that is opened anew for each clip.
 
     A data set has hundreds of long films; all of them open at once would hold as many files and
-    their tables, in every worker.
+    their tables, in every worker. Run `vitascope check` on them once: the times of frames then
+    come from its index and are not read from the file for every clip. A file that was cut off is
+    refused.
 
     Args:
         file: its path or address.
@@ -61,7 +63,7 @@ class FileVideo(Video):
     def duration(self) -> Fraction:
         """Seconds from the first frame to the end of the last; the first call opens the file."""
         if self._duration is None:
-            with open_video(self._path) as video:
+            with open_video(self._path, whole=True) as video:
                 self._duration = video.duration
         return self._duration
 
@@ -77,14 +79,15 @@ class FileVideo(Video):
                 has `frame_indices` too.
 
         Raises:
-            DecodeError: there is no such file, or a frame or the sound of the clip is damaged.
+            DecodeError: there is no such file, it was cut off, or a frame or the sound of the clip is
+                damaged.
         """
         if frame_filter is None:
             opened = EncodedVideo.from_path(self._path, decode_audio=self._decode_audio)
             with closing(opened):
                 return opened.get_clip(start_sec, end_sec)
         found: dict[str, Any] = {"video": None, "frame_indices": [], "audio": None}
-        with open_video(self._path) as video:
+        with open_video(self._path, whole=True) as video:
             self._duration = video.duration
             start, end = exact_interval(start_sec, end_sec, video.duration)
             if start >= end:
