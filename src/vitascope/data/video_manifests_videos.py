@@ -79,8 +79,8 @@ class FileVideo(Video):
                 has `frame_indices` too.
 
         Raises:
-            DecodeError: there is no such file, it was cut off, or a frame or the sound of the clip is
-                damaged.
+            DecodeError: there is no such file, it was cut off, or a frame or the sound of the clip
+                is damaged.
         """
         if frame_filter is None:
             opened = EncodedVideo.from_path(self._path, decode_audio=self._decode_audio)
