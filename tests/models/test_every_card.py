@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from support.small_models import small
 from vitascope.errors import InputError, UnknownNameError
 from vitascope.models.card import ModelCard
+from vitascope.models.hollow import hollow
 from vitascope.models.registry import get_card, list_cards, list_models
 from vitascope.models.reversible_mvit import ReversibleBlock
 
@@ -186,5 +187,9 @@ def test_count(capsys: pytest.CaptureFixture[str]) -> None:
 def test_full_size_on_meta(card: ModelCard) -> None:
     """The network as published builds; its size is compared in test_published."""
     with torch.device("meta"):
-        model = card.build()
+        model = card.build(**card.logit_args)
     assert model.num_classes > 1
+    shapes = {name: (value.shape, value.dtype) for name, value in model.state_dict().items()}
+    found = hollow(card)
+    assert hollow(card) is found and all(p.is_meta for p in found.parameters())
+    assert shapes == {n: (v.shape, v.dtype) for n, v in found.state_dict().items()}

@@ -22,7 +22,8 @@ To = Annotated[
     typer.Option(
         "--to",
         metavar="DIALECT",
-        help="Names to write: vitascope, pytorchvideo, pyslowfast, caffe2 or torchvision.",
+        help="Names to write: vitascope, pytorchvideo, pyslowfast, caffe2, torchvision, "
+        "transformers or timm.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace OUT.")]
@@ -38,9 +39,9 @@ def convert(
 ) -> None:
     """Translates a checkpoint, and says what became of every entry.
 
-    IN may come from PyTorchVideo, PySlowFast, Caffe2, Lightning or torchvision; which one, its
-    content tells. OUT carries classes, clip and pixels, and `vitascope predict` takes it in place
-    of a run. Nothing in a checkpoint is run.
+    IN may come from PyTorchVideo, PySlowFast, Caffe2, Lightning, torchvision, Transformers or timm;
+    which one, its content tells. OUT carries classes, clip and pixels, and `vitascope predict`
+    takes it in place of a run. Nothing in a checkpoint is run.
 
     Examples:
       vitascope convert SLOW_8x8_R50.pyth slow.json

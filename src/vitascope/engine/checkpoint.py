@@ -259,7 +259,8 @@ def load_weights(path: str | Path) -> Checkpoint:
     Args:
         path: a run folder (its best checkpoint, else its last), a checkpoint record such as
             RUN/best.json, a .safetensors file written by `save_checkpoint`, also alone, or a
-            checkpoint of another library whose published network can be told from it.
+            checkpoint of another library (a file, or a folder with its config.json) whose network
+            can be told from it.
 
     Raises:
         WeightsError: no weights there, a cut or changed file, or one that asks to run code.
@@ -269,6 +270,8 @@ def load_weights(path: str | Path) -> Checkpoint:
         for name in ("best", "last"):
             if (path / f"{name}.json").is_file():
                 return load_checkpoint(path, name)
+        if is_foreign(path):
+            return _read_foreign(path)
         raise WeightsError(f"{path} holds no best.json or last.json; is it a run folder?")
     if not path.is_file():
         raise WeightsError(f"{path}: no such run folder or checkpoint")

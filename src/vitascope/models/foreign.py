@@ -85,10 +85,14 @@ class ForeignModel(VideoModel):
     """What the wrapped networks of all libraries share.
 
     Attributes:
+        library: which library builds it.
+        classifier: name that the library gives the classifying layer.
         size: T, H, W that the network takes, where it takes one size only; None in a place where
             any size will do.
     """
 
+    library: str = ""
+    classifier: str = "classifier"
     size: tuple[int | None, int | None, int | None] = (None, None, None)
 
     def check_input(self, x: Any, *, values: bool | None = None) -> None:

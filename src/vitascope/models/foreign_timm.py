@@ -33,16 +33,25 @@ class TimmModel(ForeignModel):
         side: height and width that it takes; None for any.
         num_classes: scores of a clip.
         dropout_rate: dropout of the averaged features.
+        classifier: name that timm gives the classifying layer of the whole network.
 
     Attributes:
         encoder: the same; its parameters keep their names, below "encoder.".
         head: the classifying layer.
     """
 
+    library = "timm"
+
     def __init__(
-        self, encoder: nn.Module, side: int | None, num_classes: int, dropout_rate: float = 0.0
+        self,
+        encoder: nn.Module,
+        side: int | None,
+        num_classes: int,
+        dropout_rate: float = 0.0,
+        classifier: str = "fc",
     ) -> None:
         super().__init__()
+        self.classifier = classifier
         self.encoder = encoder
         width: Any = getattr(encoder, "head_hidden_size", None) or encoder.num_features
         self.dropout = nn.Dropout(dropout_rate)
@@ -153,7 +162,9 @@ def create_timm(
         encoder = timm.create_model(architecture, pretrained=False, num_classes=0, **size)
     except (AssertionError, TypeError, ValueError) as error:
         raise ConfigError(f"timm cannot build {architecture} for {side} pixels: {error}") from error
-    return TimmModel(encoder, side if fixed else None, model_num_class, dropout_rate)
+    names = config.get("classifier") or "fc"
+    name = names if isinstance(names, str) else names[0]
+    return TimmModel(encoder, side if fixed else None, model_num_class, dropout_rate, name)
 
 
 def _config(architecture: str) -> dict[str, Any]:
@@ -165,29 +176,43 @@ def _config(architecture: str) -> dict[str, Any]:
     return {} if config is None else dict(config.to_dict())
 
 
-def card(source: str, args: dict[str, Any]) -> ModelCard:
-    """The card of an image encoder; `source` is timm's name, `args` are not needed.
+def card(
+    source: str, args: Mapping[str, Any], stored: Mapping[str, Any] | None = None
+) -> ModelCard:
+    """The card of an image encoder.
+
+    Args:
+        source: timm's name.
+        args: arguments of the builder that are known already; none is needed.
+        stored: entries of a config.json beside weights, as timm writes it: classes and pixels.
 
     Raises:
         MissingExtraError: timm is not installed.
         UnknownNameError: timm knows no such encoder.
     """
-    config = _config(source)
-    side = int(config.get("input_size", (3, 224, 224))[-1])
+    del args
+    default, stored = _config(source), stored or {}
+    config = {**default, **(stored.get("pretrained_cfg") or {})}
+    classes = stored.get("num_classes") or config.get("num_classes") or 1000
+    side, usual = (int(c.get("input_size", (3, 224, 224))[-1]) for c in (config, default))
+    resized: dict[str, Any] = {} if side == usual else {"image_size": side}
+    names = tuple(map(str, stored.get("label_names") or config.get("label_names") or ()))
+    imagenet = "imagenet1k" if classes == 1000 else ""
     return ModelCard(
         name=f"timm:{source}",
         tag="",
         builder=create_timm,
-        args={"architecture": source, "model_num_class": config.get("num_classes") or 1000},
+        args={"architecture": source, "model_num_class": classes, **resized},
         clip=ClipSpec(num_frames=FRAMES, coverage="video"),
         pixels=PixelSpec(
             short_side=max(side, math.floor(side / config.get("crop_pct", 0.875))),
             crop=(side, side),
-            mean=config.get("mean", IMAGENET_MEAN),
-            std=config.get("std", IMAGENET_STD),
+            mean=tuple(config.get("mean", IMAGENET_MEAN)),
+            std=tuple(config.get("std", IMAGENET_STD)),
         ),
-        labels=LabelSpec(name="imagenet1k" if config.get("num_classes") == 1000 else ""),
+        labels=LabelSpec(names=names) if len(names) == classes else LabelSpec(name=imagenet),
         note="An image encoder of timm; the licence of its weights is on its own card.",
+        kept=tuple(resized),
         load=lambda model: _load(model, source),
     )
 

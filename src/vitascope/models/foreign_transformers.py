@@ -104,6 +104,8 @@ class TransformersModel(ForeignModel):
         size: T, H, W that its positions are made for.
     """
 
+    library = "transformers"
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         config: Any = network.config
@@ -138,6 +140,12 @@ class TransformersModel(ForeignModel):
     def head_linear(self) -> tuple[nn.Module, str]:
         """The classifying layer."""
         return self.network, "classifier"
+
+    def head_entries(self) -> tuple[str, ...]:
+        """Those of the classifying layer and of what comes with it, behind the encoder."""
+        parts = (name for name in self.family.tail if not name.startswith(self.family.encoder))
+        prefixes = tuple(f"network.{part}." for part in parts)
+        return tuple(name for name in self.state_dict() if name.startswith(prefixes))
 
     def depth_prefixes(self) -> tuple[tuple[str, ...], ...]:
         """The embeddings, each layer, and everything behind the layers."""

@@ -55,7 +55,8 @@ def open_model(path: str | Path, device: str | torch.device = "cpu") -> Source:
     """
     path = Path(path)
     suffixes = {target.suffix: target.name for target in TARGETS.values()}
-    if path.is_dir() and not any((path / f"{name}.json").is_file() for name in ("best", "last")):
+    run = any((path / f"{name}.json").is_file() for name in ("best", "last"))
+    if path.is_dir() and not run and not is_foreign(path):
         path = _only_artefact(path, tuple(suffixes))
     if path.suffix in suffixes:
         opened = open_artefact(path)

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
+import vitascope
 from vitascope.errors import WeightsError
 from vitascope.models.card import Weights
 from vitascope.models.registry import create_model, get_card
 from vitascope.models.weights import convert_state_dict, export_state_dict
-from vitascope.models.weights.recognise import open_foreign
+from vitascope.models.weights.read import read_content
+from vitascope.models.weights.recognise import find_card, open_foreign
 
 
 @functools.cache
@@ -58,6 +61,44 @@ def test_cards_that_share_a_network_are_named(tmp_path: Path) -> None:
         open_foreign(tmp_path / "mine.pyth")
     opened = open_foreign(tmp_path / "mine.pyth", "x3d_xs")
     assert opened.contract.clip == get_card("x3d_xs").clip
+
+
+@pytest.mark.parametrize(
+    ("tag", "frames", "rate", "crop", "classes"),
+    [
+        ("x3d_xs.k400_4x12", 4, 12, 182, 7),
+        ("x3d_s.k400_13x6", 13, 6, 182, 400),
+        ("x3d_m.k400_16x5", 16, 5, 256, 400),
+    ],
+)
+def test_pyslowfasts_x3d_says_itself_which_it_is(
+    tmp_path: Path, tag: str, frames: int, rate: int, crop: int, classes: int
+) -> None:
+    """XS, S and M have the same entries; the configuration in the checkpoint tells them apart.
+
+    PySlowFast's networks have norms on more shortcuts than PyTorchVideo's, which is why they are
+    other cards: those are found by the entries.
+    """
+    name = f"{tag}_pyslowfast"
+    model = network(name, classes)
+    entries = export_state_dict(model.state_dict(), model, "pyslowfast")
+    assert "s2.pathway0_res0.branch1_bn.weight" in entries
+    told = {"DATA": {"NUM_FRAMES": frames, "SAMPLING_RATE": rate, "TEST_CROP_SIZE": crop}}
+    file = tmp_path / "checkpoint_epoch_00300.pyth"
+    torch.save({"epoch": 299, "model_state": entries, "cfg": yaml.safe_dump(told)}, file)
+    predictor = vitascope.load(file)
+    contract = predictor.source.contract
+    assert contract.model == name and predictor.source.module.num_classes == classes
+    assert (contract.clip, contract.pixels) == (get_card(name).clip, get_card(name).pixels)
+    state = predictor.source.module.state_dict()
+    assert all(torch.equal(v, state[n]) for n, v in model.state_dict().items())
+    bare = tmp_path / "bare.pyth"
+    torch.save(entries, bare)
+    with pytest.raises(
+        WeightsError, match=r"x3d_m\S+_pyslowfast, x3d_s\S+_pyslowfast, x3d_xs"
+    ) as refused:
+        open_foreign(bare)
+    assert "k400_16x5," not in str(refused.value), "PyTorchVideo's cards do not fit"
 
 
 def test_other_classes_than_the_card_has(tmp_path: Path) -> None:
@@ -130,3 +171,11 @@ def test_published_weights_are_fetched_checked_and_loaded(
     assert all(torch.equal(v, state[n]) for n, v in model.state_dict().items())
     again = card(pretrained=True)  # from the cache
     assert torch.equal(again.state_dict()["blocks.5.proj.bias"], state["blocks.5.proj.bias"])
+
+
+def test_of_networks_with_the_same_entries_the_dialects_own_is_taken(tmp_path: Path) -> None:
+    """PyTorchVideo's and PySlowFast's MViT-B differ in details that no entry shows."""
+    for dialect, tag in (("pytorchvideo", "k400_16x4"), ("pyslowfast", "psf_k400_16x4")):
+        save(tmp_path / "mine.pyth", "mvit_base_16x4", dialect)
+        found = find_card(read_content(tmp_path / "mine.pyth"), tmp_path / "mine.pyth")
+        assert found.full_name == f"mvit_base_16x4.{tag}"

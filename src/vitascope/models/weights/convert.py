@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
-from vitascope.models.weights import caffe2
 from vitascope.models.weights.containers import prefixes, split_tensors, unwrap
 from vitascope.models.weights.dialects import DIALECTS, Dialect
 from vitascope.models.weights.fit import fit_value, is_of_images, restructure
@@ -47,7 +46,8 @@ def convert_state_dict(
     """Translates the entries of a checkpoint to our names for a network.
 
     The dialect is recognised by the names: PyTorchVideo, PySlowFast (its own networks and those
-    wrapped in "model."), Caffe2 blobs, image ResNets of torchvision or timm, each bare, inside a
+    wrapped in "model."), Caffe2 blobs, image ResNets of torchvision or timm, video classifiers of
+    Transformers and encoders of timm for a network of theirs, each bare, inside a
     container ("model_state", "state_dict", "blobs", ...) or behind a prefix ("module."). Weights
     of images are inflated to video, position tables resampled, joint qkv split.
 
@@ -67,12 +67,12 @@ def convert_state_dict(
     entries, container = unwrap(state_dict, what)
     tensors, ignored = split_tensors(entries)
     own = dict(model.state_dict())
-    reading = _recognise([*tensors], [*own], what, type(model).__name__)
+    reading = _recognise([*tensors], model, what)
     named: dict[str, Tensor] = {}
     theirs: dict[str, str] = {}
     for name, value in tensors.items():
         ours = reading.rename(name)
-        if ours is None or caffe2.is_training_state(name):
+        if ours is None or reading.dialect.ignored(name.removeprefix(reading.cut)):
             ignored.append(name)
         else:
             named[ours], theirs[ours] = value, name
@@ -123,14 +123,15 @@ def _cannot_have(
     return kept
 
 
-def _recognise(names: list[str], own: list[str], what: str, model: str) -> _Reading:
+def _recognise(names: list[str], model: nn.Module, what: str) -> _Reading:
     """The reading under which most names are names of the network."""
+    own = [*model.state_dict()]
     wanted = frozenset(own)
     best: _Reading | None = None
     # A network may itself wrap the one that was saved, as detection nets do.
     first = Counter(name.partition(".")[0] for name in own).most_common(1)[0][0]
     roots = ("", f"{first}.")
-    tables = [(dialect, dialect.naming(own)) for dialect in DIALECTS.values()]
+    tables = [(dialect, dialect.table(model)) for dialect in DIALECTS.values()]
     for root in roots:
         for cut in prefixes(names):
             inner = [name[len(cut) :] for name in names if name.startswith(cut)]
@@ -146,9 +147,9 @@ def _recognise(names: list[str], own: list[str], what: str, model: str) -> _Read
     if best is None or best.score == 0:
         shown = ", ".join(names[:3]) or "none"
         raise WeightsError(
-            f"{what} is no checkpoint of {model}: in no known dialect ({', '.join(DIALECTS)}) "
-            f"is one of its {len(names)} entries an entry of this network (the first: {shown}). "
-            f"Choose the network it was made for."
+            f"{what} is no checkpoint of {type(model).__name__}: in no known dialect "
+            f"({', '.join(DIALECTS)}) is one of its {len(names)} entries an entry of this network "
+            f"(the first: {shown}). Choose the network it was made for."
         )
     return best
 
@@ -172,7 +173,7 @@ def export_state_dict(
     """
     own = model.state_dict(keep_vars=True)
     known = DIALECTS[dialect]
-    naming = known.naming([*own])
+    naming = known.table(model)
     if naming is None:
         raise WeightsError(f"{dialect} has no network like {type(model).__name__}")
     result: dict[str, Tensor] = {}

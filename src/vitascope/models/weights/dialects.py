@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from torch import nn
+
 from vitascope.catalog import Catalog
-from vitascope.models.weights import caffe2, pyslowfast, torchvision
+from vitascope.models.weights import caffe2, foreign, pyslowfast, torchvision
 from vitascope.models.weights.tables import Naming, Table
 
 
@@ -23,24 +25,37 @@ class Dialect:
         naming: gives the table for a network whose entries have these names (ours); None where
             the dialect has no network of that kind.
         twins: whether its files repeat entries that two names share.
+        ignored: whether an entry of this name (theirs) is no weight of a network.
+        by_model: takes the place of `naming` where the names of the entries do not tell enough.
     """
 
     name: str
     title: str
-    naming: Callable[[Collection[str]], Naming | None]
+    naming: Callable[[Collection[str]], Naming | None] = lambda names: None
     twins: bool = False
+    ignored: Callable[[str], bool] = lambda name: False
+    by_model: Callable[[nn.Module], Naming | None] | None = None
+
+    def table(self, model: nn.Module) -> Naming | None:
+        """The table for a network; None where the dialect has no network of that kind."""
+        return self.naming([*model.state_dict()]) if self.by_model is None else self.by_model(model)
 
 
 DIALECTS: Catalog[Dialect] = Catalog("dialect")
 """Earlier entries win where two fit a file equally well."""
 
-# Our builders keep PyTorchVideo's names, so its table is empty.
-DIALECTS.add(
-    "pytorchvideo",
+for _dialect in (
+    # Our builders keep PyTorchVideo's names, so its table is empty.
     Dialect("pytorchvideo", "PyTorchVideo names, which are ours", lambda _: Table(()), twins=True),
-)
-DIALECTS.add(pyslowfast.NAME, Dialect(pyslowfast.NAME, "PySlowFast's own names", pyslowfast.naming))
-DIALECTS.add(caffe2.NAME, Dialect(caffe2.NAME, "Caffe2 blobs", caffe2.naming))
-DIALECTS.add(
-    torchvision.NAME, Dialect(torchvision.NAME, "torchvision or timm ResNet", torchvision.naming)
-)
+    Dialect(pyslowfast.NAME, "PySlowFast's own names", pyslowfast.naming),
+    Dialect(caffe2.NAME, "Caffe2 blobs", caffe2.naming, ignored=caffe2.is_training_state),
+    Dialect(torchvision.NAME, "torchvision or timm ResNet", torchvision.naming),
+    Dialect(
+        foreign.TRANSFORMERS,
+        "Transformers video classifier",
+        ignored=foreign.is_for_pretraining,
+        by_model=foreign.transformers,
+    ),
+    Dialect(foreign.TIMM, "timm image encoder", by_model=foreign.timm),
+):
+    DIALECTS.add(_dialect.name, _dialect)

@@ -20,6 +20,8 @@ from vitascope.models.weights.unpickle import read_pickle
 
 # The first object of files that torch wrote before it used zip archives: a number.
 _TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+CONFIG = "config.json"
+"""File beside the weights in which Transformers and timm describe a network."""
 _AGAIN = "Fetch or copy it again."
 
 
@@ -41,15 +43,16 @@ def read_content(path: str | Path) -> Any:
     containers only.
 
     Args:
-        path: the file.
+        path: the file, or a folder as Transformers writes it, also with weights in several files.
 
     Raises:
         WeightsError: there is no such file, it is cut, foreign, or asks to run something.
     """
     path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise WeightsError(f"{path}: {what}. Give a checkpoint file")
+        raise WeightsError(f"{path}: no such file. Give a checkpoint file")
     with path.open("rb") as stream:
         head = stream.read(64)
     if not head:
@@ -65,6 +68,37 @@ def read_content(path: str | Path) -> Any:
         f"{path} is no checkpoint: it begins with {head[:8]!r}, which is neither a torch archive "
         f"nor safetensors nor a pickle. {_AGAIN}"
     )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Files with the weights in a folder of another library; empty if it is none."""
+    if not (folder / CONFIG).is_file():
+        return []
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return [folder / name]
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            try:
+                names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                # Names alone: an index does not lead out of its folder.
+                return [folder / Path(name).name for name in dict.fromkeys(names)]
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise WeightsError(f"{index} is damaged ({error!r}). {_AGAIN}") from error
+    return []
+
+
+def _read_folder(folder: Path) -> dict[str, Any]:
+    files = weight_files(folder)
+    if not files:
+        raise WeightsError(
+            f"{folder}: a folder without {CONFIG} and model.safetensors or pytorch_model.bin. Give "
+            f"a checkpoint file"
+        )
+    whole: dict[str, Any] = {}
+    for file in files:
+        whole.update(read_content(file))
+    return whole
 
 
 def is_safetensors(path: Path) -> bool:
@@ -88,8 +122,10 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def is_foreign(path: str | Path) -> bool:
-    """Whether a file is a checkpoint that vitascope did not write itself."""
+    """Whether a file, or a folder, is a checkpoint that vitascope did not write itself."""
     path = Path(path)
+    if path.is_dir():
+        return bool(weight_files(path))
     if not path.is_file() or path.suffix in (".json", ".onnx", ".xml", ".pt2"):
         return False
     if not is_safetensors(path):

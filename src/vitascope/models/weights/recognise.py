@@ -6,19 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
+from vitascope.models.foreign import is_foreign
+from vitascope.models.hollow import hollow
+from vitascope.models.mvit_variant import MViTVariant
 from vitascope.models.registry import create_model, get_card, list_cards
 from vitascope.models.weights.containers import split_tensors, unwrap
 from vitascope.models.weights.convert import convert_state_dict
+from vitascope.models.weights.described import ClipFacts, clips_of, foreign_card_of, timm_card_named
 from vitascope.models.weights.load import load_into
 from vitascope.models.weights.read import read_content
 from vitascope.models.weights.report import Report
@@ -46,26 +49,32 @@ def open_foreign(path: str | Path, model: str | None = None) -> Opened:
     """Loads a checkpoint of another library into the network that it belongs to.
 
     Args:
-        path: the file.
-        model: card of the network; None finds it by names and shapes of the entries and, where
-            several cards share a network, by the name of the file.
+        path: the file, or a folder as Transformers and timm write it.
+        model: card of the network; None finds it by names and shapes of the entries, by what the
+            file says about its clips and, where several cards share a network, by its name.
 
     Raises:
         UnknownNameError: no such card.
+        MissingExtraError: it is a network of Transformers or timm, which is not installed.
         WeightsError: the file cannot be read, fits no card, fits several, or does not fit `model`.
     """
     path = Path(path)
     content = read_content(path)
-    card = _find(content, path) if model is None else get_card(model)
-    _, report = convert_state_dict(content, _hollow(card.full_name), what=str(path))
+    card = find_card(content, path) if model is None else get_card(model)
+    args = {name: card.args[name] for name in card.kept}
+    foreign = is_foreign(card.full_name)
+    shape = card(**card.logit_args) if foreign else hollow(card)
+    _, report = convert_state_dict(content, shape, what=str(path))
     classes = _classes(report) if report.only_head_differs else None
-    network = create_model(card.full_name, num_classes=classes)
+    network = shape
+    if not foreign or classes is not None:
+        network = create_model(card.full_name, num_classes=classes, **args)
     report = load_into(network, content, what=str(path))
     labels = card.labels
     if classes is not None:  # the file has no names for them
         labels = LabelSpec(names=tuple(f"class {index}" for index in range(classes)))
     contract = Contract(
-        model=card.full_name, args={}, labels=labels, clip=card.clip, pixels=card.pixels
+        model=card.full_name, args=args, labels=labels, clip=card.clip, pixels=card.pixels
     )
     return Opened(network.eval(), contract, report, card)
 
@@ -76,27 +85,36 @@ def _classes(report: Report) -> int | None:
     return None if shapes is None else shapes[0][0]
 
 
-def _find(content: Any, path: Path) -> ModelCard:
+def find_card(content: Any, path: Path) -> ModelCard:
+    """The card of the network that a checkpoint belongs to.
+
+    Args:
+        content: what the file holds.
+        path: the file; its name and the files beside it count too.
+
+    Raises:
+        WeightsError: it fits no card, or several.
+    """
+    described = foreign_card_of(content, path)
+    if described is not None:
+        return described
     entries, _ = unwrap(content, str(path))
     tensors, _ = split_tensors(entries)
     kernels = _kernels(tensors)
     cards = [card for card in list_cards() if kernels and _plausible(card, tensors)]
     named = [card for card in cards if path.stem.lower() in _files(card)]
     found = _that_fit(named, entries, kernels, path) or _that_fit(cards, entries, kernels, path)
+    by_name = None if found else timm_card_named(path)
+    if by_name is not None:
+        return by_name
     if not found:
         shown = ", ".join(list(tensors)[:3])
         raise WeightsError(
             f"{path} fits no published network (its first entries: {shown}). Say which it is for "
-            f"with --model NAME to see what does not fit; vitascope models lists them."
+            f"with --model NAME to see what does not fit; vitascope models lists them, and "
+            f"encoders of timm are timm:NAME."
         )
-    return _choose(found, path)
-
-
-@cache
-def _hollow(name: str) -> VideoModel:
-    """The network of a card without memory for its weights."""
-    with torch.device("meta"):
-        return create_model(name)
+    return _choose(found, path, clips_of(content))
 
 
 def _kernels(entries: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
@@ -116,7 +134,7 @@ def _that_fit(
 ) -> list[tuple[ModelCard, Report]]:
     found = []
     for card in cards:
-        model = _hollow(card.full_name)
+        model = hollow(card)
         if _kernels(model.state_dict()) != kernels:
             continue
         try:
@@ -162,27 +180,36 @@ def _files(card: ModelCard) -> set[str]:
     return {Path(place.url).stem.lower() for place in card.weights}
 
 
-def _choose(found: list[tuple[ModelCard, Report]], path: Path) -> ModelCard:
-    """Of cards that share a network the one whose file, classes and dialect are these."""
+def _choose(
+    found: list[tuple[ModelCard, Report]], path: Path, clips: ClipFacts | None
+) -> ModelCard:
+    """Of cards that share a network the one whose file, classes, dialect and clips are these."""
 
     def published(card: ModelCard, report: Report) -> tuple[bool, ...]:
         names = _files(card)
-        dialects = {w.dialect for w in card.weights}
-        return (path.stem.lower() in names, report.fits, report.dialect in dialects)
+        dialects = {w.dialect for w in card.weights} or {_origin(card)}
+        told = clips is not None and clips.are_those_of(card)
+        return (told, path.stem.lower() in names, report.fits, report.dialect in dialects)
 
     ranks = [published(card, report) for card, report in found]
-    best = [card for (card, _), rank in zip(found, ranks, strict=True) if rank == max(ranks)]
-    if _one_use(best):
-        return best[0]
-    names = ", ".join(card.full_name for card in best)
+    best = [pair for pair, rank in zip(found, ranks, strict=True) if rank == max(ranks)]
+    if len({_use(card, report) for card, report in best}) == 1:
+        return best[0][0]
+    names = ", ".join(card.full_name for card, _ in best)
+    first = best[0][0].full_name
     raise WeightsError(
         f"{path} fits several published networks that differ in clip or classes only: {names}. "
-        f"Say which with --model NAME (vitascope convert {path} OUT --model {best[0].full_name})."
+        f"Say which with --model NAME (vitascope convert {path} OUT --model {first})."
     )
 
 
-def _one_use(cards: Iterable[ModelCard]) -> bool:
-    return (
-        len({repr((c.clip, c.pixels, c.labels, sorted(c.args.items(), key=str))) for c in cards})
-        == 1
-    )
+def _origin(card: ModelCard) -> str:
+    """Whose network a card without published files is; empty where its arguments do not say it."""
+    variant = card.args.get("variant")
+    return str(MViTVariant.of(variant).origin) if variant is not None else ""
+
+
+def _use(card: ModelCard, report: Report) -> str:
+    """What a user of the weights meets; names of classes only where the weights are for them."""
+    labels = card.labels if report.fits else None
+    return repr((card.clip, card.pixels, labels, sorted(card.args.items(), key=str)))
