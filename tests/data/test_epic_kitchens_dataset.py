@@ -236,6 +236,16 @@ def test_forecasting_shows_what_came_before(
         assert sample["audio"].numel() == 0
 
 
+def test_an_action_that_begins_when_the_window_ends_is_not_foretold(root: Path) -> None:
+    data = EpicKitchenForecasting(
+        **tables(root, FILES), seconds_per_clip=0.5, frames_per_clip=1,
+        transform=lambda sample: (sample["stop_time"], [a.narration for a in sample["actions"]]),
+    )  # fmt: skip
+    assert sorted(data[i] for i in range(len(data))) == [
+        (2.0, ["take"]), (4.0, ["put"]), (5.0, ["close"]), (6.0, ["close"])
+    ]  # fmt: skip
+
+
 def test_the_sound_of_a_window_is_whole(root: Path, tmp_path: Path) -> None:
     film_with_sound(tmp_path / "v.mov", tone(6, 8000), 8000, frames=150)
     (tmp_path / "e.csv").write_text(f"video_id,file_path\nP01_01,{tmp_path}/v.mov\n")
