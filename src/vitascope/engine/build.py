@@ -156,10 +156,10 @@ def model_args(recipe: Recipe) -> dict[str, Any]:
             raise UnknownNameError(f"argument of {card.name}", name, known)
     args: dict[str, Any] = {name: card.args[name] for name in card.kept}
     if recipe.clip.num_frames != card.clip.num_frames:
-        names = ("input_clip_length", "num_frames")
+        names = ("input_clip_length", "num_frames", "temporal_size")
         args |= {name: recipe.clip.num_frames for name in names if name in known}
     if recipe.pixels.crop != card.pixels.crop:
-        names = ("input_crop_size", "image_size")
+        names = ("input_crop_size", "image_size", "spatial_size")
         args |= {name: min(recipe.pixels.crop) for name in names if name in known}
     return args | dict(recipe.model.args)
 
