@@ -154,8 +154,8 @@ def test_only_what_is_asked_for_is_decoded(film: Callable[[str], Path], monkeypa
     decoded = []
     inner = pyav.decode
 
-    def counting(*args):
-        for item in inner(*args):
+    def counting(*args, **options):
+        for item in inner(*args, **options):
             decoded.append(item)
             yield item
 
@@ -181,8 +181,8 @@ def test_frames_nobody_needs_are_passed_over_and_still_to_be_had(
     decoded = []
     inner = pyav.decode
 
-    def counting(*args):
-        for item in inner(*args):
+    def counting(*args, **options):
+        for item in inner(*args, **options):
             decoded.append(item)
             yield item
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from vitascope.data.decoders.images import ImagesDecoder
-from vitascope.data.decoders.packets import Fault, KeyFrameLost, cut_off, decode, scan
+from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import Source
+from vitascope.data.decoders.wholeness import cut_off
 from vitascope.data.timeline import Ticks, Timeline
 from vitascope.errors import DecodeError
 
@@ -127,12 +128,13 @@ def _examine_file(
 
 @dataclass(eq=False)
 class _Seen:
-    """What came out of the decoder: times, places of damage, size, faults."""
+    """What came out of the decoder: times, places of damage, size, faults, no key frames."""
 
     pts: list[int | None]
     damaged: list[bool]
     faults: list[Fault]
     size: tuple[int, int] = (0, 0)
+    dependent: set[int | None] = field(default_factory=set)
 
 
 def _decode_all(source: Source, timeline: Timeline, alive: Callable[[int], None] | None) -> _Seen:
@@ -149,6 +151,8 @@ def _decode_all(source: Source, timeline: Timeline, alive: Callable[[int], None]
                 converter.convert(frame, np.empty((*seen.size, 3), np.uint8))
             seen.pts.append(frame.pts)
             seen.damaged.append(not whole)
+            if not frame.key_frame:
+                seen.dependent.add(frame.pts)
             source.start_clock()
             if alive is not None:
                 alive(len(seen.pts))
@@ -169,18 +173,18 @@ def _settle(timeline: Timeline, seen: _Seen) -> Timeline:
     if not seen.faults and not any(seen.damaged) and _is_other(came, timeline, seen):
         # Nothing went wrong, yet the packets tell another story than the frames: pictures that
         # are never shown, or several in one packet. What comes out is what there is.
-        keys = np.isin(timeline.key_pts, came)
-        keys[0] = True
-        return replace(
-            timeline,
-            pts=came,
-            key_pts=timeline.key_pts[keys],
-            key_dts=timeline.key_dts[keys],
-            how="decoded",
-        )
+        return _with_keys(replace(timeline, pts=came, how="decoded"), seen)
     good = came[~np.array(seen.damaged, dtype=bool)] if len(came) == len(seen.pts) else came
     bad = ~np.isin(timeline.pts, good)
-    return replace(timeline, faults=_intervals(bad))
+    return _with_keys(replace(timeline, faults=_intervals(bad)), seen)
+
+
+def _with_keys(timeline: Timeline, seen: _Seen) -> Timeline:
+    """Without key frames that are none for the decoder; the first is where decoding begins."""
+    dependent = np.array([t for t in seen.dependent if t is not None], dtype=np.int64)
+    keys = np.isin(timeline.key_pts, timeline.pts) & ~np.isin(timeline.key_pts, dependent)
+    keys[0] = True
+    return replace(timeline, key_pts=timeline.key_pts[keys], key_dts=timeline.key_dts[keys])
 
 
 def _is_other(came: Ticks, timeline: Timeline, seen: _Seen) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
-from vitascope.data.listing import is_remote
+from vitascope.data.listing import has_image_suffix, is_remote
 from vitascope.data.remote import EXTRAS, parse_part
 from vitascope.errors import ConfigError, DecodeError, MissingExtraError
 
@@ -45,7 +45,10 @@ def resolve(source: VideoInput) -> Input:
             return Input(name, lambda: io.BytesIO(part.read()))
         if is_remote(name):
             return Input(name, lambda: _Guarded(name, _open_address(name), owned=True))
-        return Input(name, None if _is_plain(name) else lambda: open(name, "rb"))
+        if _is_plain(name) and not has_image_suffix(name):
+            return Input(name)
+        # By its name FFmpeg would take a still image for one of a numbered series.
+        return Input(name, lambda: _Guarded(name, open(name, "rb"), owned=True))
     if not (hasattr(source, "read") and hasattr(source, "seek")):
         raise ConfigError(
             f"a video cannot be read from {type(source).__name__}; give a path, an address, "
@@ -87,10 +90,13 @@ def _rewound(name: str, file: Any) -> Any:
 
 
 class _Guarded:
-    """A file whose own errors all become OSError, and that is closed only if it is ours."""
+    """A file whose own errors all become OSError, and that is closed only if it is ours.
+
+    It has no name, so that FFmpeg finds out the format from the content alone.
+    """
 
     def __init__(self, name: str, file: Any, owned: bool) -> None:
-        self.name, self._file, self._owned = name, file, owned
+        self._label, self._file, self._owned = name, file, owned
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,6 +17,8 @@ from av.video.frame import VideoFrame
 from vitascope.data.decoders.source import GaveUp, Source, reason
 from vitascope.data.timeline import Ticks, Timeline
 from vitascope.errors import DecodeError
+
+_MPEG4_PICTURE = b"\x00\x00\x01\xb6"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,12 @@ class Fault:
 
 @dataclass(frozen=True, eq=False)
 class _Packets:
-    """What the packets of a stream say; arrays in the order of the file."""
+    """What the packets of a stream say; lists in the order of the file.
+
+    Attributes:
+        damaged: what ended the reading before the end of the file.
+        packed: a packet holds two pictures of MPEG-4, as is done in AVI for B frames.
+    """
 
     pts: list[int | None]
     dts: list[int | None]
@@ -43,6 +49,7 @@ class _Packets:
     key: list[bool]
     discard: list[bool]
     damaged: DecodeError | None
+    packed: bool = False
 
 
 def scan(source: Source) -> Timeline:
@@ -68,25 +75,24 @@ def _in_doubt(source: Source, packets: _Packets) -> bool:
     """Whether the times of packets may be those of the file's order, not of the screen's.
 
     Such files come from AVI, which has no times of the screen, and from programs that copy
-    packets out of it; also MPEG-4 that packs two pictures into a packet for its sake.
+    packets out of it.
     """
-    if source.is_untimed:
+    if source.is_untimed or packets.packed:
         return True
-    if not source.stream.codec_context.has_b_frames:
-        return False
-    if source.stream.codec_context.name == "mpeg4" and source.container.format.name == "avi":
-        return True
-    return _ascending(packets.pts)
+    return bool(source.stream.codec_context.has_b_frames) and _ascending(packets.pts)
 
 
 def _read_packets(source: Source) -> _Packets:
     found = _Packets([], [], [], [], [], None)
     hidden = source.stream.codec_context.name in ("vp8", "libvpx")
+    mpeg4, packed = source.stream.codec_context.name == "mpeg4", False
     try:
         for packet in source.packets():
             # VP8 stores reference pictures that are never shown as packets of their own.
             if not packet.size or (hidden and not bytes(packet)[0] & 0x10):
                 continue
+            if mpeg4 and not packed:
+                packed = bytes(packet).count(_MPEG4_PICTURE) > 1
             found.pts.append(packet.pts)
             found.dts.append(packet.dts)
             found.duration.append(packet.duration or 0)
@@ -96,8 +102,8 @@ def _read_packets(source: Source) -> _Packets:
         raise
     except DecodeError as error:
         # What was read before the damage is there and can be had.
-        return replace(found, damaged=error)
-    return found
+        return replace(found, damaged=error, packed=packed)
+    return replace(found, packed=packed)
 
 
 def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
@@ -109,6 +115,9 @@ def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
     begin = packets.pts[first]
     if begin is None or None in packets.pts[first:]:
         return None
+    dts = [t for t in packets.dts[first:] if t is not None]
+    if any(a > b for a, b in itertools.pairwise(dts)):
+        return None  # files that were joined; each has times of its own
     pts = np.array(packets.pts[first:], dtype=np.int64)
     shown = (pts >= begin) & ~np.array(packets.discard[first:], dtype=bool)
     order = np.argsort(pts, kind="stable")
@@ -147,44 +156,6 @@ def _last_length(source: Source, ticks: Ticks, stored: int, reordered: bool) -> 
     if stored > 0 and not (source.is_mp4 and reordered):
         return stored
     return before or max(round(1 / (source.rate * source.time_base)), 1)
-
-
-def promised_end(source: Source) -> Fraction | None:
-    """The end of the stream in seconds as the header has it; None where it is only a guess."""
-    stream = source.stream
-    if source.is_mp4 and stream.duration and stream.start_time is not None:
-        return Fraction(int(stream.start_time + stream.duration)) * source.time_base
-    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
-    return None
-
-
-def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
-    """What is missing at the end of a file, cut while it was copied or downloaded.
-
-    Args:
-        source: the open file; nothing is read from it.
-        timeline: its frames, for formats that have no table of them; None asks only the table.
-
-    Returns:
-        A sentence, or None if nothing is known to be missing.
-    """
-    if source.is_mp4:
-        entries, size = source.stream.index_entries, source.container.size
-        if len(entries) and size and entries[-1].pos + entries[-1].size > size:
-            need = entries[-1].pos + entries[-1].size
-            return f"the file is cut off: its table leads to byte {need}, it ends at byte {size}"
-    promised = promised_end(source) if timeline is not None else None
-    if timeline is None or promised is None:
-        return None
-    end, gap = timeline.start + timeline.duration, timeline.duration / len(timeline)
-    if promised - end <= max(3 * gap, Fraction(1, 5)):
-        return None
-    return (
-        f"the file is cut off: its header promises {float(promised - timeline.start):.3f} s, "
-        f"the frames end at {float(timeline.duration):.3f} s"
-    )
 
 
 def decode_times(source: Source) -> Timeline:
@@ -277,6 +248,7 @@ def decode(
     faults: list[Fault],
     key: tuple[int, int] | None = None,
     skip: Callable[[Packet[Any]], bool] | None = None,
+    doubt: bool = False,
 ) -> Iterator[tuple[VideoFrame, bool]]:
     """Decodes from the present position to the end: frames, and whether each is whole.
 
@@ -290,6 +262,8 @@ def decode(
         key: pts and dts of the key frame to begin with; packets before it are passed over, and
             so are frames that belong before it. None begins with the first packet.
         skip: says of a packet that it need not be decoded.
+        doubt: nothing is whole before a frame that the decoder takes for a key frame; some
+            formats mark each packet as one.
 
     Raises:
         KeyFrameLost: `key` was given and does not come, or comes with other times: after a seek
@@ -297,7 +271,8 @@ def decode(
         DecodeError: the time is up, or the container is damaged.
     """
     waiting = key is not None
-    resync = tainted = False
+    broken: set[int | None] = set()
+    resync, tainted = False, doubt
     for packet in source.packets():
         if waiting and key is not None and packet.size:
             if not packet.is_keyframe:
@@ -312,6 +287,11 @@ def decode(
             continue
         if skip is not None and packet.size and skip(packet):
             continue
+        if packet.size and source.breaks_off(packet):
+            faults.append(Fault(packet.pts, "the file breaks off inside a frame"))
+            broken.add(packet.pts)
+            if source.stream.codec_context.name == "gif":
+                continue  # FFmpeg fills up the picture, or leaves it out, depending on its version
         try:
             frames: list[Any] = packet.decode()
             resync = False
@@ -321,7 +301,8 @@ def decode(
         for frame in frames:
             if frame.is_corrupt and not tainted:
                 faults.append(Fault(frame.pts, "the decoder had to patch up a picture"))
-            tainted = frame.is_corrupt or (tainted and not frame.key_frame)
+            whole = not frame.is_corrupt and frame.pts not in broken
+            tainted = not whole or (tainted and not frame.key_frame)
             if key is None or frame.pts is None or frame.pts >= key[0]:
                 yield frame, not tainted
     if waiting:

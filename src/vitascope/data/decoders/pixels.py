@@ -79,11 +79,29 @@ def scale(image: Image, size: Size) -> Image:
     return np.asarray(scaled.to_ndarray(), np.uint8)
 
 
+def _side_data(frame: VideoFrame) -> Any:
+    try:
+        return frame.side_data
+    except ValueError:
+        # PyAV fails at a kind that is newer than it, such as the Exif data of a photograph.
+        setattr(Type, "_missing_", classmethod(_unknown))  # noqa: B010 - a hook of Enum
+        try:
+            return frame.side_data
+        finally:
+            delattr(Type, "_missing_")
+
+
+def _unknown(kinds: type[Type], value: object) -> Type:
+    kind: Any = object.__new__(kinds)
+    kind._name_, kind._value_ = f"UNKNOWN_{value}", value
+    found: Type = kind
+    return found
+
+
 def _orientation(frame: VideoFrame) -> tuple[int, bool]:
     """Quarter turns against the clock, and whether to mirror left and right before them."""
-    found: Any = frame.side_data  # its stub describes another class than the one that is there
     try:
-        matrix = found[Type.DISPLAYMATRIX]
+        matrix = _side_data(frame)[Type.DISPLAYMATRIX]
     except KeyError:
         return 0, False
     a, b, _, c, d, *_ = np.frombuffer(memoryview(matrix), np.int32).astype(np.float64)

@@ -14,9 +14,10 @@ from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.base import OnTimeline
 from vitascope.data.decoders.disposable import Rule
 from vitascope.data.decoders.inputs import VideoInput, resolve
-from vitascope.data.decoders.packets import Fault, KeyFrameLost, cut_off, decode, scan
+from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import GaveUp, Source
+from vitascope.data.decoders.wholeness import cut_off
 from vitascope.data.timeline import Timeline
 from vitascope.errors import DecodeError
 
@@ -134,8 +135,11 @@ class PyAVDecoder(OnTimeline):
 
     def _geometry(self, frame: VideoFrame | None = None) -> Converter:
         if self._converter is None:
-            self._source.start_clock()
-            self._converter = Converter(frame or self._frame(0))
+            # The first frame has the size of all, whichever is read first.
+            if frame is None or (frame.height, frame.width) != self._source.stored:
+                self._source.start_clock()
+                frame = self._frame(0)
+            self._converter = Converter(frame)
         return self._converter
 
     def _frame(self, index: int, need: frozenset[int] | None = None) -> VideoFrame:
@@ -149,7 +153,7 @@ class PyAVDecoder(OnTimeline):
         if timeline.is_faulty(index):
             raise self._missing(index, [])
         run, key = self._running, max(timeline.key_before(index), 0)
-        if timeline.how == "counted":
+        if timeline.how == "counted" or self._source.has_palette:
             key = 0
         key_index = int(np.searchsorted(timeline.pts, timeline.key_pts[key]))
         if run is None or not run.can_give(index) or key_index - run.next >= _SEEK_SAVES:
@@ -211,6 +215,8 @@ class _Run:
             yield from decode(source, self.faults)
             return
         begin = timeline.key(key)
+        if source.has_palette:
+            key = -1  # some formats give the colours at the beginning only
         self._disposable = source.disposable
         skip = self._skip if self._disposable is not None else None
         # Some formats guess the times of the packets that follow a seek, until the first one
@@ -219,13 +225,13 @@ class _Run:
             if not source.seek(timeline.key(target)[1]):
                 break
             try:
-                yield from decode(source, self.faults, begin, skip)
+                yield from decode(source, self.faults, begin, skip, doubt=key > 0)
                 return
             except KeyFrameLost:  # comes before the first frame is given
                 continue
         source.rewind()
         try:
-            yield from decode(source, self.faults, begin, skip)
+            yield from decode(source, self.faults, begin, skip, doubt=key > 0)
         except KeyFrameLost:
             self.faults.append(Fault(begin[0], "the key frame of the index is not in the file"))
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 from av.packet import Packet
@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 
 from vitascope.data.decoders.disposable import Rule, rule
 from vitascope.data.decoders.inputs import Input, resolve
+from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
 
 # Formats that make FFmpeg open further files or addresses named inside the file, or that read
@@ -37,6 +38,9 @@ def safe_formats() -> str:
 class Source:
     """The first video stream of a file.
 
+    Attributes:
+        stored: height and width as the header has them, before any rotation.
+
     Args:
         video: a local file by name, or another input.
         threads: decoding threads, 0 for the decoder's own choice.
@@ -54,6 +58,7 @@ class Source:
         self.path, self.threads, self.time_limit = self._input.name, threads, time_limit
         self._container: Any = None
         self._file: Any = None
+        self._raw: BinaryIO | None = None
         self.start_clock()
         self.reopen()
 
@@ -88,11 +93,12 @@ class Source:
             if not stream.disposition & av.stream.Disposition.attached_pic
         ]
         if not streams:
-            kinds = sorted({stream.type for stream in self._container.streams}) or ["no stream"]
+            kinds = {stream.type for stream in self._container.streams}
+            found = sorted("a cover picture" if kind == "video" else kind for kind in kinds)
             self.close()
             raise DecodeError(
                 self.path,
-                f"no video stream in the file, only {', '.join(kinds)}",
+                f"no video stream in the file, only {', '.join(found) or 'empty ones'}",
                 remedy="Give a file with pictures.",
             )
         self.stream = streams[0]
@@ -100,6 +106,8 @@ class Source:
             self.close()
             raise DecodeError(self.path, "no decoder for the video stream in this FFmpeg")
         self._fresh = True
+        context = self.stream.codec_context
+        self.stored = (int(context.height), int(context.width))
         if self.is_untimed:
             # PyAV has FFmpeg invent times, in the order of the file.
             self._container.flags &= ~av.container.Flags.gen_pts.value
@@ -127,6 +135,32 @@ class Source:
         return int(self._file.seek(0, os.SEEK_END))
 
     @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return int(self.container.size)
+
+    def read_at(self, place: int, count: int) -> bytes:
+        """Bytes of the file as they are stored; fewer at its end. The place does not change.
+
+        Raises:
+            DecodeError: the file cannot be read any more.
+        """
+        try:
+            if self._file is None:
+                if self._raw is None:
+                    self._raw = open(self.path, "rb")
+                self._raw.seek(place)
+                return bytes(self._raw.read(count))
+            here = self._file.tell()
+            try:
+                self._file.seek(place)
+                return bytes(self._file.read(count))
+            finally:
+                self._file.seek(here)
+        except OSError as error:
+            raise DecodeError(self.path, f"cannot be read ({error.strerror or error})") from error
+
+    @property
     def container(self) -> Any:
         """The PyAV container.
 
@@ -144,9 +178,16 @@ class Source:
 
     @property
     def is_untimed(self) -> bool:
-        """Whether packets say only when they are decoded, not when they are shown (AVI)."""
+        """Whether packets say only when they are decoded, not when they are shown."""
         name = self.stream.codec_context.name
-        return self.container.format.name == "avi" and name not in _TIMED_BY_FFMPEG
+        if self.container.format.name == "avi":
+            return name not in _TIMED_BY_FFMPEG
+        return bool(self.container.format.name == "mpegvideo")
+
+    @property
+    def has_palette(self) -> bool:
+        """Whether pixels are numbers of colours, which are given apart from the pictures."""
+        return bool(self.stream.codec_context.pix_fmt == "pal8")
 
     @property
     def disposable(self) -> Rule | None:
@@ -167,6 +208,17 @@ class Source:
             if rate:
                 return Fraction(rate.numerator, rate.denominator)
         return Fraction(25)
+
+    def breaks_off(self, packet: Packet[Any]) -> bool:
+        """Whether the file ends inside the frame that this packet should hold.
+
+        Some decoders fill up such a frame with whatever is in memory, without a word.
+        """
+        name = self.container.format.name
+        if name in ("gif", "jpeg_pipe", "mjpeg"):
+            return not is_whole(bytes(packet))
+        # Of MPEG streams, FFmpeg also says so of packets beside the place that is damaged.
+        return packet.is_corrupt and name not in ("mpegts", "mpeg")
 
     def start_clock(self) -> None:
         """Begins to count `time_limit`."""
@@ -223,6 +275,9 @@ class Source:
         if self._container is not None:
             self._container.close()
             self._container = None
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -10,9 +10,10 @@ import numpy as np
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.base import OnTimeline
-from vitascope.data.decoders.packets import cut_off, scan
+from vitascope.data.decoders.packets import scan
 from vitascope.data.decoders.pixels import scale
 from vitascope.data.decoders.source import Source
+from vitascope.data.decoders.wholeness import cut_off
 from vitascope.data.timeline import Timeline
 from vitascope.errors import DecodeError
 
