@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 from av.packet import Packet
@@ -58,7 +59,6 @@ class Source:
         self.path, self.threads, self.time_limit = self._input.name, threads, time_limit
         self._container: Any = None
         self._file: Any = None
-        self._raw: BinaryIO | None = None
         self.start_clock()
         self.reopen()
 
@@ -139,24 +139,30 @@ class Source:
         """Bytes of the file."""
         return int(self.container.size)
 
-    def read_at(self, place: int, count: int) -> bytes:
-        """Bytes of the file as they are stored; fewer at its end. The place does not change.
+    @contextmanager
+    def content(self) -> Iterator[Callable[[int, int], bytes]]:
+        """Gives a function that reads a number of bytes from a place; fewer at the end.
+
+        The place at which packets are read does not change.
 
         Raises:
             DecodeError: the file cannot be read any more.
         """
+        here = None if self._file is None else self._file.tell()
         try:
-            if self._file is None:
-                if self._raw is None:
-                    self._raw = open(self.path, "rb")
-                self._raw.seek(place)
-                return bytes(self._raw.read(count))
-            here = self._file.tell()
+            file = open(self.path, "rb") if self._file is None else self._file
+
+            def read(place: int, count: int) -> bytes:
+                file.seek(place)
+                return bytes(file.read(count))
+
             try:
-                self._file.seek(place)
-                return bytes(self._file.read(count))
+                yield read
             finally:
-                self._file.seek(here)
+                if here is None:
+                    file.close()
+                else:
+                    file.seek(here)
         except OSError as error:
             raise DecodeError(self.path, f"cannot be read ({error.strerror or error})") from error
 
@@ -275,9 +281,6 @@ class Source:
         if self._container is not None:
             self._container.close()
             self._container = None
-        if self._raw is not None:
-            self._raw.close()
-            self._raw = None
         if self._file is not None:
             self._file.close()
             self._file = None

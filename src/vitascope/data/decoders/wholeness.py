@@ -38,15 +38,16 @@ def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
     size = source.size
     if size <= 0:
         return None
-    need = _table_end(source)
-    if need <= size:
-        walk = _WALKS.get(source.container.format.name.split(",")[0])
-        need = walk(source.read_at, size) if walk is not None else 0
+    need, what = _table_end(source), "its table leads"
+    walk = _WALKS.get(source.container.format.name.split(",")[0])
+    if need <= size and walk is not None:
+        with source.content() as read:
+            need, what = walk(read, size), "what is in it goes on"
     if need <= size:
         return None
     if need == size + 1:
         return f"the file is cut off: it breaks off at byte {size}, before its end"
-    return f"the file is cut off: it leads to byte {need}, it ends at byte {size}"
+    return f"the file is cut off: {what} to byte {need}, it ends at byte {size}"
 
 
 def promised_end(source: Source) -> Fraction | None:
