@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vitascope.data.render import render_motion_dataset
 from vitascope.errors import UnknownNameError
 from vitascope.models.registry import get_card
 from vitascope.recipes import fit_to_data
 from vitascope.recipes.fit_to_data import WINDOW, Facts, choose, mean_side, training_cost
+from vitascope.recipes.folder import plan
 
 FACTS = Facts(
     videos=800,
@@ -106,3 +108,12 @@ def test_evaluation_shows_things_at_the_size_of_training(areas) -> None:
     pixels = choose(FACTS, "x3d_s").recipe.pixels
     assert abs(pixels.short_side - pixels.crop[0] / mean_side(WINDOW)) <= 1
     assert pixels.short_side % 2 == 0
+
+
+def test_a_plan_says_what_was_given_in_place_of_what_was_chosen(tmp_path):
+    render_motion_dataset(tmp_path, ["grow", "shrink"], {"train": 2}, frames=8, size=(32, 32))
+    chosen = plan(tmp_path)
+    changed = plan(tmp_path, overrides=["clip.num_frames=4", "optim.epochs=2"])
+    assert changed.recipe.clip.num_frames == 4 != chosen.recipe.clip.num_frames
+    assert changed.reasons[-1].endswith("clip.num_frames=4 optim.epochs=2")
+    assert not any("as given" in reason for reason in chosen.reasons)

@@ -30,17 +30,21 @@ SETTINGS = (
     "model.args.depth_factor=1",
     "model.args.dropout_rate=0.2",
     f"clip.num_frames={FRAMES}",
-    "pixels.short_side=64",
-    "pixels.crop=64",
+    "pixels.short_side=48",
+    "pixels.crop=48",
     "augment.scale=0.9,1",
     "augment.ratio=1,1",
-    "optim.epochs=13",
+    "optim.epochs=12",
     "optim.batch_size=16",
     "optim.lr=0.003",
 )
 """What differs from the settings that `vitascope train` chooses: a run of a few minutes."""
-ENOUGH, NEAR_CHANCE = 0.95, 0.3
-"""Least accuracy of a sound installation, and most with shuffled frames (chance is 0.125)."""
+ENOUGH, NEAR_CHANCE = 0.95, 0.35
+"""Least accuracy of a sound installation, and most with shuffled frames.
+
+Chance is 0.125; frames without their order can show along which axis things move, though not which
+way, so 0.5 is possible without any sense of time. Seen are 0.2 to 0.3.
+"""
 MARKER = "quickstart.json"
 
 OutOption = Annotated[
@@ -204,8 +208,8 @@ def _show_scores(out: Output, test: EvalResult, control: EvalResult) -> None:
             ),
             (
                 "frames shuffled",
-                f"{percent(control.top1)}  (chance is {percent(chance)}: without the order of the "
-                "frames the motion is gone)",
+                f"{percent(control.top1)}  (chance is {percent(chance)}; frames without their order "
+                "show at most along which axis, not which way)",
             ),
         ]
     )

@@ -110,8 +110,9 @@ _MOVES = {
 MOTIONS = tuple(_MOVES)
 # Travel over one clip as a part of the full circle of each coordinate: least and most.
 _TRAVEL = ((0.45, 0.75), (0.45, 0.75), (0.35, 0.6), (0.6, 0.9))
-# Largest to and fro of every coordinate on top of it, in every class.
-_SWAY = (0.04, 0.04, 0.04, 0.08)
+# Largest to and fro of every coordinate on top of it, in every class. Its fastest moment stays well
+# below the travel, so that between any two frames the motion goes the way its name says.
+_SWAY = (0.01, 0.01, 0.01, 0.02)
 _SCALES = (0.2, 0.48)  # radius of the object as a part of the short side: least and most
 
 
@@ -219,10 +220,12 @@ _SHAPES: tuple[Callable[[Grid, Grid], Grid], ...] = (
 
 
 def _colours(rng: np.random.Generator) -> tuple[Grid, Grid, Grid]:
-    """Colours of background, object and stripe, apart enough in brightness to be seen."""
-    bright = rng.random() < 0.5
-    levels = (75, 205, 130) if bright else (180, 45, 120)
-    drawn = [level + rng.uniform(-45, 45, 3) for level in levels]
+    """Colours of background, object and stripe: any hue, the object lighter than what is behind it.
+
+    Growing and shrinking are told apart by which side of an edge is the object. Were that side
+    drawn too, its recognition would take most of a short training.
+    """
+    drawn = [level + rng.uniform(-45, 45, 3) for level in (65, 205, 120)]
     back, fore, stripe = (np.clip(c, 0, 255).astype(np.float32) for c in drawn)
     return back, fore, stripe
 

@@ -36,7 +36,8 @@ class Plan:
         table: the videos, each in a split.
         summary: what the data is.
         recipe: all settings.
-        reasons: why they were chosen, a sentence each; empty where a stored recipe is used.
+        reasons: why they were chosen, a sentence each, and last what was given in their place;
+            empty where a stored recipe is used.
     """
 
     table: Table
@@ -107,6 +108,8 @@ def plan(
         data_config = replace(choice.recipe.data, val_share=reading.data.val_share)
         reading = apply(replace(choice.recipe, data=data_config), overrides)
         reasons = choice.reasons + reasons
+        if overrides:
+            reasons += (f"in place of what was chosen, as given: {' '.join(overrides)}",)
     if reading.clip.coverage == "window":
         summary = describe(table, reading.clip)
     # Absolute, because a run is read from other working directories than it was made in.
