@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -147,6 +148,10 @@ def test_every_slowfast_case_in_time(shared: Path) -> None:
         if check is not None:
             seen[case["kind"]] += 1
             check(case)
+    spatial = Counter(
+        c["kind"] for c in cases(shared, "test_sampling") if c["kind"] not in SLOWFAST
+    )
+    assert spatial == {"uniform_crop": 19, "short_side_scale_size": 28}  # in tests/transforms
     assert seen == {
         "get_start_end_idx": 720, "clip_frames": 420, "temporal_sampling": 6, "view_order": 5,
         "charades_test_frames": 36, "ssv2_test_frames": 36, "ava_get_sequence": 5,
@@ -225,6 +230,44 @@ SLOWFAST = {
     "ava_get_sequence": check_ava,
     "pack_pathway": check_pathway,
 }
+
+
+def drawn_cases(shared: Path) -> list[Case]:
+    """The cases of drawn clips, which are recorded with the transforms."""
+    return [c for c in cases(shared, "transforms_slowfast") if "start_end_idx" in c["fn"]]
+
+
+def test_every_drawn_slowfast_case_in_time(shared: Path) -> None:
+    """Both libraries' draws begin with `random.uniform`, so Python's generator gives the same."""
+    single, several = drawn_cases(shared)
+    for frames, size, seed, want in single["rows"]:
+        rng: Any = random.Random(seed)
+        assert list(slowfast.start_end(frames, size, -1, 1, rng=rng)) == want
+    gaps = []
+    for frames, sizes, least, most, seed, want in several["rows"]:
+        rng = random.Random(seed)
+        got = slowfast.separate_clips(frames, sizes, rng, least, most)
+        assert [list(clip) for clip in got] == want
+        gaps += [clip[2] < least for clip in got[1:]]
+    assert len(single["rows"]) == 40 and len(several["rows"]) == 12
+    assert 0 < sum(gaps) < len(gaps)  # videos that are too short are among them
+
+
+def test_clips_are_apart_where_there_is_room() -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        clips = slowfast.separate_clips(200, [16, 32, 24], rng, 5, 60)
+        assert all(5 <= gap <= 60 for _, _, gap in clips[1:])
+        starts, ends = [c[0] for c in clips], [c[1] for c in clips]
+        assert sorted(e - s + 1 for s, e in zip(starts, ends, strict=True)) == pytest.approx(
+            [16, 24, 32]
+        )
+        assert [c[2] for c in clips] == [
+            0,
+            *(s - e for s, e in zip(starts[1:], ends, strict=False)),
+        ]
+    with pytest.raises(ConfigError, match="one of each"):
+        slowfast.separate_clips(200, [], np.random.default_rng(0))
 
 
 def test_slowfast_training_draws() -> None:

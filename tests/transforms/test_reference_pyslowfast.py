@@ -21,14 +21,14 @@ from vitascope.transforms.image_augment import (
 )
 from vitascope.transforms.masking import MaskingGenerator, MaskingGenerator3D
 from vitascope.transforms.mix import RandomMix
-from vitascope.transforms.spatial import random_resized_box
+from vitascope.transforms.spatial import random_resized_box, short_side_size, uniform_crop_box
 from vitascope.transforms.spatial_sampling import (
     SpatialSampling,
     random_sized_crop_img,
     resized_crop,
 )
 
-# Cases of other packages: where clips start is the business of the data package.
+# Where clips start is walked in tests/data/test_clip_sampling.py.
 ELSEWHERE = {"get_start_end_idx", "get_multiple_start_end_idx"}
 BGR = {"channels": "bgr"}
 GIVEN_BOXES = {
@@ -268,6 +268,22 @@ def test_every_case(shared, capsys):
         )
     assert sum(seen.values()) + elsewhere == len(reference.cases) == 217
     assert elsewhere == 2
+
+
+def test_every_window_and_size_of_a_test(shared):
+    """Windows of the three views of a test, and the sizes that they are cut from."""
+    seen: Counter[str] = Counter()
+    for case in Reference(shared, "test_sampling").cases:
+        size = (case.get("h"), case.get("w"), case.get("size"))
+        if case["kind"] == "uniform_crop":
+            for view, *window in case["rows_idx_y_x_h_w"]:
+                assert list(uniform_crop_box(*size, view)) == window, case
+        elif case["kind"] == "short_side_scale_size":
+            assert list(short_side_size(*size)) == case["out"], case
+        else:
+            continue
+        seen[case["kind"]] += 1
+    assert seen == {"uniform_crop": 19, "short_side_scale_size": 28}
 
 
 def test_boxes_are_scaled_with_their_frames():

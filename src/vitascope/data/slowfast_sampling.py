@@ -8,7 +8,7 @@ numbers. New programs plan with `data.clips` and `data.frames`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -59,6 +59,79 @@ def start_end(
     else:
         start = clip * math.floor(room / (num_clips - 1))
     return start, start + size - 1, start / room if room else 0.0
+
+
+def separate_clips(
+    video_size: int,
+    sizes: Sequence[float],
+    rng: np.random.Generator,
+    min_gap: float = 0.0,
+    max_gap: float = math.inf,
+    tries: int = 100,
+) -> list[tuple[float, float, float]]:
+    """Several clips of one video drawn apart from each other, for contrastive training.
+
+    Clips are drawn one after the other, each again until its distance from the others is allowed.
+    Where a video is too short for that, the least bad of several such sets is taken.
+
+    Args:
+        video_size: frames of the video.
+        sizes: frames that each clip spans.
+        rng: source of the draws.
+        min_gap: least number of frames from the last of a clip to the first of the next one.
+        max_gap: greatest one.
+        tries: draws of a clip, and sets of clips.
+
+    Returns:
+        First frame, last frame and distance from the clip before (0 for the first), in the order
+        of the video. The starts are in order by themselves and so are the ends, which matters
+        only for clips of different sizes that overlap.
+
+    Raises:
+        ConfigError: no clip, or fewer than one try.
+    """
+    if not sizes or tries < 1:
+        raise ConfigError(f"sizes = {list(sizes)}, tries = {tries}; one of each at least")
+
+    def badness(gaps: list[float]) -> float:
+        # The wrong gaps themselves are added up, as PySlowFast does, and not how wrong they are.
+        return sum(g for g in gaps if g > max_gap) - sum(g for g in gaps if g < min_gap)
+
+    def fits(gaps: list[float]) -> bool:
+        return all(min_gap <= gap <= max_gap for gap in gaps)
+
+    best: tuple[float, list[float], list[float], list[float]] | None = None
+    for _ in range(tries):
+        starts, ends, gaps = _apart(video_size, sizes, rng, fits, tries)
+        worth = math.inf if fits(gaps) else -badness(gaps)
+        if best is None or worth > best[0]:
+            best = worth, starts, ends, gaps
+        if worth == math.inf:
+            break
+    assert best is not None
+    return list(zip(best[1], best[2], [0.0, *best[3]], strict=True))
+
+
+def _apart(
+    video_size: int,
+    sizes: Sequence[float],
+    rng: np.random.Generator,
+    fits: Callable[[list[float]], bool],
+    tries: int,
+) -> tuple[list[float], list[float], list[float]]:
+    """Starts, ends and gaps of one set of clips."""
+    starts: list[float] = []
+    ends: list[float] = []
+    gaps: list[float] = []
+    for size in sizes:
+        for left in reversed(range(tries)):
+            start, end, _ = start_end(video_size, size, -1, 1, rng=rng)
+            first, last = sorted([*starts, start]), sorted([*ends, end])
+            gaps = [b - a for a, b in zip(last, first[1:], strict=False)]
+            if not left or fits(gaps):
+                break
+        starts, ends = first, last
+    return starts, ends, gaps
 
 
 def frames_between(start: float, end: float, video_size: int, num_frames: int) -> list[int]:
