@@ -86,12 +86,12 @@ class Decoder(Protocol):
         ...
 
     @property
-    def times(self) -> tuple[Fraction, ...]:
+    def times(self) -> Sequence[Fraction]:
         """Exact time of every frame in seconds, ascending, the first one 0."""
         ...
 
     @property
-    def durations(self) -> tuple[Fraction, ...]:
+    def durations(self) -> Sequence[Fraction]:
         """Seconds that each frame is shown."""
         ...
 

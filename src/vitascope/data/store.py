@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -236,7 +236,7 @@ class _Ledger:
     used: int
 
 
-def visible(times: tuple[Fraction, ...], start: Fraction | None, end: Fraction | None) -> range:
+def visible(times: Sequence[Fraction], start: Fraction | None, end: Fraction | None) -> range:
     """Numbers of the frames on the screen at any time in [start, end) seconds, at least one."""
     first = 0 if start is None else at(times, [start])[0]
     stop = len(times) if end is None else bisect.bisect_left(times, end)

@@ -7,16 +7,65 @@ comes from decoding once. `data.timeline_store` keeps it on disk.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 Ticks = npt.NDArray[np.int64]
 How = Literal["packets", "decoded", "counted"]
+
+
+class Times(Sequence[Fraction]):
+    """Exact seconds, kept as ticks: a fraction is made when it is asked for.
+
+    A film of five minutes has thousands of times, and a clip needs a handful of them. Equal to
+    any sequence of the same numbers.
+
+    Args:
+        ticks: whole numbers.
+        base: seconds a tick.
+    """
+
+    __slots__ = ("_base", "_ticks")
+
+    def __init__(self, ticks: Ticks, base: Fraction) -> None:
+        self._ticks, self._base = ticks, base
+
+    def __len__(self) -> int:
+        return len(self._ticks)
+
+    @overload
+    def __getitem__(self, index: int) -> Fraction: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Times: ...
+
+    def __getitem__(self, index: int | slice) -> Fraction | Times:
+        if isinstance(index, slice):
+            return Times(self._ticks[index], self._base)
+        return int(self._ticks[index]) * self._base
+
+    def __iter__(self) -> Iterator[Fraction]:
+        base = self._base
+        return (tick * base for tick in self._ticks.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Times) and other._base == self._base:
+            return np.array_equal(self._ticks, other._ticks)
+        if not isinstance(other, Sequence) or isinstance(other, str | bytes):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"Times({list(map(str, self[:4]))}{' and more' if len(self) > 4 else ''})"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,16 +109,14 @@ class Timeline:
         return (int(self.pts[-1] - self.pts[0]) + self.last) * self.time_base
 
     @cached_property
-    def times(self) -> tuple[Fraction, ...]:
+    def times(self) -> Times:
         """Seconds from the first frame, one entry a frame."""
-        first, base = int(self.pts[0]), self.time_base
-        return tuple((t - first) * base for t in self.pts.tolist())
+        return Times(self.pts - self.pts[0], self.time_base)
 
     @cached_property
-    def durations(self) -> tuple[Fraction, ...]:
+    def durations(self) -> Times:
         """Seconds that each frame is shown."""
-        gaps = [*np.diff(self.pts).tolist(), self.last]
-        return tuple(gap * self.time_base for gap in gaps)
+        return Times(np.append(np.diff(self.pts), np.int64(self.last)), self.time_base)
 
     def time(self, index: int) -> Fraction:
         """Time of one frame in seconds from the first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
@@ -43,12 +44,12 @@ class OnTimeline(Closing):
         return self.timeline.start
 
     @property
-    def times(self) -> tuple[Fraction, ...]:
+    def times(self) -> Sequence[Fraction]:
         """Exact time of every frame in seconds, ascending, the first one 0."""
         return self.timeline.times
 
     @property
-    def durations(self) -> tuple[Fraction, ...]:
+    def durations(self) -> Sequence[Fraction]:
         """Seconds that each frame is shown."""
         return self.timeline.durations
 

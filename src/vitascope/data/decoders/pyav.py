@@ -222,7 +222,8 @@ class _Run:
         # Some formats guess the times of the packets that follow a seek, until the first one
         # that is stored; then the key frame is known again only by coming from further away.
         for target in range(key, max(key - 3, -1), -1):
-            if not source.seek(timeline.key(target)[1]):
+            # MP4 goes back one key frame further than it must if asked for the time of decoding.
+            if not source.seek(timeline.key(target)[0 if source.is_mp4 else 1]):
                 break
             try:
                 yield from decode(source, self.faults, begin, skip, doubt=key > 0)
