@@ -43,6 +43,9 @@ def test_a_resumed_log_drops_what_will_be_written_again(tmp_path: Path) -> None:
     again.write(event("eval", 4))
     held = RunLog(tmp_path / "log.jsonl", after=4, evaluated=3)  # stopped before it evaluated
     assert [row["step"] for row in read_log(held.path)] == [1, 2, 3, 4]
+    again.write(event("faults", 4))
+    held = RunLog(tmp_path / "log.jsonl", after=4, evaluated=4, reported=3)  # before it reported
+    assert [row["kind"] for row in read_log(held.path)] == ["log"] * 4
     assert RunLog(tmp_path / "log.jsonl").path.read_text() == ""
 
 

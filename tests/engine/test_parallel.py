@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import toy
 
 from vitascope.engine.checkpoint import load_checkpoint
 from vitascope.engine.log import read_log
@@ -85,3 +86,22 @@ def test_two_processes_stop_together_and_resume_to_the_same_bits(
     whole, parts = (load_checkpoint(tmp_path / n, "last").tensors for n in ("straight", "parts"))
     assert whole.keys() == parts.keys()
     assert all(torch.equal(t, parts[n]) for n, t in whole.items())
+
+
+@pytest.mark.slow
+def test_faults_of_all_processes_are_in_the_report(tmp_path: Path) -> None:
+    data = toy.render(tmp_path / "films", train=4, val=0, test=0)
+    folder = data / "train" / "grow"
+    for bad in sorted(folder.iterdir())[1:3]:
+        bad.write_bytes(b"no video")
+    settings = ("data.on_bad=substitute-black", "data.val_share=0", "optim.batch_size=4",
+                "optim.epochs=2", "optim.warmup=0")  # fmt: skip
+    reports = []
+    for name, processes in (("one", 1), ("two", 2)):
+        train(data, tmp_path / name, processes, *settings)
+        rows = read_log(tmp_path / name / "log.jsonl")
+        reports.append([r for r in rows if r["kind"] == "faults"])
+    assert reports[0] == reports[1]
+    assert [(r["clips"], r["clips_expected"], len(r["videos"])) for r in reports[1]] == [
+        (2, 12, 2)
+    ] * 2

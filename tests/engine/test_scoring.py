@@ -223,6 +223,12 @@ def test_bad_videos_are_an_error_or_counted(run: Path, tmp_path: Path) -> None:
     assert str(bad) not in result.videos
     [(path, reason)] = result.faults
     assert path == str(bad) and reason
+    black = evaluate(run, data, on_bad="substitute-black")  # black frames are no video
+    assert (black.n_evaluated, black.n_expected) == (8, 9) and black.faults == result.faults
+    assert torch.equal(black.scores, result.scores) and black.loss == result.loss
+    assert evaluate(run, data, on_bad="skip", bad_budget=0.2).n_evaluated == 8
+    with pytest.raises(DatasetError, match=r"1 of 9 videos .* budget of 10 %"):
+        evaluate(run, data, on_bad="skip", bad_budget=0.1)
     for file in data.rglob("*.mp4"):
         file.write_bytes(b"no video")
     with pytest.raises(DatasetError, match="not one of 9 videos"):

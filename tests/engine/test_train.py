@@ -440,14 +440,51 @@ def test_bad_videos_stop_the_run_or_are_skipped_and_counted(tmp_path: Path) -> N
     events: list[Event] = []
     result = fit(recipe, tmp_path / "skips", on_event=events.append)
     assert result.step == result.steps == 24  # a batch without a clip still counts as a step
-    assert any(
-        "left out" in e.values.get("text", "") and bad.name in e.values["text"] for e in events
-    )
+    [note] = [e.values["text"] for e in events if e.kind == "note"]
+    assert "left out" in note and bad.name in note
+    reports = [(e.step, e.values) for e in events if e.kind == "faults"]
+    assert [step for step, _ in reports] == [12, 24]
+    for _, report in reports:
+        assert (report["policy"], report["clips"], report["clips_expected"]) == ("skip", 1, 12)
+        assert [video["path"] for video in report["videos"]] == [str(bad)]
+        assert bad.name in report["videos"][0]["error"]
+    rows = read_log(tmp_path / "skips" / "log.jsonl")
+    assert [r["clips"] for r in rows if r["kind"] == "faults"] == [1, 1]
     parts = 1
     while fit_until(recipe, tmp_path / "parts", 19) is None:
         parts += 1
     assert parts >= 4
     assert digests(tmp_path / "parts") == digests(tmp_path / "skips")
+    # What a killed part of an epoch could not read is in the report of the whole.
+    found = [r for r in read_log(tmp_path / "parts" / "log.jsonl") if r["kind"] == "faults"]
+    assert found == [r for r in rows if r["kind"] == "faults"]
+
+
+def test_every_epoch_is_reported_also_without_faults(films: Path, tmp_path: Path) -> None:
+    for policy, want in (("error", []), ("substitute-black", [0])):
+        recipe = overrides.apply(
+            toy.toy_recipe(films), [f"data.on_bad={policy}", "optim.epochs=1", "optim.warmup=0"]
+        )
+        fit(recipe, tmp_path / policy)
+        rows = [r for r in read_log(tmp_path / policy / "log.jsonl") if r["kind"] == "faults"]
+        assert [r["clips"] for r in rows] == want
+        assert all(r["videos"] == [] and r["clips_expected"] == 24 for r in rows)
+
+
+def test_black_validation_videos_are_not_scored(tmp_path: Path) -> None:
+    data = toy.render(tmp_path / "films", train=4, val=2, test=0)
+    bad = sorted((data / "val" / "grow").iterdir())[1]
+    bad.write_bytes(bad.read_bytes()[:300])
+    scores = {}
+    for policy in ("skip", "substitute-black"):
+        recipe = overrides.apply(
+            toy.toy_recipe(data), ["optim.batch_size=4", f"data.on_bad={policy}"]
+        )
+        fit(recipe, tmp_path / policy)
+        rows = [r for r in read_log(tmp_path / policy / "log.jsonl") if r["kind"] == "eval"]
+        assert [(r["n_evaluated"], r["n_expected"]) for r in rows] == [(5, 6)] * 3
+        scores[policy] = [r["loss"] for r in rows]
+    assert scores["skip"] == scores["substitute-black"]
 
 
 def test_without_validation_the_last_weights_are_the_best(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -14,8 +14,10 @@ from vitascope.cli.output import Output, percent
 from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
+    from vitascope.data.dataset import OnBad as Policy
     from vitascope.engine.scoring import EvalResult
 
+POLICIES = ("error", "skip", "substitute-black")
 MATRIX_CLASSES = 20
 """Above this number of classes the matrix does not fit a terminal, and a list says more."""
 
@@ -37,7 +39,17 @@ Views = Annotated[
 OnBad = Annotated[
     str,
     typer.Option(
-        "--on-bad", metavar="POLICY", help="Unreadable videos: error stops, skip leaves them out."
+        "--on-bad",
+        metavar="POLICY",
+        help="Unreadable videos: error stops; skip and substitute-black leave them out.",
+    ),
+]
+BadBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--bad-budget",
+        metavar="SHARE",
+        help="Share of the videos that may be unreadable, 0 to 1. Default: the run's.",
     ),
 ]
 CsvFile = Annotated[
@@ -52,13 +64,15 @@ def evaluate(
     split: Split = "test",
     views: Views = None,
     on_bad: OnBad = "error",
+    bad_budget: BadBudget = None,
     csv_file: CsvFile = None,
     json_file: JsonFile = None,
 ) -> None:
     """Scores a trained model on a split of a data set.
 
     Prints accuracy with its 95 % interval and the confusion matrix, and writes the scores of
-    every video into a CSV file. Videos that cannot be read are counted, never replaced.
+    every video into a CSV file. Videos that cannot be read are named and never scored: the
+    output says how many of how many were evaluated.
 
     Examples:
       vitascope eval run
@@ -66,8 +80,8 @@ def evaluate(
       vitascope eval run --data new_clips/ --split all --json scores.json
     """
     with Output("eval", json_file) as out:
-        if on_bad not in ("error", "skip"):
-            raise ConfigError(f"--on-bad {on_bad}; legal values: error, skip")
+        if on_bad not in POLICIES:
+            raise ConfigError(f"--on-bad {on_bad}; legal values: {', '.join(POLICIES)}")
         from vitascope.engine.evaluate import evaluate as score
 
         columns = (
@@ -83,7 +97,8 @@ def evaluate(
                 data,
                 split=None if split == "all" else split,
                 views=views,
-                on_bad=on_bad,
+                on_bad=cast("Policy", on_bad),
+                bad_budget=bad_budget,
                 on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
             )
         scores = Path(csv_file) if csv_file else _beside(run) / "scores.csv"

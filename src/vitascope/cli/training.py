@@ -19,6 +19,7 @@ from vitascope.cli.output import Output, length, percent
 if TYPE_CHECKING:
     from vitascope.engine.log import Event
 
+SHOWN = 3  # bad videos of an epoch that are named; all are in the log
 ROW = "{epoch:>7}  {loss:>10}  {val_loss:>10}  {top1:>8}  {speed:>8}  {wait:>5}  {time:>9}  {mark}"
 
 
@@ -40,6 +41,7 @@ class TrainingDisplay:
         self._speed = self._wait = float("nan")
         self._best = -1.0
         self._validated = True
+        self._scored: tuple[int, int] | None = None
         self._wide = out.console.width >= 100
         steps = (TextColumn("{task.completed}/{task.total}"),) if self._wide else ()
         self._bar: Progress = out.progress(
@@ -123,9 +125,23 @@ class TrainingDisplay:
             top1=percent(values["top1"]),
             mark="best" if better else "",
         )
-        missing = values["n_expected"] - values["n_evaluated"]
-        if missing:
-            self._tell(f"{missing} of {values['n_expected']} validation videos cannot be read")
+        scored = values["n_evaluated"], values["n_expected"]
+        if scored != self._scored:  # always said, and again only when it changes
+            self._scored = scored
+            say = self.out.say if scored[0] == scored[1] else self._tell
+            say(f"{scored[0]} of {scored[1]} validation videos evaluated")
+
+    def _on_faults(self, event: Event, values: Any) -> None:
+        if not values["clips"]:
+            return
+        done = "left out" if values["policy"] == "skip" else "replaced by black frames"
+        videos = values["videos"]
+        some = "; ".join(video["error"] for video in videos[:SHOWN])
+        more = f"; and {len(videos) - SHOWN} more" if len(videos) > SHOWN else ""
+        self._tell(
+            f"epoch {event.epoch:g}: {values['clips']} of {values['clips_expected']} clips {done}, "
+            f"of {len(videos)} video{'s' * (len(videos) != 1)}: {some}{more}. log.jsonl names them all"
+        )
 
     def _row(self, event: Event, losses: list[float], **values: str) -> None:
         seconds = time.monotonic() - self._begin

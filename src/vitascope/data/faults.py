@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from vitascope.errors import DatasetError
 
@@ -17,9 +19,24 @@ class FaultReport:
         substituted: black frames stood in for them, and they were not left out.
     """
 
-    clips: int
-    videos: tuple[tuple[int, str], ...]
+    clips: int = 0
+    videos: tuple[tuple[int, str], ...] = ()
     substituted: bool = False
+
+    def joined(self, other: FaultReport) -> FaultReport:
+        """Both together; of a video that is in both the first reason."""
+        reasons = dict(other.videos) | dict(self.videos)
+        return FaultReport(
+            clips=self.clips + other.clips,
+            videos=tuple(sorted(reasons.items())),
+            substituted=self.substituted or other.substituted,
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Reads what `dataclasses.asdict` and JSON made of a report."""
+        videos = tuple((int(number), str(reason)) for number, reason in data["videos"])
+        return cls(clips=data["clips"], videos=videos, substituted=data["substituted"])
 
     def __str__(self) -> str:
         done = "replaced by black frames" if self.substituted else "left out"
@@ -65,8 +82,14 @@ class Faults:
                 f"check` on the data, or raise the budget"
             )
 
+    def take(self) -> FaultReport:
+        """What was collected, and begins anew."""
+        found = self.report()
+        self._clips, self._reasons = 0, {}
+        return found
+
     def report(self) -> FaultReport:
-        """What was collected since the beginning."""
+        """What was collected since the beginning or the last `take`."""
         return FaultReport(
             clips=self._clips,
             videos=tuple(sorted(self._reasons.items())),

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vitascope.data.dataset import ClipDataset
+from vitascope.data.dataset import ClipDataset, OnBad
 from vitascope.data.records import Table, VideoRecord, read_table
 from vitascope.data.split import read_split
 from vitascope.engine.allocator import keep_freed_memory
@@ -27,7 +27,8 @@ def evaluate(
     split: str | None = "test",
     views: ViewProtocol | str | None = None,
     shuffle_frames: bool = False,
-    on_bad: str = "error",
+    on_bad: OnBad = "error",
+    bad_budget: float | None = None,
     workers: int | None = None,
     precision: str | None = None,
     on_progress: Progress | None = None,
@@ -42,7 +43,11 @@ def evaluate(
         views: clips x crops that are averaged; None takes those of the contract.
         shuffle_frames: permute the frames of each clip, as a control: a model that has learnt
             motion falls to chance.
-        on_bad: "error" stops at a video that cannot be read, "skip" leaves it out and counts it.
+        on_bad: "error" stops at a video that cannot be read, "skip" leaves it out and names it;
+            "substitute-black", the policy of some trainings, does the same here, because black
+            frames are no video: they are not scored and not counted as evaluated.
+        bad_budget: share of the videos that may be unreadable before that is an error after all;
+            None takes the recipe's.
         workers: processes that decode; None takes the recipe's.
         precision: "32" or "bf16"; None takes the recipe's.
         on_progress: called with (videos done, videos in all).
@@ -65,7 +70,8 @@ def evaluate(
         transform=evaluation_transform(contract.pixels, views.crops),
         train=False,
         views=views,
-        on_bad="skip" if on_bad == "skip" else "error",
+        on_bad=on_bad,
+        budget=config.get("data", {}).get("bad_budget", 1.0) if bad_budget is None else bad_budget,
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":

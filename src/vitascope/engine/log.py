@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 CURVES_EVERY = 60.0  # seconds; drawing takes about half a second
 
-Kind = Literal["start", "resume", "step", "log", "eval", "save", "note", "interrupt", "done"]
+Kind = Literal[
+    "start", "resume", "step", "log", "eval", "faults", "save", "note", "interrupt", "done"
+]
+_ROWS = ("log", "eval", "faults")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,9 @@ class Event:
     Attributes:
         kind: "start" and "resume" (values: facts of the run), "step" (each update; loss only
             when it was read), "log" (loss, lr, clips_per_second, data_wait), "eval" (scores),
-            "save" (path), "note" (text), "interrupt" (text: how to go on), "done" (best scores).
+            "faults" (after each epoch, where bad videos are no error: policy, clips that could
+            not be read, clips_expected, path and error of the videos), "save" (path), "note"
+            (text), "interrupt" (text: how to go on), "done" (best scores).
         step: updates done.
         steps: updates in the whole run.
         epoch: epochs done, with the fraction of the current one.
@@ -61,11 +66,22 @@ class RunLog:
         path: the file; made when absent.
         after: rows beyond this step are dropped first: a resumed run writes them again.
         evaluated: the same for rows of evaluations.
+        reported: the same for rows of faults.
     """
 
-    def __init__(self, path: Path, after: int = 0, evaluated: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        after: int = 0,
+        evaluated: int | None = None,
+        reported: int | None = None,
+    ) -> None:
         self.path = path
-        last = {"log": after, "eval": after if evaluated is None else evaluated}
+        last = {
+            "log": after,
+            "eval": after if evaluated is None else evaluated,
+            "faults": after if reported is None else reported,
+        }
         rows = [row for row in read_log(path) if row["step"] <= last[row["kind"]]]
         temporary = path.with_name(f".{path.name}.tmp")
         with writing(path):
@@ -73,7 +89,7 @@ class RunLog:
             os.replace(temporary, path)
 
     def write(self, event: Event) -> None:
-        """Appends an event of kind "log" or "eval" as one row.
+        """Appends an event of kind "log", "eval" or "faults" as one row.
 
         Raises:
             RunError: the disk is full.
@@ -166,23 +182,24 @@ class Reporter:
         self.parts, self.state, self.listener = parts, state, listener
         self.chief = parts.fabric.is_global_zero
         self._drawn = time.monotonic()
-        self._missing = 0
+        self._warned = False
         if self.chief:
-            self.log = RunLog(parts.folder / "log.jsonl", state.step, state.evaluated)
+            path = parts.folder / "log.jsonl"
+            self.log = RunLog(path, state.step, state.evaluated, state.reported)
 
     def __call__(self, kind: Kind, **values: Any) -> None:
         """Tells that something happened."""
         if not self.chief:
             return
-        if kind == "log":
-            faults = self.parts.data.train.fault_report()
-            if len(faults.videos) > self._missing:
-                self._missing = len(faults.videos)
-                self("note", text=str(faults))
         state = self.state
+        if kind == "log" and not self._warned:
+            faults = state.faults.joined(self.parts.data.train.fault_report())
+            if faults.clips:  # an epoch may be long: people hear of the first ones at once
+                self._warned = True
+                self("note", text=f"{faults}. The end of each epoch will say how many it had")
         epoch = state.step / self.parts.steps_per_epoch
         event = Event(kind=kind, step=state.step, steps=state.steps, epoch=epoch, values=values)
-        if kind in ("log", "eval"):
+        if kind in _ROWS:
             self.log.write(event)
         if kind in ("eval", "save") and time.monotonic() - self._drawn > CURVES_EVERY:
             self.curves()

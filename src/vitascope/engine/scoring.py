@@ -181,6 +181,9 @@ def score_videos(
 ) -> EvalResult:
     """Scores every video of an evaluation set; memory does not grow with the number of views.
 
+    A video that cannot be read is never scored: with the policy "substitute-black" as little as
+    with "skip" the result has scores, so `n_evaluated` counts the videos that were seen.
+
     Args:
         model: maps B C T H W to logits.
         dataset: labelled videos with evaluation views.
@@ -191,7 +194,8 @@ def score_videos(
 
     Raises:
         DatasetError: not one video could be read.
-        VitascopeError: a video cannot be read and the dataset does not skip it.
+        VitascopeError: a video cannot be read and that is an error, or more than the budget of
+            the dataset cannot.
     """
     begin = time.monotonic()
     views = dataset.views.clips * dataset.views.crops
@@ -208,9 +212,13 @@ def score_videos(
     rows: list[Tensor] = []
     with _evaluating(model, how.precision) as device:
         for batch in loader:
-            if not len(batch["index"]):  # nothing of it could be read
+            good = batch["valid"]
+            if not good.any():  # nothing of it could be read
                 continue
             video = batch["video"]
+            if not good.all():  # what stands in for a video is not scored
+                video = video[good]
+                batch = {name: batch[name][good] for name in ("index", "label")}
             if how.shuffle_frames:
                 video = _shuffled(video, batch["index"].tolist())
             rows.append(_probabilities(model, video, dataset.clip.pathways, how, device))
@@ -219,7 +227,7 @@ def score_videos(
             if on_progress is not None:
                 on_progress(len(index), own)
     scores = torch.cat(rows) if rows else torch.empty(0, len(classes))
-    faults = dict(dataset.fault_report().videos)
+    faults = dict(loader.faults.videos)
     if how.world > 1:
         index, label, scores, faults = _gathered(index, label, scores, faults)
     if not index:

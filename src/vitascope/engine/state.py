@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from vitascope.data.faults import FaultReport
 from vitascope.engine.checkpoint import (
     EMA,
     Checkpoint,
@@ -15,6 +16,7 @@ from vitascope.engine.checkpoint import (
     save_checkpoint,
     update_state,
 )
+from vitascope.engine.faults import collect
 from vitascope.engine.optim import OPTIM, flatten_state, restore_state
 from vitascope.errors import RunError, WeightsError
 
@@ -44,6 +46,8 @@ class State:
         best_score: the best score so far; None before the first evaluation.
         best_step: the step of that score.
         scaler: scale of the loss in 16-bit training.
+        faults: what could not be read since the epoch began.
+        reported: step at which the last report on an epoch's faults was given.
     """
 
     steps: int
@@ -53,6 +57,8 @@ class State:
     best_score: float | None = None
     best_step: int = 0
     scaler: dict[str, Any] = field(default_factory=dict)
+    faults: FaultReport = field(default_factory=FaultReport)
+    reported: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +102,7 @@ def restore(parts: Parts) -> State:
     known = {f.name for f in dataclasses.fields(State)}
     for name, value in checkpoint.state.items():
         if name in known:
-            setattr(state, name, value)
+            setattr(state, name, FaultReport.from_json(value) if name == "faults" else value)
     own = {n: t for n, t in checkpoint.tensors.items() if not n.startswith((EMA, OPTIM))}
     _load(parts.module, own, checkpoint)
     if parts.average is not None:
@@ -132,6 +138,7 @@ def save_last(parts: Parts, state: State) -> Path:
     if parts.average is not None:
         tensors |= {f"{EMA}{n}": t for n, t in parts.average.model.state_dict().items()}
     state.scaler = parts.fabric.strategy.precision.state_dict()
+    collect(parts, state)
     return _save(parts, state, "last", tensors | flatten_state(parts.optimizer))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vitascope.engine.config import Recipe
 from vitascope.engine.device import StopOnSignal, seed_step
+from vitascope.engine.faults import report_epoch
 from vitascope.engine.log import Listener, Meter, Reporter, ignore
 from vitascope.engine.optim import set_rate
 from vitascope.engine.parts import Parts, build
@@ -68,7 +69,8 @@ def _train(parts: Parts, begin: float, on_event: Listener) -> TrainResult:
     for note in parts.notes:
         report("note", text=note)
     with StopOnSignal(parts.fabric, lambda text: report("note", text=text)) as stop:
-        _evaluate_if_due(parts, state, report)  # a kill may have come before or during the last
+        report_epoch(parts, state, report)  # a kill may have come before or during the last
+        _evaluate_if_due(parts, state, report)
         stopped = False
         while state.step < state.steps and not stopped:
             epoch, done = divmod(state.step, parts.steps_per_epoch)
@@ -88,6 +90,7 @@ def _train(parts: Parts, begin: float, on_event: Listener) -> TrainResult:
                 if stopped:
                     break
                 with meter.paused():
+                    report_epoch(parts, state, report)
                     _evaluate_if_due(parts, state, report)
     if stopped:
         report("interrupt", text=f"saved step {state.step} of {state.steps}; go on with --resume")
