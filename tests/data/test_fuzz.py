@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +28,24 @@ SEEDS = {
     "mpeg2.mpg": {"codec": "mpeg2video", "options": {"g": "8", "bf": "2"}},
     "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
     "mjpeg.mov": {"codec": "mjpeg", "options": {"qscale": "9"}, "pix_fmt": "yuvj420p"},
+    "fragmented.mp4": {
+        "options": GROUPS,
+        "container_options": {"movflags": "frag_keyframe+empty_moov"},
+    },
+    "h264.avi": {"options": GROUPS},
+    "raw.h264": {"options": GROUPS},
+    "hevc.mp4": {
+        "codec": "libx265",
+        "options": {"preset": "ultrafast", "x265-params": "log-level=none:keyint=8:pools=none"},
+    },
+    "av1.mp4": {"codec": "libsvtav1", "size": (64, 64), "options": {"preset": "9", "g": "8"}},
+    "vp8.ivf": {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "vp8.ogv": {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "wmv2.asf": {"codec": "wmv2", "options": {"g": "8"}},
+    "gif.gif": {"codec": "gif", "pix_fmt": "rgb8", "options": {}},
+    "apng.apng": {"codec": "apng", "pix_fmt": "rgb24", "options": {}},
+    "jpegs.mjpeg": {"codec": "mjpeg", "options": {"qscale": "9"}, "pix_fmt": "yuvj420p"},
+    "ffv1.mkv": {"codec": "ffv1", "pix_fmt": "yuv444p", "options": {}},
 }
 
 
@@ -32,7 +53,7 @@ SEEDS = {
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("seeds")
     return {
-        name: render_numbered(folder / name, 16, size=(40, 64), **settings).read_bytes()
+        name: render_numbered(folder / name, 16, **{"size": (40, 64)} | settings).read_bytes()
         for name, settings in SEEDS.items()
     }
 
@@ -111,6 +132,51 @@ def test_reading_broken_files_gives_frames_or_one_kind_of_error(seeds, tmp_path:
 @pytest.mark.slow
 def test_a_thousand_broken_files(seeds: dict[str, bytes], tmp_path: Path) -> None:
     print(judge(tmp_path, write(tmp_path / "files", broken(seeds, 1000, 3))))
+
+
+READ = """
+import json, sys
+from collections import Counter
+import psutil
+from vitascope.data.decoder import open_video
+from vitascope.errors import DecodeError
+
+paths = sys.stdin.read().splitlines()
+found, seen = Counter(), []
+for turn in range(2):
+    for path in paths:
+        try:
+            with open_video(path, time_limit=20) as video:
+                last = len(video.times) - 1
+                for index in (last, 0, last // 2):
+                    data = video.read([index]).data
+                    assert data.shape == (1, video.height, video.width, 3)
+                found["read"] += 1
+        except DecodeError as error:
+            assert error.path == path and error.reason
+            found["refused"] += 1
+    seen.append(psutil.Process().memory_info().rss)
+print(json.dumps([found, seen]))
+"""
+
+
+@pytest.mark.slow
+def test_reading_a_thousand_broken_files(seeds: dict[str, bytes], tmp_path: Path) -> None:
+    pytest.importorskip("psutil")
+    paths = write(tmp_path / "files", broken(seeds, 1000, 5))
+    done = subprocess.run(
+        [sys.executable, "-c", READ],
+        input="\n".join(map(str, paths)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, (once, twice) = json.loads(done.stdout)
+    print(f"1,000 broken files, read twice: {found}, {once >> 20} MB, then {twice >> 20} MB")
+    assert sum(found.values()) == 2000 and found["read"] and found["refused"]
+    assert twice - once < 24 * 2**20
 
 
 @pytest.mark.slow
