@@ -27,7 +27,8 @@ from vitascope.data.scale import Scale
 from vitascope.data.store import FrameStore, visible
 from vitascope.data.stored import StoredVideo
 from vitascope.errors import ConfigError, DecodeError
-from vitascope.spec import ClipSpec, ViewProtocol
+from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol
+from vitascope.transforms.preprocess import evaluation_transform, scaled_size
 
 SPECS = (
     ClipSpec(num_frames=4, sampling_rate=2, fps=12),
@@ -67,6 +68,51 @@ def test_same_samples_cold_warm_and_without(
     assert report.written == len(records) and report.decoded == 0
     assert report.hits == 2 * 6 * len(records) - len(records)
     assert report.used == sum(p.stat().st_size for p in tmp_path.rglob("*.npy"))
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+def test_an_evaluation_sees_the_same_pixels_through_a_cache_of_its_size(
+    records: list[VideoRecord], tmp_path: Path, fit: str
+) -> None:
+    pixels = PixelSpec(short_side=20, crop=(18, 26), fit=fit)  # type: ignore[arg-type]
+    crops = 3 if fit == "crop" else 1
+    store = FrameStore(tmp_path / "all", pixels=pixels)
+    none = FrameStore(tmp_path / "none", pixels=pixels, budget=0)
+    short = FrameStore(tmp_path / "short", 20)
+    differ = 0
+    for spec in SPECS:
+        options = {
+            "train": False, "views": ViewProtocol(clips=2, crops=crops),
+            "transform": evaluation_transform(pixels, crops),
+        }  # fmt: skip
+        plain, cached, uncached, other = (
+            ClipDataset(records, spec, store=s, **options)  # type: ignore[arg-type]
+            for s in (None, store, none, short)
+        )
+        for i in range(len(records)):
+            want = plain[i]["video"]
+            assert torch.equal(cached[i]["video"], want)
+            assert torch.equal(cached[i]["video"], want)
+            assert torch.equal(uncached[i]["video"], want)
+            differ += not torch.equal(other[i]["video"], want)
+    assert differ  # scaling while decoding gives other pixels, so the cache is needed
+    assert store.report().written == len(records) and not none.report().written
+    video = store.open(records[0].path)
+    assert isinstance(video, StoredVideo)
+    height, width = scaled_size(video.height, video.width, pixels)
+    assert video.read([0, 3]).data.shape == (2, height, width, 3)
+
+
+def test_frames_beside_a_cached_part_come_whole(tmp_path: Path) -> None:
+    path = str(film(tmp_path / "a.mp4", 24, 24))
+    pixels = PixelSpec(short_side=20, crop=(20, 20))
+    part = FrameStore(tmp_path / "store", pixels=pixels).open(path, end=Fraction(1, 2))
+    with part, open_video(path) as whole:
+        assert isinstance(part, StoredVideo)
+        assert part.read([3]).data.shape[1] == 20
+        assert torch.equal(part.read([3, 20]).data, whole.read([3, 20]).data)
+    with pytest.raises(ConfigError, match="or has a short side"):
+        FrameStore(tmp_path / "both", 20, pixels=pixels)
 
 
 def test_facts_of_the_video_survive(tmp_path: Path) -> None:

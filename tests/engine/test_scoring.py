@@ -16,6 +16,7 @@ from vitascope.data.records import read_table
 from vitascope.engine import overrides
 from vitascope.engine.build import build_data, load_model, read_data
 from vitascope.engine.evaluate import evaluate
+from vitascope.engine.log import read_log
 from vitascope.engine.scoring import EvalResult, Scoring, score_videos
 from vitascope.engine.train import fit
 from vitascope.errors import ConfigError, DatasetError, DecodeError, UnknownNameError
@@ -210,6 +211,30 @@ def test_validation_is_taken_from_the_training_videos_only(tmp_path: Path) -> No
     assert build_data(recipe, table).fingerprint() == build_data(recipe, table).fingerprint()
     none = overrides.apply(recipe, ["data.val_share=0"])
     assert build_data(none, read_data(none)).val is None
+
+
+@pytest.mark.parametrize("settings", [
+    ("data.cache=true", "run.views=2x3"),
+    *(pytest.param(more, marks=pytest.mark.slow) for more in (
+        ("data.cache=true",), ("data.cache=false", "run.ema=0"),
+        ("data.cache=true", "run.views=1x3", "pixels.fit=squash"),
+    )),
+])  # fmt: skip
+def test_validation_figures_are_those_of_evaluate(
+    films: Path, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    """The last validation of a training and an evaluation of its last checkpoint agree."""
+    place = f"data.cache_dir={tmp_path / 'cache'}"
+    recipe = overrides.apply(
+        toy.toy_recipe(films), ["optim.epochs=2", "optim.lr=0.05", place, *settings]
+    )
+    out = tmp_path / "run"
+    fit(recipe, out)
+    last = [row for row in read_log(out / "log.jsonl") if row["kind"] == "eval"][-1]
+    again = evaluate(out / "last.json", split="val", views=recipe.run.views)
+    assert last["loss"] == pytest.approx(again.loss, abs=1e-6)
+    for name in ("top1", "top5", "mean_class_accuracy", "n_evaluated", "n_expected"):
+        assert last[name] == again.summary()[name]
 
 
 def test_bad_videos_are_an_error_or_counted(run: Path, tmp_path: Path) -> None:

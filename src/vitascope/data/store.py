@@ -31,6 +31,8 @@ from vitascope.data.remote import parse_part
 from vitascope.data.scale import Scale
 from vitascope.data.stored import MARK, TIME_LIMIT, encode, open_stored
 from vitascope.errors import ConfigError, DecodeError
+from vitascope.spec import PixelSpec
+from vitascope.transforms.preprocess import scaled_size
 
 _LOG = logging.getLogger(__name__)
 _STALE = 3600.0  # seconds after which a half-written file belongs to nobody any more
@@ -62,13 +64,15 @@ class FrameStore:
     Args:
         folder: where the cache lies; made when missing.
         short_side: short side of the frames in pixels, or
-        size: their height and width.
+        size: their height and width, or
+        pixels: the size that an evaluation with these scales whole frames to, by its own scaling:
+            its transform gives the same pixels for a frame of the cache and for the whole one.
         budget: most bytes on disk; beyond it videos are decoded each time. None is no limit.
         max_frames: longer videos are decoded each time, because a clip needs few of their frames.
         decoder: backend that decodes.
 
     Raises:
-        ConfigError: the folder cannot be made.
+        ConfigError: the folder cannot be made, or two sizes are given.
     """
 
     def __init__(
@@ -77,11 +81,15 @@ class FrameStore:
         short_side: int | None = None,
         *,
         size: Size | None = None,
+        pixels: PixelSpec | None = None,
         budget: int | None = None,
         max_frames: int = 1200,
         decoder: str = "pyav",
     ) -> None:
         self.folder, self.scale = Path(folder), Scale(short_side=short_side, size=size)
+        if pixels is not None and self.scale != Scale():
+            raise ConfigError("a frame cache is scaled by pixels, or has a short side or a size")
+        self.pixels = pixels
         self.budget, self.max_frames, self.decoder = budget, max_frames, decoder
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +151,10 @@ class FrameStore:
     ) -> bool:
         """Writes the frames of a part; False if they are not to be kept or cannot be."""
         wanted = visible(video.times, start, end)
-        size = self.scale.of(video.height, video.width)
+        if self.pixels is None:
+            size = self.scale.of(video.height, video.width)
+        else:
+            size = scaled_size(video.height, video.width, self.pixels)
         need = len(wanted) * size[0] * size[1] * 3
         if int(self._stopped) or len(wanted) > self.max_frames:
             return False
@@ -154,7 +165,8 @@ class FrameStore:
         written = 0
         try:
             file.parent.mkdir(exist_ok=True)
-            written = write_atomically(file, encode(video, wanted, size, self.decoder))
+            content = encode(video, wanted, size, self.decoder, resized=self.pixels is not None)
+            written = write_atomically(file, content)
         except DecodeError:
             return False  # the frames that a clip needs may be whole: its own read will tell
         except OSError as error:
@@ -180,6 +192,8 @@ class FrameStore:
         """A name that changes with everything that the frames depend on."""
         facts = [MARK.decode(), os.path.abspath(path), *_fingerprint(path), self.scale.short_side,
                  self.scale.size, self.decoder, av.__version__, str(start), str(end)]  # fmt: skip
+        if self.pixels is not None:
+            facts += ["resized", self.pixels.short_side, *self.pixels.crop, self.pixels.fit]
         text = json.dumps(facts)  # escapes whatever is not ASCII
         return hashlib.sha256(text.encode()).hexdigest()[:40]
 

@@ -23,14 +23,26 @@ from numpy.lib import format as npy
 
 from vitascope.data.decoder import Decoder, Frames, Image, Size, open_video
 from vitascope.data.decoders.base import Closing
+from vitascope.transforms.preprocess import resize
 
 MARK = b"VSCOPE01"
-_CHUNK = 64  # frames in memory while a video is written
+_CHUNK = 64  # most frames in memory while a video is written
+_CHUNK_BYTES = 1 << 28  # and most bytes of them, as large as they are decoded
 TIME_LIMIT = 120.0  # seconds for one read, so that a broken file cannot hold up an epoch
 
 
-def encode(video: Decoder, wanted: range, size: Size, decoder: str) -> Iterator[bytes]:
+def encode(
+    video: Decoder, wanted: range, size: Size, decoder: str, *, resized: bool = False
+) -> Iterator[bytes]:
     """The content of the file for some frames of a video, piece by piece.
+
+    Args:
+        video: the video.
+        wanted: numbers of the frames.
+        size: height and width to store.
+        decoder: name of the backend.
+        resized: decode whole frames and scale them as an evaluation does
+            (`transforms.preprocess.resize`), and not while they are decoded.
 
     Raises:
         DecodeError: one of the frames does not come out whole.
@@ -41,15 +53,20 @@ def encode(video: Decoder, wanted: range, size: Size, decoder: str) -> Iterator[
         head, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )  # fmt: skip
     yield head.getvalue()
-    for begin in range(0, len(wanted), _CHUNK):
-        frames = video.read(wanted[begin : begin + _CHUNK], size=size)
-        yield frames.data.contiguous().numpy().tobytes()
+    height, width = (video.height, video.width) if resized else size
+    chunk = max(1, min(_CHUNK, _CHUNK_BYTES // (height * width * 3)))
+    for begin in range(0, len(wanted), chunk):
+        frames = video.read(wanted[begin : begin + chunk], size=None if resized else size).data
+        if resized:
+            frames = resize(frames, *size)
+        yield frames.contiguous().numpy().tobytes()
     known = json.dumps({
         "shape": shape,
         "offset": head.tell(),
         "first": wanted.start,
         "path": video.path,
         "decoder": decoder,
+        "resized": resized,
         "start": str(video.start),
         "times": _over_one(video.times),
         "durations": _over_one(video.durations),
@@ -89,7 +106,11 @@ def _read_known(mapped: mmap.mmap, total: int) -> dict[str, Any] | None:
 
 
 class StoredVideo(Closing):
-    """A cached video; frames that are not in the cache come from the file itself."""
+    """A cached video; frames that are not in the cache come from the file itself.
+
+    Those are decoded at the size of the cache, or as large as they are where the cached ones were
+    scaled afterwards: whoever reads them then scales both.
+    """
 
     def __init__(self, mapped: mmap.mmap, known: dict[str, Any]) -> None:
         self.path: str = known["path"]
@@ -148,7 +169,7 @@ class StoredVideo(Closing):
                              f"{len(self.times)}")  # fmt: skip
         cached = len(wanted) == 0 or 0 <= places.min() <= places.max() < len(self._frames)
         if not cached or (size is not None and tuple(size) != self._frames.shape[1:3]):
-            return self._file().read(indices, size=size or self._size)
+            return self._file().read(indices, size=size or self._decoded)
         return Frames(
             torch.from_numpy(self._frames[places]),
             tuple(self.times[i] for i in wanted),
@@ -162,10 +183,13 @@ class StoredVideo(Closing):
         size: Size | None = None,
     ) -> Iterator[tuple[Fraction, Image]]:
         """Decodes the file itself, forward; see `Decoder.stream`."""
-        return self._file().stream(start, end, size or self._size)
+        return self._file().stream(start, end, size or self._decoded)
 
     @property
-    def _size(self) -> Size:
+    def _decoded(self) -> Size | None:
+        """The size at which the cached frames left the decoder; None is that of the file."""
+        if self._known.get("resized"):
+            return None
         return (self._frames.shape[1], self._frames.shape[2])
 
     def _file(self) -> Decoder:

@@ -23,7 +23,7 @@ from vitascope.data.scale import Scale
 from vitascope.data.split import split_table
 from vitascope.data.store import FrameStore
 from vitascope.engine.checkpoint import Checkpoint, load_weights
-from vitascope.engine.config import Recipe
+from vitascope.engine.config import DataConfig, Recipe
 from vitascope.engine.folder import fingerprint
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError, WeightsError
 from vitascope.files import cache_folder
@@ -92,27 +92,18 @@ def with_splits(recipe: Recipe, table: Table) -> Table:
 def build_data(recipe: Recipe, table: Table) -> Data:
     """Datasets of the training and validation videos of a table with splits.
 
-    Frames are decoded at `data.scale` times the size of the evaluation, with or without cache,
-    so that results do not depend on the cache.
+    Training frames are decoded at `data.scale` times the size of the evaluation, with or without
+    cache, so that results do not depend on the cache. Validation frames are decoded whole and
+    scaled by the evaluation's transform, as `evaluate` does, so that both give the same figures;
+    the cache holds them scaled.
     """
     config, pixels = recipe.data, recipe.pixels
     _ = BACKENDS[config.decoder]  # an unknown name is refused here, not in the first batch
     scale = _training_scale(pixels, config.scale)
-    store = None
-    if config.cache:
-        store = FrameStore(
-            config.cache_dir or cache_folder("frames"),
-            scale.short_side,
-            size=scale.size,
-            budget=int(config.cache_gb * 1e9),
-            decoder=config.decoder,
-        )
     shared: dict[str, Any] = {
         "on_bad": config.on_bad,
         "budget": config.bad_budget,
         "decoder": config.decoder,
-        "store": store,
-        "scale": scale,
     }
     val = None
     if "val" in table.splits:
@@ -122,6 +113,7 @@ def build_data(recipe: Recipe, table: Table) -> Data:
             transform=evaluation_transform(pixels, recipe.run.views.crops),
             train=False,
             views=recipe.run.views,
+            store=_validation_store(recipe),
             **shared,
         )
     train = ClipDataset(
@@ -131,9 +123,29 @@ def build_data(recipe: Recipe, table: Table) -> Data:
         train=True,
         seed=recipe.run.seed,
         cover=recipe.augment.cover,
+        store=_store(config, short_side=scale.short_side, size=scale.size),
+        scale=scale,
         **shared,
     )
     return Data(table=table, train=train, val=val)
+
+
+def _store(config: DataConfig, **size: Any) -> FrameStore | None:
+    if not config.cache:
+        return None
+    return FrameStore(
+        config.cache_dir or cache_folder("frames"),
+        budget=int(config.cache_gb * 1e9),
+        decoder=config.decoder,
+        **size,
+    )
+
+
+def _validation_store(recipe: Recipe) -> FrameStore | None:
+    """A cache of scaled frames; none where crops are cut from whole frames and scaled then."""
+    if recipe.pixels.fit == "squash" and recipe.run.views.crops > 1:
+        return None
+    return _store(recipe.data, pixels=recipe.pixels)
 
 
 def _training_scale(pixels: PixelSpec, factor: float) -> Scale:

@@ -71,6 +71,7 @@ def evaluate(
         train=False,
         views=views,
         on_bad=on_bad,
+        decoder=config.get("data", {}).get("decoder", "pyav"),
         budget=config.get("data", {}).get("bad_budget", 1.0) if bad_budget is None else bad_budget,
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
