@@ -5,18 +5,24 @@ crop 224. The ways take turns clip by clip, in another order in each round, so t
 the machine does hits all of them alike. Run it on an idle machine:
 
     python benchmarks/data.py --clips 40 --repeats 5
+
+With --memory it measures memory instead: an epoch of small films in worker processes, and what the
+list of a data set costs.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
+import importlib.metadata
 import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -24,12 +30,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vitascope.data.dataset import ClipDataset, Sample
 from vitascope.data.decoder import open_video, short_side_size
 from vitascope.data.frames import at
 from vitascope.data.index import check
-from vitascope.data.render import numbered_frame
+from vitascope.data.loader import ClipLoader, make_loader
+from vitascope.data.records import VideoRecord
+from vitascope.data.render import numbered_frame, render_numbered
+from vitascope.data.sampler import Item, order
+from vitascope.data.timeline_store import lookup
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError
+from vitascope.spec import ClipSpec
 
 FRAMES, SECONDS, SHORT, CROP, FPS = 8, 2, 256, 224, 25
 CODECS = {
@@ -89,9 +101,11 @@ def raw_pyav(path: Path, wanted: list[int]) -> torch.Tensor:
     return crop(scaled(torch.stack(found)))
 
 
-def raw_torchcodec(path: Path, wanted: list[int]) -> torch.Tensor:
+def raw_torchcodec(path: Path, wanted: list[int], mode: str = "exact") -> torch.Tensor:
     decoders = importlib.import_module("torchcodec.decoders")
-    video = decoders.VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
+    video = decoders.VideoDecoder(
+        str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode=mode
+    )
     return crop(scaled(video.get_frames_at(wanted).data))
 
 
@@ -123,7 +137,8 @@ def whole_clip(path: Path, wanted: list[int]) -> torch.Tensor:
 WAYS: dict[str, Way] = {
     "vitascope": vitascope,
     "PyAV": raw_pyav,
-    "TorchCodec": raw_torchcodec,
+    "TorchCodec exact": raw_torchcodec,
+    "TorchCodec approximate": partial(raw_torchcodec, mode="approximate"),
     "decord": raw_decord,
     "whole clip": whole_clip,
 }
@@ -155,21 +170,102 @@ def clip_frames(number: int, seconds: int) -> list[int]:
     return at(times, [start + Fraction(SECONDS * k, FRAMES) for k in range(FRAMES)])
 
 
-def measure(path: Path, seconds: int, clips: int, repeats: int) -> dict[str, list[float]]:
-    """Clips a second of each way, one number a round."""
+def measure(
+    path: Path, seconds: int, clips: int, repeats: int
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Clips a second of each way, one number a round, and processor time of a clip in ms."""
     ways = working(path)
     rates: dict[str, list[float]] = {name: [] for name in ways}
+    busy = dict.fromkeys(ways, 0.0)
     for repeat in range(repeats):
         spent = dict.fromkeys(ways, 0.0)
         for number in range(clips):
             wanted = clip_frames(number, seconds)
-            for name in np.random.default_rng((repeat, number)).permutation(list(ways)):
-                begin = time.perf_counter()
-                ways[str(name)](path, wanted)
-                spent[str(name)] += time.perf_counter() - begin
+            for name in map(str, np.random.default_rng((repeat, number)).permutation(list(ways))):
+                begin, work = time.perf_counter(), time.process_time()
+                ways[name](path, wanted)
+                spent[name] += time.perf_counter() - begin
+                busy[name] += time.process_time() - work
         for name, total in spent.items():
             rates[name].append(clips / total)
-    return rates
+    return rates, {name: 1000 * total / clips / repeats for name, total in busy.items()}
+
+
+def versions() -> str:
+    """Versions of the other decoders that are installed."""
+    found = ""
+    for name in ("torchcodec", "decord"):
+        try:
+            found += f", {name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def resident() -> float:
+    """Megabytes of this process and its children; what they share is counted once."""
+    psutil = importlib.import_module("psutil")
+    me = psutil.Process()
+    return sum(p.memory_full_info().pss for p in (me, *me.children())) / 2**20
+
+
+def epoch_memory(folder: Path, samples: int, workers: int) -> list[float]:
+    """Memory after each hundredth of an epoch of small films."""
+    films = [folder / f"{number}.mp4" for number in range(100)]
+    for film in films:
+        render_numbered(film, 24, size=(40, 64), options={"preset": "ultrafast", "g": "12"})
+    check(folder, jobs=1)
+    records = (VideoRecord(str(films[i % len(films)]), i % 10) for i in range(samples))
+    data = ClipDataset(records, ClipSpec(num_frames=4, fps=Fraction(12)), train=True)
+    seen, batch = [], 20
+    steps = samples // batch
+    for step, _ in enumerate(make_loader(data, batch, workers=workers, shuffle=True)):
+        if (step + 1) % max(steps // 100, 1) == 0:
+            seen.append(resident())
+    return seen
+
+
+class Touching(ClipDataset):
+    """Reads records all over the list for each sample, which is always the last film."""
+
+    def __getitem__(self, item: Item | int) -> Sample:
+        video, key = item if isinstance(item, tuple) else (item, (0, 0, item))
+        for number in range(video, len(self.records), 1000):
+            self.records[number]
+        return super().__getitem__((len(self.records) - 1, key))
+
+
+def list_memory(film: Path, count: int, workers: int) -> float:
+    """Most memory while workers read all over a list of `count` paths."""
+
+    def records() -> Iterator[VideoRecord]:
+        for i in range(count - 1):
+            name = f"/data/kinetics400/train/some class name {i % 400}/{i:011d}_000010_000020.mp4"
+            yield VideoRecord(name, i % 400)
+        yield VideoRecord(str(film), 0)
+
+    data = Touching(records(), ClipSpec(num_frames=2), train=True)
+    gc.collect()
+    loader = ClipLoader(data, order(0, 0, 1000, shuffle=False), 50, workers=workers)
+    return max(resident() for _ in loader)
+
+
+def memory(samples: int, workers: int) -> None:
+    """Prints what an epoch and a list cost."""
+    print("| what | samples or paths | workers | MB | drift |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        seen = epoch_memory(Path(folder), samples, workers)
+        early, late = statistics.median(seen[9:20]), statistics.median(seen[-10:])
+        took = time.perf_counter() - begin
+        print(f"| an epoch, {took:.0f} s | {samples} | {workers} | {early:.0f} after a tenth, "
+              f"{late:.0f} at the end | {100 * (late - early) / early:+.1f} % |")  # fmt: skip
+        film = Path(folder) / "0.mp4"
+        few = list_memory(film, 10_000, workers)
+        many = list_memory(film, 1_000_000, workers)
+        print(f"| a list | 1000000 | {workers} | {many:.0f}, with 10000 paths {few:.0f} "
+              f"| {many - few:+.0f} MB |")  # fmt: skip
 
 
 def main() -> None:
@@ -178,30 +274,46 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 300])
     parser.add_argument("--codecs", nargs="+", choices=CODECS, default=list(CODECS))
+    parser.add_argument("--folder", help="where films are kept; none renders them anew")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--workers", type=int, default=8)
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
-          f"torch {torch.__version__}, PyAV {av.__version__}")  # fmt: skip
-    print("| film | way | clips/s (median) | least | most | ratio to the fastest other |")
-    print("|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
+          f"torch {torch.__version__}, PyAV {av.__version__}{versions()}")  # fmt: skip
+    if options.memory:
+        memory(options.samples, options.workers)
+        return
+    print("| film | way | clips/s (median) | least | most | CPU ms a clip "
+          "| ratio to the fastest other | the same of CPU time |")  # fmt: skip
+    print("|---|---|--:|--:|--:|--:|--:|--:|")
+    with tempfile.TemporaryDirectory() as temporary:
         for codec in options.codecs:
-            encoder, suffix, settings = CODECS[codec]
             for seconds in options.seconds:
-                path = Path(folder) / f"{codec}_{seconds}{suffix}"
-                try:
-                    render(path, seconds, encoder, settings)
-                except ConfigError as error:
-                    print(f"  {codec}: no such encoder here ({error})")
-                    continue
-                check(path, jobs=1, folder=None)
-                rates = measure(path, seconds, options.clips, options.repeats)
-                middle = {name: statistics.median(found) for name, found in rates.items()}
-                for name, found in rates.items():
-                    others = [rate for other, rate in middle.items() if other != name]
-                    ratio = middle[name] / max(others) if others else float("nan")
-                    print(f"| {codec} {seconds} s | {name} | {middle[name]:.1f} | "
-                          f"{min(found):.1f} | {max(found):.1f} | {ratio:.2f} |")  # fmt: skip
+                compare(Path(options.folder or temporary), codec, seconds, options)
+
+
+def compare(folder: Path, codec: str, seconds: int, options: argparse.Namespace) -> None:
+    """Prints the rows of one film."""
+    encoder, suffix, settings = CODECS[codec]
+    path = folder / f"{codec}_{seconds}{suffix}"
+    try:
+        if not path.exists():
+            render(path, seconds, encoder, settings)
+    except ConfigError as error:
+        print(f"  {codec} {seconds} s: not measured ({error})")
+        return
+    if lookup(path) is None:
+        check(path, jobs=1)
+    rates, busy = measure(path, seconds, options.clips, options.repeats)
+    middle = {name: statistics.median(found) for name, found in rates.items()}
+    for name, found in rates.items():
+        others = [rate for other, rate in middle.items() if other != name]
+        idle = [work for other, work in busy.items() if other != name]
+        print(f"| {codec} {seconds} s | {name} | {middle[name]:.1f} | {min(found):.1f} | "
+              f"{max(found):.1f} | {busy[name]:.0f} | {middle[name] / max(others):.2f} | "
+              f"{min(idle) / busy[name]:.2f} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

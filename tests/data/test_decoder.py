@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import json
 import pickle
@@ -148,6 +149,20 @@ def test_times_are_exact(film: Callable[[str], Path], name: str, start, times) -
         assert video.fps == 48 / video.duration
     if name not in ("variable.mp4", "variable.mkv", "gaps.avi"):
         assert video.duration == 48 * steps[0]
+
+
+def test_times_are_a_sequence_of_fractions(film: Callable[[str], Path]) -> None:
+    with open_video(film("variable.mkv")) as video:
+        times, drawn = video.times, tuple(Fraction(t, 100) for t in VARIABLE)
+        assert times == drawn and drawn == times and times == list(drawn)
+        assert times != drawn[:-1] and times != (*drawn[:-1], Fraction(99)) and times != "times"
+        assert (times[-1], times[2:4], len(times)) == (drawn[-1], drawn[2:4], 48)
+        assert all(type(t) is Fraction for t in (times[3], *times[5:7], *times))
+        assert bisect.bisect_right(times, drawn[9]) == 10
+        assert pickle.loads(pickle.dumps(times)) == drawn and hash(times) == hash(drawn)
+        assert times == video.times[:] and Fraction(0) in times
+        with pytest.raises(IndexError):
+            times[48]
 
 
 def test_only_what_is_asked_for_is_decoded(film: Callable[[str], Path], monkeypatch) -> None:
