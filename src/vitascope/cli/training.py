@@ -140,7 +140,8 @@ class TrainingDisplay:
         more = f"; and {len(videos) - SHOWN} more" if len(videos) > SHOWN else ""
         self._tell(
             f"epoch {event.epoch:g}: {values['clips']} of {values['clips_expected']} clips {done}, "
-            f"of {len(videos)} video{'s' * (len(videos) != 1)}: {some}{more}. log.jsonl names them all"
+            f"of {len(videos)} video{'s' * (len(videos) != 1)}: {some}{more}. log.jsonl names "
+            "them all"
         )
 
     def _row(self, event: Event, losses: list[float], **values: str) -> None:

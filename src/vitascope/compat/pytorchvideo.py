@@ -33,6 +33,12 @@ _VERSION = "0.1.5"  # the release whose interface is served
 # old module (below pytorchvideo) -> homes (below vitascope) of its names
 MODULES: dict[str, tuple[str, ...]] = {
     **pytorchvideo_data.MODULES,
+    "accelerator.deployment.common.model_transmuter": ("accelerator.transmute",),
+    "accelerator.deployment.mobile_cpu.transmuter": ("accelerator.transmute",),
+    "accelerator.deployment.mobile_cpu.transmuter.transmuter_mobile_cpu": (
+        "accelerator.transmute",
+    ),
+    "accelerator.deployment.mobile_cpu.utils.model_conversion": ("accelerator.convert",),
     "accelerator.efficient_blocks.efficient_block_base": ("layers.mobile_cpu.base",),
     "accelerator.efficient_blocks.no_op_convert_block": ("layers.mobile_cpu.base",),
     "layers.accelerator.mobile_cpu.activation_functions": ("layers.mobile_cpu.activations",),
