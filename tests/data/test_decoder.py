@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import gc
 import itertools
 import json
 import pickle
 import random
 import shutil
 import subprocess
+import weakref
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -384,6 +386,23 @@ def test_errors_cross_process_borders(tmp_path: Path) -> None:
         open_video(tmp_path / "absent.mp4")
     copy = pickle.loads(pickle.dumps(caught.value))
     assert str(copy) == str(caught.value) and copy.path == caught.value.path
+
+
+def test_a_closed_video_is_freed_without_the_garbage_collector(film) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for wanted in ([3, 9], [20], [40, 2]):
+            video = pyav.PyAVDecoder(film("b_frames.mp4"))
+            video.read(wanted)
+            video.read([wanted[0]])
+            next(video.stream(video.times[7]))
+            held = weakref.ref(video._source)
+            video.close()
+            del video
+            assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_a_closed_video_says_so(film: Callable[[str], Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -59,7 +59,7 @@ class PyAVDecoder(OnTimeline):
     def timeline(self) -> Timeline:
         """Times and key frames in ticks of the file."""
         if self._timeline is None:
-            self._running = None
+            self._stop()
             self._source.start_clock()
             self._source.rewind()
             self._timeline = scan(self._source)
@@ -157,14 +157,16 @@ class PyAVDecoder(OnTimeline):
             key = 0
         key_index = int(np.searchsorted(timeline.pts, timeline.key_pts[key]))
         if run is None or not run.can_give(index) or key_index - run.next >= _SEEK_SAVES:
+            self._stop()
             run = self._running = _Run(self._source, timeline, key, key_index)
         run.need = need
         frame = run.advance(index)
         if frame is None and run.key > 0:
+            self._stop()
             run = self._running = _Run(self._source, timeline, 0, 0)
             frame = run.advance(index)
         if frame is None:
-            self._running = None
+            self._stop()
             raise self._missing(index, run.faults)
         return frame
 
@@ -183,8 +185,13 @@ class PyAVDecoder(OnTimeline):
 
     def close(self) -> None:
         """Frees the file."""
-        self._running = None
+        self._stop()
         self._source.close()
+
+    def _stop(self) -> None:
+        if self._running is not None:
+            self._running.close()
+            self._running = None
 
 
 class _Run:
@@ -207,9 +214,18 @@ class _Run:
         self._last: VideoFrame | None = None
         self._frames = self._begin(source, timeline, key)
 
+    def close(self) -> None:
+        """Lets go of the file.
+
+        The generator knows this object and this object knows it; without a word they would wait,
+        with all that the decoder holds, for a garbage collector that seldom comes.
+        """
+        self._frames.close()
+        self._held = self._last = None
+
     def _begin(
         self, source: Source, timeline: Timeline, key: int
-    ) -> Iterator[tuple[VideoFrame, bool]]:
+    ) -> Generator[tuple[VideoFrame, bool], None, None]:
         if timeline.how == "counted":
             source.rewind()
             yield from decode(source, self.faults)
