@@ -19,29 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from compat.test_old_names import recorded, short
 from support.model_reference import old_names
+from vitascope.errors import VitascopeError
 
 pytestmark = pytest.mark.filterwarnings("ignore:pytorchvideo:DeprecationWarning")
 Entry = dict[str, Any]
 FREE = ("var_positional", "var_keyword")
 
 # name (below pytorchvideo) -> why it is not as recorded
-MIXES = "takes no further arguments, which had no effect"
 OTHERWISE = {
-    "accelerator.efficient_blocks.efficient_block_base.EfficientBlockBase":
-        "the abstract forward takes its input, as those of all its subclasses do",
     "data.decoder.DecoderType": "torchvision has no decoder any more; its name is PyAV's",
-    "data.encoded_video_torchvision.EncodedVideoTorchVision":
-        "PyAV decodes, so there is no margin around a jump",
-    "data.hmdb51.Hmdb51LabeledVideoPaths": "path_prefix is an attribute of the object",
-    "layers.utils.set_attributes": "its first parameter was called self",
-    "transforms.mix.CutMix": MIXES,
-    "transforms.mix.MixUp": MIXES,
-    "transforms.mix.MixVideo": MIXES,
-}  # fmt: skip
+}
 
 
 def spelled(value: Any) -> str:
@@ -53,15 +45,16 @@ def spelled(value: Any) -> str:
     return value.__name__ if inspect.isfunction(value) else repr(value)
 
 
-def parameters(new: Any, bound: bool) -> list[inspect.Parameter]:
+def parameters(new: Any) -> list[inspect.Parameter]:
     found = list(inspect.signature(new).parameters.values())
-    return found[1:] if bound and found and found[0].name in ("self", "cls") else found
+    # A function may have a parameter of this name, too: `set_attributes(self, params)`.
+    return found[1:] if found and found[0].name in ("self", "cls") else found
 
 
-def faults(new: Any, old: list[list[str]], bound: bool = False) -> Iterator[str]:
+def faults(new: Any, old: list[list[str]]) -> Iterator[str]:
     """How the parameters differ from the recorded ones."""
     wanted = [p for p in old if p[0] not in ("self", "cls")]
-    mine = parameters(new, bound)
+    mine = parameters(new)
     named = {p.name: p for p in mine}
     if any(p[1] in FREE for p in wanted):
         kinds = {p.kind.name.lower() for p in mine}
@@ -102,8 +95,7 @@ def of_class(new: Any, old: Entry) -> Iterator[str]:
             continue
         if method == "__call__" and issubclass(new, nn.Module):
             method = "forward"  # what a module's call runs
-        bound = not isinstance(found, staticmethod | classmethod)
-        for fault in faults(getattr(new, method), entry["parameters"], bound):
+        for fault in faults(getattr(new, method), entry["parameters"]):
             yield f"{method}: {fault}"
     for name in old.get("properties", []):
         if not hasattr(new, name):
@@ -154,3 +146,30 @@ def test_every_name_is_as_recorded(shared: Path, capsys: pytest.CaptureFixture[s
     unknown = [f"{where}: {fault}" for where, fault in found if where not in OTHERWISE]
     assert not unknown, "\n".join(unknown)
     assert set(OTHERWISE) == {where for where, _ in found}, "rows that are no longer needed"
+
+
+def test_old_calls_that_were_served_last() -> None:
+    old_names()
+
+    def old(module: str, name: str) -> Any:
+        return getattr(importlib.import_module(f"pytorchvideo.{module}"), name)
+
+    assert (
+        old("data.encoded_video_torchvision", "EncodedVideoTorchVision").SEEK_FRAME_MARGIN == 0.25
+    )
+    paths = old("data.hmdb51", "Hmdb51LabeledVideoPaths")([("run/a.avi", {"label": "run"})], "root")
+    assert paths.path_prefix == "root" and paths[0][0] == "root/run/a.avi"
+    paths.path_prefix = "other"
+    assert paths[0][0] == "other/run/a.avi"
+    absolute = old("data.hmdb51", "Hmdb51LabeledVideoPaths")([("/run/a.avi", {})])
+    with pytest.raises(VitascopeError, match="not below the prefix other"):
+        absolute.path_prefix = "other"
+    holder = type("Holder", (), {})()
+    old("layers.utils", "set_attributes")(self=holder, params={"self": 1, "width": 2})
+    assert vars(holder) == {"width": 2}
+    x, labels, sound = torch.rand(4, 3, 2, 8, 8), torch.arange(4), torch.rand(4, 7)
+    for name in ("MixUp", "CutMix", "MixVideo"):
+        mixed = old("transforms.mix", name)(num_classes=4)(
+            x_video=x, labels=labels, x_audio=sound, aug_index=0
+        )
+        assert len(mixed) == 3 and mixed[1].shape == sound.shape and mixed[2].shape == (4, 4)

@@ -9,6 +9,7 @@ from torch import nn
 from vitascope.engine.device import seed_step
 from vitascope.engine.mixing import Mixing
 from vitascope.engine.tasks.classification import Classification
+from vitascope.transforms.mix import CutMix, MixUp, MixVideo
 
 
 class Linear(nn.Module):
@@ -63,6 +64,30 @@ def test_mixing_happens_as_often_as_asked() -> None:
     assert count(mixup=1.0, prob=0.0) == 0
     single = Mixing(num_classes=5, mixup=1.0)
     assert single(data["video"][:1], data["label"][:1], np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize("alphas", [(0.8, 0.0), (0.0, 1.0), (0.4, 0.9)])
+def test_a_batch_is_mixed_as_the_single_transforms_mix_it(alphas: tuple[float, float]) -> None:
+    """One number decides whether, with both kinds a second one which; then the kind draws."""
+    mixup, cutmix = alphas
+    options = {"label_smoothing": 0.1, "num_classes": 5}
+    single: nn.Module = MixVideo(0.5, mixup or 1.0, cutmix or 1.0, **options)
+    if not cutmix:
+        single = MixUp(mixup, **options)
+    elif not mixup:
+        single = CutMix(cutmix, **options)
+    mixing = Mixing(num_classes=5, mixup=mixup, cutmix=cutmix, prob=0.7, smoothing=0.1)
+    data, left = batch(), 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        want = single(data["video"], data["label"], rng=rng) if rng.random() < 0.7 else None
+        got = mixing(data["video"], data["label"], np.random.default_rng(seed))
+        if want is None or got is None:
+            assert want is got
+            left += 1
+        else:
+            assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+    assert 8 < left < 30
 
 
 def test_both_kinds_are_drawn() -> None:

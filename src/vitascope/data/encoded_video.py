@@ -199,7 +199,14 @@ class EncodedVideoPyAV(EncodedVideo):
 
 
 class EncodedVideoTorchVision(EncodedVideo):
-    """`EncodedVideo` under the name of a decoder that torchvision no longer has; PyAV decodes."""
+    """`EncodedVideo` under the name of a decoder that torchvision no longer has; PyAV decodes.
+
+    Attributes:
+        SEEK_FRAME_MARGIN: seconds before a clip at which torchvision began to read; without
+            effect, because every jump here goes to the right key frame.
+    """
+
+    SEEK_FRAME_MARGIN = 0.25
 
     def __init__(
         self,

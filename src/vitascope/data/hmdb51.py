@@ -13,6 +13,7 @@ from torch.utils.data import RandomSampler
 
 from vitascope.data.card import DatasetCard
 from vitascope.data.labeled_video_dataset import LabeledVideoDataset, OnBad, Transform
+from vitascope.data.labeled_video_paths import check_prefix
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
 from vitascope.data.tables import read_text
@@ -115,7 +116,7 @@ class Hmdb51LabeledVideoPaths:
     def __init__(
         self, paths_and_labels: Sequence[tuple[str, dict[str, Any]]], path_prefix: str = ""
     ) -> None:
-        self._paths_and_labels, self.path_prefix = tuple(paths_and_labels), path_prefix
+        self._paths_and_labels, self._path_prefix = tuple(paths_and_labels), path_prefix
 
     @classmethod
     def from_dir(cls, data_path: str | Path, split_id: int = 1, split_type: str = "train") -> Self:
@@ -155,10 +156,20 @@ class Hmdb51LabeledVideoPaths:
             ]
         )
 
+    @property
+    def path_prefix(self) -> str:
+        """Folder that relative paths start from."""
+        return self._path_prefix
+
+    @path_prefix.setter
+    def path_prefix(self, prefix: str) -> None:
+        check_prefix((path for path, _ in self._paths_and_labels), prefix)
+        self._path_prefix = prefix
+
     def __getitem__(self, index: int) -> tuple[str, dict[str, Any]]:
         """(path, {"label": name of the class, "meta_tags": five tags of the file name})."""
         path, info = self._paths_and_labels[index]
-        return os.path.join(self.path_prefix, path), dict(info)
+        return os.path.join(self._path_prefix, path), dict(info)
 
     def __len__(self) -> int:
         return len(self._paths_and_labels)

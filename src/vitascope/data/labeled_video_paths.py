@@ -6,7 +6,7 @@ New programs use `records.read_table`, which also knows splits, class names and 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,17 @@ from vitascope.data.columns import existing
 from vitascope.data.listing import list_videos, subfolders
 from vitascope.data.tables import read_rows
 from vitascope.errors import DatasetError, DatasetNotFoundError
+
+
+def check_prefix(paths: Iterable[str], prefix: str) -> None:
+    """Refuses a folder that absolute paths would pass over.
+
+    Raises:
+        DatasetError: an absolute path that is not below `prefix`.
+    """
+    for path in paths if prefix else ():
+        if os.path.isabs(path) and not path.startswith(prefix.rstrip("/") + "/"):
+            raise DatasetError(f"{path}: an absolute path, and not below the prefix {prefix}")
 
 
 class LabeledVideoPaths:
@@ -107,9 +118,7 @@ class LabeledVideoPaths:
 
     @path_prefix.setter
     def path_prefix(self, prefix: str) -> None:
-        for path, _ in self._paths_and_labels if prefix else ():
-            if os.path.isabs(path) and not path.startswith(prefix.rstrip("/") + "/"):
-                raise DatasetError(f"{path}: an absolute path, and not below the prefix {prefix}")
+        check_prefix((path for path, _ in self._paths_and_labels), prefix)
         self._path_prefix = prefix
 
     def __getitem__(self, index: int) -> tuple[str, dict[str, Any]]:

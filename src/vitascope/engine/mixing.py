@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from vitascope.transforms.mix import CutMix, MixUp, MixVideo
+from vitascope.transforms.mix import RandomMix
 
 
 class Mixing:
@@ -29,14 +29,11 @@ class Mixing:
         prob: float = 1.0,
         smoothing: float = 0.0,
     ) -> None:
-        self.prob = prob
-        self.mix: MixVideo | MixUp | CutMix | None = None
-        if mixup and cutmix:
-            self.mix = MixVideo(0.5, mixup, cutmix, smoothing, num_classes)
-        elif mixup:
-            self.mix = MixUp(mixup, smoothing, num_classes)
-        elif cutmix:
-            self.mix = CutMix(cutmix, smoothing, num_classes)
+        self.mix: RandomMix | None = None
+        if mixup or cutmix:
+            self.mix = RandomMix(
+                mixup, cutmix, prob, label_smoothing=smoothing, num_classes=num_classes
+            )
 
     def __call__(
         self, video: Tensor, label: Tensor, rng: np.random.Generator
@@ -51,8 +48,6 @@ class Mixing:
         Returns:
             The clips and soft labels B x classes (smoothed); None where nothing is to be mixed.
         """
-        wanted = rng.random() < self.prob
-        if self.mix is None or not wanted or len(video) < 2:
+        if self.mix is None or len(video) < 2:
             return None
-        mixed, soft = self.mix(video, label, rng=rng)
-        return mixed, soft
+        return self.mix.mixed(video, label, rng=rng)

@@ -38,11 +38,11 @@ def round_repeats(repeats: int, multiplier: float) -> int:
     return math.ceil(multiplier * repeats) if multiplier else repeats
 
 
-def set_attributes(obj: object, params: Mapping[str, Any] | None = None) -> None:
-    """Sets every entry of `params` but `self` as an attribute of `obj`.
+def set_attributes(self: object, params: Mapping[str, Any] | None = None) -> None:
+    """Sets every entry of `params` but `self` as an attribute of the object `self`.
 
     Kept for programs written for PyTorchVideo, which call it with `locals()`.
     """
     for name, value in (params or {}).items():
         if name != "self":
-            setattr(obj, name, value)
+            setattr(self, name, value)

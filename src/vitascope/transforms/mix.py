@@ -96,6 +96,7 @@ class MixUp(nn.Module):
         x_audio: Tensor | None = None,
         *,
         rng: RandomSource = None,
+        **args: Any,
     ) -> Mixed:
         """Blends a batch.
 
@@ -104,6 +105,7 @@ class MixUp(nn.Module):
             labels: B, or B K with one_hot.
             x_audio: sound of the same samples, first dimension B.
             rng: source of the proportion; None is torch's global generator.
+            args: taken and not used, for programs of PyTorchVideo that hand over more.
 
         Returns:
             Clips and labels B K; between them the sound, where it is given.
@@ -153,6 +155,7 @@ class CutMix(nn.Module):
         x_audio: Tensor | None = None,
         *,
         rng: RandomSource = None,
+        **args: Any,
     ) -> Mixed:
         """Cuts and pastes within a batch.
 
@@ -161,6 +164,7 @@ class CutMix(nn.Module):
             labels: B, or B K with one_hot.
             x_audio: sound of the same samples; it comes back as it is, because sound has no box.
             rng: source of the box; None is torch's global generator.
+            args: taken and not used, for programs of PyTorchVideo that hand over more.
 
         Returns:
             Clips and labels B K; between them the sound, where it is given.
@@ -232,8 +236,9 @@ class MixVideo(nn.Module):
         x_audio: Tensor | None = None,
         *,
         rng: RandomSource = None,
+        **args: Any,
     ) -> Mixed:
-        """Changes a batch with one of the two, see there."""
+        """Changes a batch with one of the two; arguments as there."""
         draws = as_draws(rng)
         chosen = self.cutmix if draws.uniform() < self.cutmix_prob else self.mixup
         mixed: Mixed = chosen(x_video, labels, x_audio, rng=draws)
@@ -294,20 +299,29 @@ class RandomMix(nn.Module):
         Returns:
             Clips, and labels B K.
         """
+        mixed = self.mixed(x, target, rng=rng)
+        if mixed is not None:
+            return mixed
+        return x, mix_labels(target, 1.0, self.num_classes, self.label_smoothing)
+
+    def mixed(
+        self, x: Tensor, target: Tensor, *, rng: RandomSource = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """The same, and None for a batch that is left alone, so that its labels stay numbers."""
         _check_batch(x, target)
-        share = 1.0
         draws = as_draws(rng)
-        if self.mix_prob > 0 and draws.uniform() < self.mix_prob:
-            cutmix = self.cutmix_alpha > 0
-            if cutmix and self.mixup_alpha > 0:
-                cutmix = draws.uniform() < self.switch_prob
-            alpha = self.cutmix_alpha if cutmix else self.mixup_alpha
-            share = draws.beta(alpha, alpha)
-            if cutmix:
-                x, area = _paste(x, share, draws)
-                share = area if self.correct_lam else share
-            else:
-                x = _blend(x, share)
+        if self.mix_prob == 0 or draws.uniform() >= self.mix_prob:
+            return None
+        cutmix = self.cutmix_alpha > 0
+        if cutmix and self.mixup_alpha > 0:
+            cutmix = draws.uniform() < self.switch_prob
+        alpha = self.cutmix_alpha if cutmix else self.mixup_alpha
+        share = draws.beta(alpha, alpha)
+        if cutmix:
+            x, area = _paste(x, share, draws)
+            share = area if self.correct_lam else share
+        else:
+            x = _blend(x, share)
         return x, mix_labels(target, share, self.num_classes, self.label_smoothing)
 
 

@@ -20,8 +20,8 @@ class EfficientBlockBase(nn.Module, ABC):
         """Turns the block into its deployable form."""
 
     @abstractmethod
-    def forward(self, x: Tensor) -> Tensor:
-        """Computes the block."""
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Computes the block; what goes in and comes out is the block's own business."""
 
 
 class NoOpConvertBlock(EfficientBlockBase):
