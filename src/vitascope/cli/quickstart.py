@@ -208,8 +208,8 @@ def _show_scores(out: Output, test: EvalResult, control: EvalResult) -> None:
             ),
             (
                 "frames shuffled",
-                f"{percent(control.top1)}  (chance is {percent(chance)}; frames without their order "
-                "show at most along which axis, not which way)",
+                f"{percent(control.top1)}  (chance is {percent(chance)}; frames without order show "
+                "at most along which axis things move, not which way)",
             ),
         ]
     )

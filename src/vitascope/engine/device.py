@@ -9,17 +9,19 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vitascope.engine.allocator import keep_freed_memory
 from vitascope.engine.config import RunConfig
 from vitascope.errors import ConfigError
 from vitascope.transforms.pathways import pack_pathways
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
@@ -37,6 +39,8 @@ def launch(run: RunConfig) -> Fabric:
     Raises:
         ConfigError: the accelerator is not there.
     """
+    from lightning_fabric import Fabric  # takes seconds, and prediction needs none of it
+
     accelerator = run.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"

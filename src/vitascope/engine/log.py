@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from vitascope.engine.checkpoint import writing
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from vitascope.engine.parts import Parts
     from vitascope.engine.state import State
 

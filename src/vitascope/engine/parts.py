@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vitascope.data.loader import make_loader, steps_per_epoch
@@ -26,6 +25,9 @@ from vitascope.engine.tasks import Task
 from vitascope.engine.tasks.classification import Classification
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError
 from vitascope.spec import Contract, LabelSpec, ViewProtocol
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def build_task(recipe: Recipe, data: Data, fabric: Fabric) -> Task:
