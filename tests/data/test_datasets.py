@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.videos import film
-from vitascope.data.card import DATASETS, get_dataset
+from vitascope.data.card import CLASS_LIST, DATASETS, get_dataset
 from vitascope.data.clips import Clip
 from vitascope.data.verify import verify
 from vitascope.errors import DatasetError, DatasetNotFoundError, UnknownNameError
@@ -49,6 +49,29 @@ def test_cards_agree_with_the_published_class_lists(shared: Path) -> None:
     for name in both:
         assert get_dataset(name).num_classes == lists[name]["count"], name
     assert get_dataset("charades").num_classes == lists["charades157"]["count"]
+    verbs, nouns = (lists[f"epic100_{what}"]["count"] for what in ("verbs", "nouns"))
+    assert get_dataset("epic_kitchens100").num_classes == f"{verbs} verbs, {nouns} nouns"
+    counted = {n for n in DATASETS if get_dataset(n).sources["classes"] == CLASS_LIST}
+    assert counted == both | {"charades", "epic_kitchens100"}  # no card says so without a list
+    for entry in lists.values():
+        file = shared / "data" / "labels" / entry["file"]
+        if file.suffix == ".txt":
+            assert len(file.read_text().splitlines()) == entry["count"]
+
+
+def test_counts_add_up_to_what_their_sources_say() -> None:
+    def total(name: str) -> int:
+        return sum(get_dataset(name).splits.values())
+
+    assert total("kinetics400") == 306_245
+    assert get_dataset("kinetics400").splits["val"] == 50 * 400
+    assert get_dataset("kinetics400").splits["test"] == 100 * 400
+    assert total("charades") == 9_848 and round(total("epic_kitchens100"), -4) == 90_000
+    assert get_dataset("hmdb51").splits == {"train": 70 * 51, "test": 30 * 51}
+    assert total("ava22") == 430
+    for name in DATASETS:
+        card = get_dataset(name)
+        assert set(card.sources) == {"classes", *card.splits} and all(card.sources.values())
 
 
 def test_unknown_names() -> None:

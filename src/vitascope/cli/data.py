@@ -65,8 +65,11 @@ def show_dataset(name: Name, json_file: JsonFile = None) -> None:
             [
                 ("name", f"{card.name} ({card.title})"),
                 ("task", card.task),
-                ("classes", str(card.num_classes)),
-                *((f"clips, {split}", f"{count:,}") for split, count in card.splits.items()),
+                ("classes", f"{card.num_classes} ({card.sources['classes']})"),
+                *(
+                    (f"clips, {split}", f"{count:,} ({card.sources[split]})")
+                    for split, count in card.splits.items()
+                ),
                 ("lists", card.annotations),
                 ("videos", card.files),
                 ("reader", f"vitascope.data.{card.reader.replace(':', '.')}"),

@@ -244,6 +244,7 @@ def _card(name: str, title: str, classes: int, paper: str, splits: dict[str, int
         task="detection",
         num_classes=classes,
         splits=splits,
+        sources=dict.fromkeys(("classes", *splits), "github.com/cvdfoundation/ava-dataset"),
         annotations="ava_train_v2.2.csv and the like: video,second,x1,y1,x2,y2,label,person; "
         "ava_action_list_v2.2.pbtxt; counts are videos",
         files="ID.mkv or ID.mp4; or lists of frames",

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from vitascope.catalog import Catalog
 
 Task = Literal["classification", "multi-label", "detection", "segments"]
+# Sources of figures. Tests count the lists of class names.
+CLASS_LIST = "counted in the published list of class names"
+UNCHECKED = "as publications cite it; not checked against the lists"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,8 @@ class DatasetCard:
         num_classes: number of classes; for verbs and nouns of both, "97 verbs, 300 nouns".
         splits: clips (or labelled parts) of each split as published; empty where the authors
             give none.
+        sources: for "classes" and for each split, where its figure was seen. Copies of a data set
+            that are to be had today may hold fewer clips.
         annotations: the files that hold the labels.
         files: how videos are expected to be named below their folder.
         reader: function that reads it, as "module:function" below `vitascope.data`.
@@ -36,12 +41,16 @@ class DatasetCard:
     task: Task
     num_classes: int | str
     splits: Mapping[str, int]
+    sources: Mapping[str, str]
     annotations: str
     files: str
     reader: str
     paper: str
     homepage: str
     terms: str
+
+    def __post_init__(self) -> None:
+        assert set(self.sources) == {"classes", *self.splits}, f"{self.name}: a source each"
 
     def read(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the reader, whose arguments and result are its own."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.data import RandomSampler
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.clips import Clip
 from vitascope.data.columns import read_columns, seconds, text
 from vitascope.data.frame_lists import FrameVideoRecord, read_frame_list
@@ -147,6 +147,13 @@ CHARADES = DatasetCard(
     task="multi-label",
     num_classes=NUM_CLASSES,
     splits={"train": 7985, "test": 1863},
+    sources={
+        "classes": CLASS_LIST,
+        **dict.fromkeys(
+            ("train", "test"),
+            "as public code quotes it; together the 9,848 videos of arXiv:1604.01753",
+        ),
+    },
     annotations="Charades_v1_train.csv, Charades_v1_test.csv; or lists of frames",
     files="ID.mp4, or ID/ID-000001.jpg",
     reader="charades:read_charades_videos",

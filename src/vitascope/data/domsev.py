@@ -106,6 +106,7 @@ DOMSEV = DatasetCard(
     task="segments",
     num_classes="as in its label table",
     splits={},
+    sources={"classes": "its label table"},
     annotations="tables of videos, frames, and spans with a label",
     files="numbered frames",
     reader="domsev:read_domsev",

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import UNCHECKED, DatasetCard
 from vitascope.data.clips import Clip, around
 from vitascope.data.columns import read_json
 from vitascope.errors import ConfigError, DatasetError
@@ -170,6 +170,7 @@ EGO4D_MOMENTS = DatasetCard(
     task="segments",
     num_classes=110,
     splits={},
+    sources={"classes": UNCHECKED},
     annotations="moments_train.json, moments_val.json, and ego4d.json with the videos",
     files="the paths of ego4d.json",
     reader="ego4d_moments:read_moments",

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import CLASS_LIST, UNCHECKED, DatasetCard
 from vitascope.data.clips import Clip
 from vitascope.data.columns import read_columns, seconds, text, whole
 
@@ -145,6 +145,7 @@ EPIC55 = DatasetCard(
     task="segments",
     num_classes="125 verbs, 352 nouns",
     splits={"train": 28472},
+    sources={"classes": UNCHECKED, "train": UNCHECKED},
     annotations="EPIC_train_action_labels.csv",
     files="PARTICIPANT/VIDEO.MP4, or numbered frames",
     reader="epic_kitchens:read_epic_actions",
@@ -158,6 +159,13 @@ EPIC100 = DatasetCard(
     task="segments",
     num_classes="97 verbs, 300 nouns",
     splits={"train": 67217, "val": 9668, "test": 13092},
+    sources={
+        "classes": CLASS_LIST,
+        **dict.fromkeys(
+            ("train", "val", "test"),
+            "as publications cite it; together the 90K actions of arXiv:2006.13256",
+        ),
+    },
     annotations="EPIC_100_train.csv, EPIC_100_validation.csv",
     files="PARTICIPANT/VIDEO.MP4, or numbered frames",
     reader="epic_kitchens:read_epic_actions",

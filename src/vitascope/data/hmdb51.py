@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from torch.utils.data import RandomSampler
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.labeled_video_dataset import LabeledVideoDataset, OnBad, Transform
 from vitascope.data.labeled_video_paths import check_prefix
 from vitascope.data.layouts import Draft, Found
@@ -221,6 +221,11 @@ HMDB51 = DatasetCard(
     task="classification",
     num_classes=51,
     splits={"train": 3570, "test": 1530},
+    sources={
+        "classes": CLASS_LIST,
+        "train": "70 of each class, paperswithcode.com/dataset/hmdb51",
+        "test": "30 of each class, paperswithcode.com/dataset/hmdb51",
+    },
     annotations="CLASS_test_split1.txt: FILE 0|1|2 (fold 1 of 3; counts are of fold 1)",
     files="CLASS/FILE.avi",
     reader="hmdb51:read_hmdb51",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.columns import existing
 from vitascope.data.labels import read_classes
 from vitascope.data.layouts import Draft, Found
@@ -55,6 +55,10 @@ JESTER = DatasetCard(
     task="classification",
     num_classes=27,
     splits={"train": 118562, "val": 14787, "test": 14743},
+    sources={
+        "classes": CLASS_LIST,
+        **dict.fromkeys(("train", "val", "test"), "its download page, as public code quotes it"),
+    },
     annotations="jester-v1-train.csv, jester-v1-validation.csv: ID;LABEL; jester-v1-labels.csv",
     files="ID/00001.jpg (12 frames a second)",
     reader="jester:read_jester",

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import RandomSampler
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import CLASS_LIST, UNCHECKED, DatasetCard
 from vitascope.data.columns import read_columns, text, whole
 from vitascope.data.labeled_video_dataset import (
     LabeledVideoDataset,
@@ -102,13 +102,16 @@ def Kinetics(
     )  # fmt: skip
 
 
-def _card(classes: int, paper: str, train: int, val: int, test: int) -> DatasetCard:
+def _card(
+    classes: int, paper: str, train: int, val: int, test: int, source: str = UNCHECKED
+) -> DatasetCard:
     return DatasetCard(
         name=f"kinetics{classes}",
         title=f"Kinetics-{classes}",
         task="classification",
         num_classes=classes,
         splits={"train": train, "val": val, "test": test},
+        sources={"classes": CLASS_LIST, "train": source, "val": source, "test": source},
         annotations="train.csv, validate.csv, test.csv: label,youtube_id,time_start,time_end,split",
         files="ID_000010_000020.mp4 at any depth",
         reader="kinetics:read_kinetics",
@@ -118,6 +121,9 @@ def _card(classes: int, paper: str, train: int, val: int, test: int) -> DatasetC
     )
 
 
-KINETICS400 = _card(400, "arXiv:1705.06950", 246245, 20000, 40000)
+KINETICS400 = _card(
+    400, "arXiv:1705.06950", 246245, 20000, 40000,
+    "306,245 in all, 50 of each class in val and 100 in test: quoted from arXiv:1705.06950",
+)  # fmt: skip
 KINETICS600 = _card(600, "arXiv:1808.01340", 392622, 30000, 60000)
 KINETICS700 = _card(700, "arXiv:1907.06987", 545317, 35000, 70000)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import CLASS_LIST, UNCHECKED, DatasetCard
 from vitascope.data.columns import existing
 from vitascope.data.labels import ClassList
 from vitascope.data.layouts import Draft, Found
@@ -70,6 +70,7 @@ MOMENTS_IN_TIME = DatasetCard(
     task="classification",
     num_classes=339,
     splits={"train": 802264, "val": 33900, "test": 67800},
+    sources={"classes": CLASS_LIST, "train": UNCHECKED, "val": UNCHECKED, "test": UNCHECKED},
     annotations="trainingSet.csv, validationSet.csv, moments_categories.txt",
     files="training/CLASS/FILE.mp4",
     reader="moments_in_time:read_moments_in_time",

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.data import RandomSampler
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.columns import read_json
 from vitascope.data.frame_lists import FrameVideoRecord, by_name, read_frame_list
 from vitascope.data.labeled_frame_videos import LabeledFrameVideos, OneOfEachPart
@@ -190,6 +190,12 @@ SSV2 = DatasetCard(
     task="classification",
     num_classes=174,
     splits={"train": 168913, "val": 24777, "test": 27157},
+    sources={
+        "classes": CLASS_LIST,
+        "train": "github.com/OpenGVLab/VideoMAEv2, docs/DATASET.md",
+        "val": "github.com/OpenGVLab/VideoMAEv2, docs/DATASET.md",
+        "test": "its download page, as public repositories quote it",
+    },
     annotations="something-something-v2-train.json, -validation.json, -test.json, -labels.json",
     files="ID.webm, or lists of frames",
     reader="ssv2:read_ssv2",

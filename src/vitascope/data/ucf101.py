@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import RandomSampler
 
-from vitascope.data.card import DatasetCard
+from vitascope.data.card import CLASS_LIST, UNCHECKED, DatasetCard
 from vitascope.data.columns import existing
 from vitascope.data.labeled_video_dataset import (
     LabeledVideoDataset,
@@ -102,6 +102,11 @@ UCF101 = DatasetCard(
     task="classification",
     num_classes=101,
     splits={"train": 9537, "test": 3783},
+    sources={
+        "classes": CLASS_LIST,
+        "train": UNCHECKED,
+        "test": "github.com/kenshohara/3D-ResNets-PyTorch, issue 271",
+    },
     annotations="classInd.txt, trainlist01.txt, testlist01.txt (fold 1 of 3; counts are of fold 1)",
     files="CLASS/v_CLASS_g01_c01.avi",
     reader="ucf101:read_ucf101",
