@@ -7,7 +7,8 @@ the machine does hits all of them alike. Run it on an idle machine:
     python benchmarks/data.py --clips 40 --repeats 5
 
 With --memory it measures memory instead: an epoch of small films in worker processes, and what the
-list of a data set costs.
+list of a data set costs; with --views it counts the frames that are decoded for a test on 10 x 3
+views.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -32,6 +35,7 @@ import torch.nn.functional as F
 
 from vitascope.data.dataset import ClipDataset, Sample
 from vitascope.data.decoder import open_video, short_side_size
+from vitascope.data.decoders import pyav
 from vitascope.data.frames import at
 from vitascope.data.index import check
 from vitascope.data.loader import ClipLoader, make_loader
@@ -41,7 +45,7 @@ from vitascope.data.sampler import Item, order
 from vitascope.data.timeline_store import lookup
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError
-from vitascope.spec import ClipSpec
+from vitascope.spec import ClipSpec, ViewProtocol
 
 FRAMES, SECONDS, SHORT, CROP, FPS = 8, 2, 256, 224, 25
 CODECS = {
@@ -268,6 +272,46 @@ def memory(samples: int, workers: int) -> None:
               f"| {many - few:+.0f} MB |")  # fmt: skip
 
 
+@contextmanager
+def counting() -> Iterator[list[int]]:
+    """Counts the frames that come out of the decoder: the list holds the number."""
+    count, decode = [0], pyav.decode
+
+    def counted(*args: Any, **options: Any) -> Iterator[Any]:
+        for found in decode(*args, **options):
+            count[0] += 1
+            yield found
+
+    pyav.decode = counted
+    try:
+        yield count
+    finally:
+        pyav.decode = decode
+
+
+def views(folder: Path, codec: str, seconds: int) -> None:
+    """Prints how many frames are decoded for 10 clips of 3 crops: a read for all, or one for each.
+
+    A read for each view begins at the key frame before its clip, as the predecessors' tests do.
+    """
+    path = folder / f"{codec}_{seconds}{CODECS[codec][1]}"
+    if not path.exists():
+        render(path, seconds, CODECS[codec][0], CODECS[codec][2])
+    clip = ClipSpec(num_frames=8, sampling_rate=8, fps=Fraction(FPS))
+    protocol = ViewProtocol.parse("10x3")
+    record = VideoRecord(str(path), 0)
+    dataset = ClipDataset([record], clip, train=False, views=protocol)
+    with counting() as once:
+        dataset[0]
+    with open_video(path, "pyav") as video:
+        chosen = dataset._views(video, record)
+    with counting() as apart:
+        for selection in chosen * protocol.crops:
+            with open_video(path, "pyav") as video:
+                video.read(selection.indices)
+    print(f"| {codec} {seconds} s | {once[0]} | {apart[0]} | {apart[0] / once[0]:.1f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=40)
@@ -276,6 +320,7 @@ def main() -> None:
     parser.add_argument("--codecs", nargs="+", choices=CODECS, default=list(CODECS))
     parser.add_argument("--folder", help="where films are kept; none renders them anew")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--views", action="store_true")
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=8)
     options = parser.parse_args()
@@ -284,6 +329,13 @@ def main() -> None:
           f"torch {torch.__version__}, PyAV {av.__version__}{versions()}")  # fmt: skip
     if options.memory:
         memory(options.samples, options.workers)
+        return
+    if options.views:
+        print("| film | frames decoded for 10 x 3 views | a read for each view | times as many |")
+        print("|---|--:|--:|--:|")
+        with tempfile.TemporaryDirectory() as temporary:
+            for codec in options.codecs:
+                views(Path(options.folder or temporary), codec, min(options.seconds))
         return
     print("| film | way | clips/s (median) | least | most | CPU ms a clip "
           "| ratio to the fastest other | the same of CPU time |")  # fmt: skip
