@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import shutil
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -30,9 +31,20 @@ TIMEOUT = 30.0  # seconds without a byte
 
 
 def cache_folder(kind: str) -> Path:
-    """The folder for files of a kind: below $VITASCOPE_CACHE, else the user's cache."""
-    base = os.environ.get("VITASCOPE_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vitascope" / kind
+    """The folder for files of a kind that can be made or fetched again.
+
+    It lies in $VITASCOPE_CACHE, else in a folder `vitascope` at the system's usual place.
+    """
+    given = os.environ.get("VITASCOPE_CACHE")
+    return (Path(given) if given else _usual_place() / "vitascope") / kind
+
+
+def _usual_place() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def fetch(

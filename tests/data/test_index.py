@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vitascope.data import examine as examine_module
-from vitascope.data import index, timeline_store
+from vitascope.data import index
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import pyav
 from vitascope.data.examine import examine
@@ -22,6 +22,7 @@ from vitascope.data.render import numbered_frame, read_number, render_numbered
 from vitascope.data.timeline_store import entry, lookup, store
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError, DatasetNotFoundError, DecodeError
+from vitascope.files import cache_folder
 
 GROUPS = {"preset": "veryfast", "crf": "20", "threads": "1", "g": "12", "bf": "2"}
 
@@ -150,7 +151,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     assert check(path, folder=blocked / "index").faults == ()
     assert lookup(path, blocked / "index") is None
     assert check(path, index=False).index is None
-    assert not timeline_store.cache_folder().exists()
+    assert not cache_folder("index").exists()
 
 
 def test_a_folder_of_frames_is_checked_picture_by_picture(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 from vitascope.data.examine import FileReport
 from vitascope.data.listing import is_hidden, is_remote
 from vitascope.data.records import read_table
-from vitascope.data.timeline_store import cache_folder
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
+from vitascope.files import cache_folder
 
 Progress = Callable[[int, int, FileReport], None]
 
@@ -77,7 +77,7 @@ def check(
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs = {jobs}; it must be at least 1")
     paths, warnings = _videos(data)
-    where = str(folder or cache_folder() / "index") if index else None
+    where = str(folder or cache_folder("index")) if index else None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     crew = _Crew(paths, time_limit, where, progress)
     return CheckReport(crew.run(min(jobs or cores or 1, len(paths))), warnings, where)

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -20,26 +19,15 @@ import numpy as np
 
 from vitascope.data.atomic import write_atomically
 from vitascope.data.timeline import Timeline
+from vitascope.files import cache_folder
 
 _FORMAT = 1
-
-
-def cache_folder() -> Path:
-    """Where vitascope keeps what it can make again."""
-    given = os.environ.get("VITASCOPE_CACHE")
-    if given:
-        return Path(given)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "vitascope"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "vitascope"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vitascope"
 
 
 def entry(path: str | Path, folder: str | Path | None = None) -> Path:
     """The file that holds the timeline of a video, whether it exists or not."""
     name = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
-    return Path(folder or cache_folder() / "index") / name[:2] / f"{name[2:]}.npz"
+    return Path(folder or cache_folder("index")) / name[:2] / f"{name[2:]}.npz"
 
 
 def store(path: str | Path, timeline: Timeline, folder: str | Path | None = None) -> bool:
