@@ -13,6 +13,9 @@ than their 2-D relatives. Both gradients can be written with fast kernels only:
   `channels_last` images).
 
 The sums are the same as those of `torch.nn.functional.conv3d`, in another order.
+
+On a CUDA device own Triton kernels run in place of PyTorch's where they were measured to be faster
+(`depthwise_choice`); `depthwise_choices()` tells what was chosen.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from vitascope.layers.depthwise_choice import convolve as convolve_on_gpu
+from vitascope.layers.depthwise_choice import depthwise_choices as depthwise_choices
 
 Triple = tuple[int, int, int]
 
@@ -182,12 +188,32 @@ def _by_own_gradient(module: nn.Conv3d, clip: Tensor) -> bool:
     )
 
 
+def _by_gpu_kernels(module: nn.Conv3d, clip: Tensor) -> bool:
+    """Whether this is a plain call on a GPU, for which the faster kernels may be looked for.
+
+    Not while a graph is captured, nor for tensors that stand for others (fake, distributed, those
+    of function transforms), nor where operations are counted or redirected.
+    """
+    return (
+        clip.is_cuda
+        and not torch.compiler.is_compiling()
+        and not torch.compiler.is_exporting()
+        and not torch._C._get_tracing_state()
+        and clip.dim() == 5
+        and type(clip) is Tensor
+        and type(module.weight) in (Tensor, nn.Parameter)
+        and isinstance(module.padding, tuple)
+        and not torch._C._are_functorch_transforms_active()
+        and not torch._C._len_torch_dispatch_stack()
+    )
+
+
 class DepthwiseConv3d(nn.Conv3d):
-    """`torch.nn.Conv3d` with one filter a channel, and fast gradients on a CPU.
+    """`torch.nn.Conv3d` with one filter a channel; fast gradients on a CPU, own kernels on a GPU.
 
     Parameters and state-dict names are those of `Conv3d(channels, channels, kernel_size,
-    groups=channels)`. In evaluation, on other devices, and while a graph is captured it is exactly
-    that layer.
+    groups=channels)`. In evaluation on a CPU, on devices other than CUDA's, and while a graph is
+    captured it is exactly that layer.
 
     Args:
         channels: number of channels C.
@@ -223,6 +249,9 @@ class DepthwiseConv3d(nn.Conv3d):
 
     def _convolve(self, input: Tensor) -> Tensor:
         if not _by_own_gradient(self, input):
+            if _by_gpu_kernels(self, input):
+                stride, padding = cast(Triple, self.stride), cast(Triple, self.padding)
+                return convolve_on_gpu(input, self.weight, self.bias, stride, padding)
             return super().forward(input)
         weight: Tensor = self.weight
         if torch.is_autocast_enabled("cpu") and weight.dtype is torch.float32:
