@@ -22,7 +22,7 @@ from vitascope.engine.checkpoint import load_checkpoint, load_weights
 from vitascope.engine.evaluate import evaluate
 from vitascope.engine.log import Event, read_log
 from vitascope.engine.train import TrainResult, fit
-from vitascope.errors import ConfigError, DecodeError, RunError, UnknownNameError
+from vitascope.errors import ConfigError, DatasetError, DecodeError, RunError, UnknownNameError
 
 
 def digests(run: Path) -> dict[str, str]:
@@ -458,6 +458,34 @@ def test_bad_videos_stop_the_run_or_are_skipped_and_counted(tmp_path: Path) -> N
     # What a killed part of an epoch could not read is in the report of the whole.
     found = [r for r in read_log(tmp_path / "parts" / "log.jsonl") if r["kind"] == "faults"]
     assert found == [r for r in rows if r["kind"] == "faults"]
+
+
+def test_the_budget_counts_what_was_bad_before_a_stop(tmp_path: Path) -> None:
+    data = toy.render(tmp_path / "films", train=4, val=0, test=0)
+    for bad in sorted((data / "train" / "grow").iterdir())[:2]:
+        bad.write_bytes(b"no video")
+    recipe = overrides.apply(
+        toy.toy_recipe(data),
+        ["data.on_bad=skip", "data.val_share=0", "optim.batch_size=1", "run.log_every=1",
+         "optim.epochs=1", "optim.warmup=0"],
+    )  # fmt: skip
+    steps: list[int] = []
+
+    def stop_after_one(event: Event) -> None:
+        if event.kind == "note" and "left out" in event.values["text"]:
+            steps.append(event.step)
+            signal.raise_signal(signal.SIGINT)
+
+    for budget, enough in (("0.2", True), ("0.1", False)):
+        run = tmp_path / budget
+        limited = overrides.apply(recipe, [f"data.bad_budget={budget}"])
+        assert fit(limited, run, on_event=stop_after_one).interrupted
+        if enough:
+            assert fit(limited, run, resume=True).step == 12
+            continue
+        with pytest.raises(DatasetError, match=r"2 of 12 videos .* budget of 10 %"):
+            fit(limited, run, resume=True)
+    assert len(set(steps)) == 1 and 0 < steps[0] < 12
 
 
 def test_every_epoch_is_reported_also_without_faults(films: Path, tmp_path: Path) -> None:

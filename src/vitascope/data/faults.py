@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -64,18 +64,19 @@ class Faults:
         self._clips += 1
         self._reasons.setdefault(video, reason)
 
-    def check(self, budget: float, videos: int) -> None:
+    def check(self, budget: float, videos: int, known: Collection[int] = ()) -> None:
         """Compares the number of bad videos with the share that may be bad.
 
         Args:
             budget: share of the videos, 0 to 1.
             videos: number of videos that are read in all.
+            known: numbers of bad videos that were counted elsewhere.
 
         Raises:
             DatasetError: more of them are bad.
         """
-        bad = len(self._reasons)
-        if bad > budget * videos:
+        bad = len(self._reasons.keys() | set(known))
+        if self._reasons and bad > budget * videos:
             raise DatasetError(
                 f"{bad} of {videos} videos could not be read, more than the budget of "
                 f"{100 * budget:g} %; the last: {list(self._reasons.values())[-1]} Run `vitascope "

@@ -105,6 +105,8 @@ class ClipLoader:
 
     Attributes:
         faults: what could not be read in the last pass.
+        known: bad videos of the batches that are passed over; they count against the budget, so
+            that an epoch that was interrupted ends where it would have ended.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class ClipLoader:
         self.start_method = start_method or ("fork" if sys.platform == "linux" else "spawn")
 
         self.faults: FaultReport = Faults(dataset.substitutes).report()
+        self.known = FaultReport()
 
     def __len__(self) -> int:
         return max(-(-len(self.samples) // self.batch_size) - self.start_step, 0)
@@ -134,12 +137,13 @@ class ClipLoader:
             VitascopeError: what a sample raised, or more bad videos than `dataset.budget` allows.
         """
         faults, videos = Faults(self.dataset.substitutes), len(np.unique(self.samples.videos))
+        mine = np.intersect1d([number for number, _ in self.known.videos], self.samples.videos)
         try:
             for batch in self._batches():
                 for video, reason in batch.pop("faults"):
                     self.dataset.faults.add(video, reason)
                     faults.add(video, reason)
-                faults.check(self.dataset.budget, videos)
+                faults.check(self.dataset.budget, videos, mine.tolist())
                 yield batch
         finally:
             self.faults = faults.report()

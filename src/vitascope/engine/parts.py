@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from vitascope.data.faults import FaultReport
 from vitascope.data.loader import make_loader, steps_per_epoch
 from vitascope.data.split import write_split
 from vitascope.engine.build import Data, build_data, build_model, model_args, read_data
@@ -122,26 +123,28 @@ class Parts:
         """Whether something that is done every so many steps (None: after an epoch) comes now."""
         return step > 0 and step % (every or self.steps_per_epoch) == 0
 
-    def train_batches(self, epoch: int, done: int) -> Iterator[dict[str, Any]]:
+    def train_batches(self, epoch: int, done: int, faults: FaultReport) -> Iterator[dict[str, Any]]:
         """Batches of an epoch after the first `done`: exactly one for each step that is left.
+
+        `faults` is what could not be read of the first ones.
 
         Where no clip of a batch could be read it is empty, so that steps still count batches.
         """
         run = self.recipe.run
-        return iter(
-            make_loader(
-                self.data.train,
-                self.rank_batch,
-                seed=run.seed,
-                epoch=epoch,
-                start_step=done,
-                rank=self.fabric.global_rank,
-                world=self.fabric.world_size,
-                workers=self.recipe.data.workers,
-                shuffle=True,
-                drop_last=True,
-            )
+        loader = make_loader(
+            self.data.train,
+            self.rank_batch,
+            seed=run.seed,
+            epoch=epoch,
+            start_step=done,
+            rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+            workers=self.recipe.data.workers,
+            shuffle=True,
+            drop_last=True,
         )
+        loader.known = faults
+        return iter(loader)
 
     def pieces(self, batch: Mapping[str, Any]) -> list[tuple[dict[str, Tensor], float]]:
         """The parts of a batch that pass through the network in turn, each with its share.

@@ -74,7 +74,7 @@ def _train(parts: Parts, begin: float, on_event: Listener) -> TrainResult:
         stopped = False
         while state.step < state.steps and not stopped:
             epoch, done = divmod(state.step, parts.steps_per_epoch)
-            for batch in meter.timed(parts.train_batches(epoch, done)):
+            for batch in meter.timed(parts.train_batches(epoch, done, state.faults)):
                 rate = learning_rate(recipe.optim, state.step / parts.steps_per_epoch)
                 loss = _update(parts, batch, state.step, rate)
                 state.step += 1
