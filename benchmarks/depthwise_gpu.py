@@ -186,8 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=21, help="steps of each formulation")
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
-        built = torch.version.cuda or "no CUDA: install a build of PyTorch with CUDA"
-        print(f"no CUDA device was found (PyTorch is built with {built})", file=sys.stderr)
+        cuda = torch.version.cuda
+        why = f"PyTorch is built with CUDA {cuda}" if cuda else "PyTorch is built without CUDA"
+        print(f"This needs a CUDA device, and none was found ({why}).", file=sys.stderr)
         return 2
     device = torch.device("cuda", torch.cuda.current_device())
     print(head(), flush=True)

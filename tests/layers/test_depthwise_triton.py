@@ -99,7 +99,7 @@ def test_small_cases_equal_conv3d(interpreted, shape, kernel, stride, padding, b
 @needs_triton
 @pytest.mark.slow
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     shape=st.tuples(st.integers(1, 2), st.integers(1, 70), _sizes(5)),
@@ -137,6 +137,23 @@ def test_lines_are_shared_between_few_programs(interpreted, monkeypatch, lines):
     _check(
         _tensors((lines[1], 2, 2, 2, 3), (3, 1, 3)), (1, 1, 1), (1, 0, 1), rtol=1e-10, atol=1e-12
     )
+
+
+@needs_triton
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("programs", [0, 10_000])
+def test_frames_are_shared_between_programs(interpreted, monkeypatch, programs, padding):
+    """Three taps in time: all frames in one program, and parts of them, the last one shorter."""
+    monkeypatch.setattr(depthwise_triton, "_PROGRAMS", programs)
+    _check(_tensors((2, 3, 7, 1, 2), (3, 1, 3)), (1, 1, 1), (padding, 0, 1), rtol=1e-10, atol=1e-12)
+
+
+def test_a_program_computes_fewer_frames_only_where_programs_are_few():
+    assert depthwise_triton._frames(16, 2048) == 16
+    assert depthwise_triton._frames(16, 1024) == 8
+    assert depthwise_triton._frames(16, 1) == 4
+    assert depthwise_triton._frames(7, 1) == 4
+    assert depthwise_triton._frames(3, 1) == 3
 
 
 @needs_triton
@@ -297,7 +314,9 @@ def chooser(monkeypatch):
         """In the place of Triton's own error."""
 
     monkeypatch.delenv(depthwise_choice.VARIABLE, raising=False)
-    monkeypatch.setattr(depthwise_choice, "load_kernels", lambda: Kernels(None, None, None, Broken))
+    monkeypatch.setattr(
+        depthwise_choice, "load_kernels", lambda: Kernels(None, None, None, None, Broken)
+    )
     monkeypatch.setattr(depthwise_choice, "triton_conv3d", counted)
     monkeypatch.setattr(depthwise_choice, "device_milliseconds", clock)
     monkeypatch.setattr(depthwise_choice, "_choices", {})
@@ -534,7 +553,8 @@ def test_what_stands_for_other_tensors_is_left_to_pytorch():
 def _signature(kernel, dtype):
     types = {"source": dtype, "weight": dtype, "bias": dtype, "result": dtype, "grad": dtype}
     types |= {"parts": "fp32", "AXES": "constexpr", "BLOCK": "constexpr"}
-    numbers = {"lines": ("i32",) * 2}
+    numbers = {"lines": ("i32",) * 2, "frames": "i32"}
+    types["weight"] = "fp32"
     return {
         name: numbers.get(name, ("i32",) * 3)
         if name not in types
@@ -565,6 +585,8 @@ def test_kernels_compile_for_gpus(monkeypatch, tmp_path, capability, dtype):
     cases = [
         (kernels.gather, forward, (*gather, True, value)),
         (kernels.gather, backward, (*gather, False, value)),
+        (kernels.march, forward, (*gather, True, value)),
+        (kernels.march, backward, (*gather, False, value)),
         (kernels.correlate, axes, (32, 64, 4, blocks["channels"], tl.float32)),
     ]
     for kernel, axis, block in cases:

@@ -38,6 +38,8 @@ DTYPES = {
 _PARTS = 2048
 # Values that a program has at once: eight for each of its threads.
 _TILE = 1024
+# Programs that keep a large GPU busy (an H100 has 132 processors with room for some each).
+_PROGRAMS = 2048
 
 
 class Axis(NamedTuple):
@@ -93,11 +95,14 @@ def _last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last_3d)
 
 
+def _sum_type(tensor: Tensor) -> torch.dtype:
+    return torch.float64 if tensor.dtype is torch.float64 else torch.float32
+
+
 def _types(tensor: Tensor) -> tuple[Any, Any]:
-    """The type of the sums and that of the values."""
+    """The type of the sums and that of the values, as Triton's."""
     language = load_kernels().language
-    total = "float64" if tensor.dtype is torch.float64 else "float32"
-    return getattr(language, total), getattr(language, DTYPES[tensor.dtype])
+    return getattr(language, DTYPES[_sum_type(tensor)]), getattr(language, DTYPES[tensor.dtype])
 
 
 def _gather(
@@ -112,19 +117,43 @@ def _gather(
     channels = source.shape[1]
     if not min(*counts, channels, len(source)):
         return
-    by_tap = weight.reshape(channels, -1).t().contiguous()
+    by_tap = weight.reshape(channels, -1).t().to(_sum_type(source)).contiguous()
     block_c = min(64, _power(channels))
     block_w = min(_TILE // block_c, _power(counts[2]))
-    grid = (len(source) * counts[0] * counts[1] * -(-counts[2] // block_w), -(-channels // block_c))
+    blocks_c = -(-channels // block_c)
+    lines = len(source) * counts[1] * -(-counts[2] // block_w)
     total, value = _types(source)
-    kernel = tuple(weight.shape[3:])
-    block = (block_w, block_c, channels, *kernel, total, bias is not None, value)
+    block = (
+        block_w, block_c, channels, weight.shape[3], weight.shape[4], total, bias is not None,
+        value,
+    )  # fmt: skip
+    arguments = (
+        source, by_tap, by_tap if bias is None else bias, result, tuple(source.shape[2:]), counts,
+        tuple(result.shape[2:]),
+    )  # fmt: skip
+    constants = {
+        "AXES": tuple(map(tuple, axes)),
+        "BLOCK": block,
+        "num_warps": max(1, min(4, block_w * block_c // 256)),
+    }
     with _on(source) as kernels:
-        kernels.gather[grid](
-            source, by_tap, by_tap if bias is None else bias, result, tuple(source.shape[2:]),
-            counts, tuple(result.shape[2:]), AXES=tuple(map(tuple, axes)), BLOCK=block,
-            num_warps=max(1, min(4, block_w * block_c // 256)),
-        )  # fmt: skip
+        if axes[0].taps == 3 and axes[0].scale == 1 and counts[0] > 1:
+            frames = _frames(counts[0], lines * blocks_c)
+            grid = (lines * -(-counts[0] // frames), blocks_c)
+            kernels.march[grid](*arguments, frames, **constants)
+        else:
+            kernels.gather[(lines * counts[0], blocks_c)](*arguments, **constants)
+
+
+def _frames(count: int, programs: int) -> int:
+    """How many of `count` frames a program computes in turn: all, but enough programs come first.
+
+    Each part reads two frames more than it computes.
+    """
+    frames = count
+    while frames > 4 and programs * -(-count // frames) < _PROGRAMS:
+        frames = -(-frames // 2)
+    return frames
 
 
 def convolve_forward(
@@ -193,11 +222,7 @@ def weight_gradient(
     each = -(-lines // max(1, _PARTS // blocks))
     programs = -(-lines // each)
     total, _ = _types(clip)
-    double = clip.dtype is torch.float64
-    parts = torch.empty(
-        (programs, taps, channels), dtype=torch.float64 if double else torch.float32,
-        device=clip.device,
-    )  # fmt: skip
+    parts = torch.empty((programs, taps, channels), dtype=_sum_type(clip), device=clip.device)
     axes = tuple(zip(kernel, stride, padding, strict=True))
     with _on(clip) as kernels:
         kernels.correlate[(programs, blocks)](
@@ -233,11 +258,10 @@ class _Depthwise(torch.autograd.Function):
             )  # fmt: skip
             return (*found, None, None)
         grad = _last(grad)
-        total = torch.float64 if grad.dtype is torch.float64 else torch.float32
         return (
             input_gradient(grad, weight, clip.shape, stride, padding) if need[0] else None,
             weight_gradient(grad, clip, weight.shape, stride, padding) if need[1] else None,
-            grad.sum((0, 2, 3, 4), dtype=total).to(grad.dtype) if need[2] else None,
+            grad.sum((0, 2, 3, 4), dtype=_sum_type(grad)).to(grad.dtype) if need[2] else None,
             None,
             None,
         )
