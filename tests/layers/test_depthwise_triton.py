@@ -504,6 +504,23 @@ def test_activation_checkpoints_see_no_trial(chooser, on_gpu):
 
 
 @needs_triton
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_kernels_pass_the_comparison(interpreted, on_gpu, monkeypatch, dtype):
+    """The whole way of a GPU but for its clock: trial, comparison, choice, training."""
+    times = iter([1.0, 2.0])
+    monkeypatch.delenv(depthwise_choice.VARIABLE, raising=False)
+    monkeypatch.setattr(depthwise_choice, "_choices", {})
+    monkeypatch.setattr(depthwise_choice, "device_milliseconds", lambda run: next(times))
+    layer = DepthwiseConv3d(3, 3, stride=(1, 2, 2), padding=1).to(dtype)
+    clip = torch.randn(1, 3, 2, 3, 3, dtype=dtype, requires_grad=True)
+    layer(clip).sum().backward()
+    (choice,) = depthwise_choices()
+    assert choice.triton, choice.reason
+    assert choice.case.gradients == ("clip", "weight", "bias")
+    assert clip.grad is not None and layer.weight.grad is not None and layer.bias.grad is not None
+
+
+@needs_triton
 def test_layer_under_autocast(interpreted, on_gpu, monkeypatch):
     monkeypatch.setenv(depthwise_choice.VARIABLE, "triton")
     layer = DepthwiseConv3d(3, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))

@@ -33,9 +33,9 @@ from vitascope.layers.depthwise_triton import Triple, output_size, triton_conv3d
 VARIABLE = "VITASCOPE_DEPTHWISE"
 MODES = ("auto", "native", "triton")
 
-# Largest allowed ||difference|| / ||PyTorch's result||: some roundings of the type. Both sum in
-# float32; sums of half-precision results in another order differ by less.
-_TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
+# Largest allowed ||difference|| / ||PyTorch's result||. Both sum in float32 and round once: at most
+# two roundings of the short types (2^-11, 2^-8); long sums of float32 differ by their order.
+_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 # The Triton kernels must be faster by this, so that noise does not decide.
 _MARGIN = 1.05
 _WARM, _REPEATS = 2, 5

@@ -220,8 +220,7 @@ def _correlate(source, grad, parts, sizes, ends, lines, AXES: tl.constexpr, BLOC
         clip = (line // (ends[1] * ends[0])).to(tl.int64)
         t = o_t * axis_t[1] + tap_t
         h = o_h * axis_h[1] + tap_h
-        inside = (tap < taps) & (line < lines[1])
-        inside = inside & (t >= 0) & (t < sizes[0]) & (h >= 0) & (h < sizes[1])
+        inside = (tap < taps) & (t >= 0) & (t < sizes[0]) & (h >= 0) & (h < sizes[1])
         start = ((clip * sizes[0] + t) * sizes[1] + h) * sizes[2]
         rows = grad + line.to(tl.int64) * ends[2] * channels + channel
         for column in range(0, ends[2], columns):
