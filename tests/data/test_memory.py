@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -63,6 +64,30 @@ for i in range(int(sys.argv[3])):
 print(json.dumps(seen))
 """
 
+# Bytes that C code holds; the resident memory is far too coarse to see what one read loses.
+HELD = """
+import ctypes, gc, json, sys
+from vitascope.data.decoder import open_video
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks",
+        "fordblks", "keepcost")]
+
+info = ctypes.CDLL(None).mallinfo2
+info.restype = Info
+
+def held(reads):
+    for _ in range(reads):
+        with open_video(sys.argv[1], "pyav") as video:
+            video.read([3, 5])  # ends in mid-stream
+    gc.collect()
+    return info().uordblks
+
+first = held(300)
+print(json.dumps((held(1000) - first) / 1000))
+"""
+
 
 def run(code: str, *arguments: object) -> object:
     command = [sys.executable, "-c", code, *map(str, arguments)]
@@ -85,3 +110,12 @@ def test_memory_does_not_drift(tmp_path: Path, cached: bool) -> None:
     path = film(tmp_path / "a.mp4", 12)
     seen = run(DRIFT, path, tmp_path / "store" if cached else "", 2000)
     assert seen[-1] - seen[4] < 0.05 * seen[4], seen
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
+    reason="glibc 2.33 counts what is held",
+)
+def test_a_read_loses_nothing(tmp_path: Path) -> None:
+    lost = run(HELD, film(tmp_path / "a.mp4", 12))
+    assert isinstance(lost, float) and lost < 40, f"{lost} bytes a read"

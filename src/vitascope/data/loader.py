@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -227,6 +228,9 @@ def _begin_worker(worker: int) -> None:
     # Ctrl-C reaches every process of the terminal; the main one finishes its step and ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    # What was there before the fork is garbage to nobody. A collection would write to each object
+    # of it, and so copy the shared memory into every worker, bit by bit.
+    gc.freeze()
 
 
 def _explained(error: RuntimeError) -> VitascopeError | RuntimeError:

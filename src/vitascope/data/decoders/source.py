@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -243,12 +243,14 @@ class Source:
         self._fresh = False
         untimed = self.is_untimed
         try:
-            for packet in self.container.demux(self.stream):
-                if self._deadline is not None and time.monotonic() > self._deadline:
-                    raise self._gave_up()
-                if untimed and packet.pts is None:
-                    packet.pts = packet.dts
-                yield packet
+            # PyAV loses a packet where its generator is dropped without being closed.
+            with closing(self.container.demux(self.stream)) as packets:
+                for packet in packets:
+                    if self._deadline is not None and time.monotonic() > self._deadline:
+                        raise self._gave_up()
+                    if untimed and packet.pts is None:
+                        packet.pts = packet.dts
+                    yield packet
         except av.error.ExitError as error:
             raise self._gave_up() from error
         except (av.FFmpegError, OSError, ValueError) as error:
