@@ -34,7 +34,7 @@ SETTINGS = (
     "pixels.crop=48",
     "augment.scale=0.9,1",
     "augment.ratio=1,1",
-    "optim.epochs=12",
+    "optim.epochs=15",
     "optim.batch_size=16",
     "optim.lr=0.003",
 )
