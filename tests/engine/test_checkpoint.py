@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_round_trip_keeps_every_bit_and_the_contract(tmp_path: Path) -> None:
     assert back.contract == CONTRACT
     assert back.recipe == {"optim": {"lr": 0.1}}
     assert back.state == {"step": 5, "best": 0.25}
-    assert back.versions["torch"] == torch.__version__
+    assert back.versions["torch"] == metadata.version("torch")
     record = json.loads((tmp_path / "run/last.json").read_text())
     assert record["contract"]["labels"]["names"][0] == "wave"
     assert record["tensors"]["file"] == "last-5.safetensors"
