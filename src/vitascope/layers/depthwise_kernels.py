@@ -97,12 +97,14 @@ def _gather(
         for j_h in tl.static_range(taps_h):
             h = q_h * axis_h[3] + axis_h[4] + axis_h[5] * j_h
             inside = (t >= 0) & (t < sizes[0]) & (h >= 0) & (h < sizes[1])
+            # As a bound, not as a condition: Triton 3.9 interprets no mask of a scalar and a vector.
+            width = tl.where(inside, sizes[2], 0)
             start = source + ((clip * sizes[0] + t) * sizes[1] + h) * sizes[2] * channels
             tap_t = axis_t[1] + axis_t[2] * j_t
             tap_h = tap_t * kernel_h + axis_h[1] + axis_h[2] * j_h
             for j_w in tl.static_range(taps_w):
                 w = q_w * axis_w[3] + axis_w[4] + axis_w[5] * j_w
-                has = (inside & (w >= 0) & (w < sizes[2]))[:, None] & has_channel[None, :]
+                has = ((w >= 0) & (w < width))[:, None] & has_channel[None, :]
                 value = tl.load(start + w[:, None] * channels + channel[None, :], has, other=0)
                 tap = tap_h * kernel_w + axis_w[1] + axis_w[2] * j_w
                 factor = tl.load(weight + tap * channels + channel, mask=has_channel, other=0)
@@ -167,11 +169,12 @@ def _march(
         for j_h in tl.static_range(taps_h):
             h = q_h * axis_h[3] + axis_h[4] + axis_h[5] * j_h
             inside = (t >= 0) & (t < sizes[0]) & (h >= 0) & (h < sizes[1])
+            width = tl.where(inside, sizes[2], 0)
             start = source + ((clip * sizes[0] + t) * sizes[1] + h) * sizes[2] * channels
             tap_h = axis_h[1] + axis_h[2] * j_h
             for j_w in tl.static_range(taps_w):
                 w = q_w * axis_w[3] + axis_w[4] + axis_w[5] * j_w
-                has = (inside & (w >= 0) & (w < sizes[2]))[:, None] & has_channel[None, :]
+                has = ((w >= 0) & (w < width))[:, None] & has_channel[None, :]
                 value = tl.load(start + w[:, None] * channels + channel[None, :], has, other=0)
                 value = value.to(BLOCK[5])
                 tap = (tap_h * kernel_w + axis_w[1] + axis_w[2] * j_w) * channels + second
@@ -183,8 +186,8 @@ def _march(
         h = axis_h[6] + q_h * axis_h[7]
         w = axis_w[6] + q_w * axis_w[7]
         start = result + ((clip * ends[0] + t) * ends[1] + h) * ends[2] * channels
-        has = (q_w < counts[2])[:, None] & has_channel[None, :]
-        has = has & (q_t >= first) & (q_t < counts[0])
+        end = tl.where((q_t >= first) & (q_t < counts[0]), counts[2], 0)
+        has = (q_w < end)[:, None] & has_channel[None, :]
         total = (oldest + extra[None, :]).to(BLOCK[7])
         tl.store(start + w[:, None] * channels + channel[None, :], total, has)
         oldest = middle
@@ -228,10 +231,12 @@ def _correlate(source, grad, parts, sizes, ends, lines, AXES: tl.constexpr, BLOC
                 o_w = column + extra
                 w = o_w * axis_w[1] + tap_w
                 here = (o_w < ends[2]) & (line < lines[1])
-                has = (inside & here & (w >= 0) & (w < sizes[2]))[:, None] & has_channel[None, :]
+                width = tl.where(here, sizes[2], 0)
+                has = (inside & (w >= 0) & (w < width))[:, None] & has_channel[None, :]
                 place = (start + w)[:, None] * channels + channel[None, :]
                 value = tl.load(source + place, has, other=0).to(BLOCK[4])
-                factor = tl.load(rows + o_w * channels, has_channel & here, other=0).to(BLOCK[4])
+                known = channel < tl.where(here, channels, 0)
+                factor = tl.load(rows + o_w * channels, known, other=0).to(BLOCK[4])
                 total += value * factor[None, :]
     place = (tl.program_id(0).to(tl.int64) * taps + tap)[:, None] * channels + channel[None, :]
     tl.store(parts + place, total, (tap < taps)[:, None] & has_channel[None, :])
