@@ -97,7 +97,7 @@ def _gather(
         for j_h in tl.static_range(taps_h):
             h = q_h * axis_h[3] + axis_h[4] + axis_h[5] * j_h
             inside = (t >= 0) & (t < sizes[0]) & (h >= 0) & (h < sizes[1])
-            # As a bound, not as a condition: Triton 3.9 interprets no mask of a scalar and a vector.
+            # A bound, no condition: Triton 3.9 interprets no mask of a scalar and a vector.
             width = tl.where(inside, sizes[2], 0)
             start = source + ((clip * sizes[0] + t) * sizes[1] + h) * sizes[2] * channels
             tap_t = axis_t[1] + axis_t[2] * j_t
