@@ -13,7 +13,7 @@ from torch.utils.data import RandomSampler
 
 from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.labeled_video_dataset import LabeledVideoDataset, OnBad, Transform
-from vitascope.data.labeled_video_paths import check_prefix
+from vitascope.data.labeled_video_paths import PrefixedPaths
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
 from vitascope.data.tables import read_text
@@ -105,7 +105,7 @@ def read_hmdb51(
     return table_from(found, files=files)
 
 
-class Hmdb51LabeledVideoPaths:
+class Hmdb51LabeledVideoPaths(PrefixedPaths):
     """The clips of one fold and split with PyTorchVideo's interface.
 
     Args:
@@ -156,23 +156,10 @@ class Hmdb51LabeledVideoPaths:
             ]
         )
 
-    @property
-    def path_prefix(self) -> str:
-        """Folder that relative paths start from."""
-        return self._path_prefix
-
-    @path_prefix.setter
-    def path_prefix(self, prefix: str) -> None:
-        check_prefix((path for path, _ in self._paths_and_labels), prefix)
-        self._path_prefix = prefix
-
     def __getitem__(self, index: int) -> tuple[str, dict[str, Any]]:
         """(path, {"label": name of the class, "meta_tags": five tags of the file name})."""
         path, info = self._paths_and_labels[index]
         return os.path.join(self._path_prefix, path), dict(info)
-
-    def __len__(self) -> int:
-        return len(self._paths_and_labels)
 
 
 def Hmdb51(

@@ -27,7 +27,27 @@ def check_prefix(paths: Iterable[str], prefix: str) -> None:
             raise DatasetError(f"{path}: an absolute path, and not below the prefix {prefix}")
 
 
-class LabeledVideoPaths:
+class PrefixedPaths:
+    """Labelled paths, of which relative ones start from a folder that can be changed."""
+
+    _paths_and_labels: tuple[tuple[str, Any], ...]
+    _path_prefix: str
+
+    @property
+    def path_prefix(self) -> str:
+        """Folder that relative paths start from."""
+        return self._path_prefix
+
+    @path_prefix.setter
+    def path_prefix(self, prefix: str) -> None:
+        check_prefix((path for path, _ in self._paths_and_labels), prefix)
+        self._path_prefix = prefix
+
+    def __len__(self) -> int:
+        return len(self._paths_and_labels)
+
+
+class LabeledVideoPaths(PrefixedPaths):
     """Paths of videos with a number each.
 
     Args:
@@ -111,20 +131,7 @@ class LabeledVideoPaths:
             found += [(path, number) for path in videos]
         return cls(found)
 
-    @property
-    def path_prefix(self) -> str:
-        """Folder that relative paths start from."""
-        return self._path_prefix
-
-    @path_prefix.setter
-    def path_prefix(self, prefix: str) -> None:
-        check_prefix((path for path, _ in self._paths_and_labels), prefix)
-        self._path_prefix = prefix
-
     def __getitem__(self, index: int) -> tuple[str, dict[str, Any]]:
         """(path, {"label": number})."""
         path, label = self._paths_and_labels[index]
         return os.path.join(self._path_prefix, path), {"label": -1 if label is None else label}
-
-    def __len__(self) -> int:
-        return len(self._paths_and_labels)
