@@ -14,10 +14,11 @@ import torch
 
 from support.sound import film_with_sound, tone
 from support.videos import film, numbers
+from vitascope.data.clips import exact_seconds
 from vitascope.data.decoder import DecoderType, open_video
 from vitascope.data.encoded_video import EncodedVideo, EncodedVideoPyAV, select_video_class
 from vitascope.data.frame_video import FrameVideo
-from vitascope.data.video import VideoPathHandler, exact_seconds
+from vitascope.data.video import VideoPathHandler
 from vitascope.errors import ConfigError, DecodeError, UnknownNameError
 
 

@@ -16,8 +16,7 @@ from vitascope.engine.config import (
     RunConfig,
 )
 from vitascope.models.base import VideoModel
-from vitascope.models.card import ModelCard
-from vitascope.models.registry import CARDS, publish
+from vitascope.models.card import CARDS, ModelCard, publish
 from vitascope.spec import ClipSpec, LabelSpec, PixelSpec
 
 CLASSES = ("move_left", "move_right", "grow")

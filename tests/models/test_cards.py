@@ -12,8 +12,8 @@ import torch
 import vitascope
 from vitascope.errors import WeightsError
 from vitascope.models import hub
-from vitascope.models.card import ModelCard
-from vitascope.models.registry import create_model, get_card, list_cards, list_models, publish
+from vitascope.models.card import ModelCard, publish
+from vitascope.models.registry import create_model, get_card, list_cards, list_models
 from vitascope.spec import LabelSpec
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError, InputError, UnknownNameError, WeightsError
-from vitascope.models.foreign import ForeignModel
+from vitascope.models.foreign.base import ForeignModel
 from vitascope.models.registry import create_model, get_card
 from vitascope.spec import to_json
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vitascope.errors import InputError, UnknownNameError
-from vitascope.models.foreign import ForeignModel
+from vitascope.models.foreign.base import ForeignModel
 from vitascope.models.registry import create_model, get_card
 
 timm = pytest.importorskip("timm", exc_type=ImportError)  # timm itself needs torchvision

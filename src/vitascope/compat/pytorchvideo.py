@@ -25,7 +25,8 @@ from torch import nn
 from vitascope.compat import pytorchvideo_data
 from vitascope.errors import WeightsError
 from vitascope.layers.attention import MultiScaleAttention, MultiScaleBlock
-from vitascope.models.card import Weights, load_weights
+from vitascope.models.weights.load import load_published
+from vitascope.spec import Weights
 
 OLD, NEW = "pytorchvideo", "vitascope"
 _VERSION = "0.1.5"  # the release whose interface is served
@@ -128,7 +129,7 @@ def hub_model_builder(
         if not checkpoint_path:
             raise WeightsError("pretrained=True needs checkpoint_path, the address of the weights")
         weights = (Weights(url=checkpoint_path, dialect="pytorchvideo"),)
-        load_weights(model, weights, progress=progress)
+        load_published(model, weights, progress=progress)
     return model
 
 

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from vitascope.data.clips import Seconds
 from vitascope.errors import ConfigError, UnknownNameError
-
-Seconds = Fraction | float | int
 
 
 class ClipInfo(NamedTuple):

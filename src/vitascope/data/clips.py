@@ -8,6 +8,7 @@ shown then is the business of `ClipSpec.short`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -18,7 +19,10 @@ import numpy as np
 from vitascope.errors import ConfigError
 
 Time = Fraction | int
+Seconds = Fraction | float | int
 Last = Literal["drop", "keep", "shift"]
+
+_FINEST = 10**6  # parts of a second
 
 
 @dataclass(frozen=True, order=True)
@@ -138,3 +142,29 @@ def _count(count: int) -> int:
     if count < 1:
         raise ConfigError(f"number of clips = {count}; it must be at least 1")
     return count
+
+
+def exact_seconds(value: Seconds) -> Fraction:
+    """A time as the fraction that was meant: 0.1 is 1/10, and not the double next to it.
+
+    Without this the frame at 1/10 s would begin before the "end" 0.1 and be a frame too many.
+
+    Args:
+        value: seconds; a millionth of a second is the finest difference that counts.
+
+    Raises:
+        ConfigError: not a finite number.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"a time of {value} s; give a finite number of seconds")
+    found = Fraction(value)
+    return found if found.denominator <= _FINEST else found.limit_denominator(_FINEST)
+
+
+def exact_interval(start: Seconds, end: Seconds, duration: Fraction) -> tuple[Fraction, Fraction]:
+    """[start, end) cut to the video; empty (end <= start) where nothing of it lies inside.
+
+    An `end` of infinity is the end of the video.
+    """
+    last = duration if end == math.inf else min(exact_seconds(end), duration)
+    return max(exact_seconds(start), Fraction(0)), last

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vitascope.data.clips import exact_seconds
 from vitascope.data.domsev import LabelledFrame, SceneSpan, frame_at, read_domsev, read_scene_spans
 from vitascope.data.epic_kitchens_dataset import known_clips, none_as_empty, read_clip
 from vitascope.data.frame_video import read_pictures
-from vitascope.data.video import Video, exact_seconds
+from vitascope.data.video import Video
 from vitascope.data.video_manifests import read_frame_videos
 from vitascope.data.video_manifests_rows import (
     DataclassFieldCaster,

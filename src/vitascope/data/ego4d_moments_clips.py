@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.clip_sampling import ClipInfo, ClipSampler, Seconds
-from vitascope.data.clips import Clip
+from vitascope.data.clip_sampling import ClipInfo, ClipSampler
+from vitascope.data.clips import Clip, Seconds, exact_seconds
 from vitascope.data.columns import read_json
 from vitascope.data.ego4d_moments import window
-from vitascope.data.video import exact_seconds
 from vitascope.errors import ConfigError, DatasetError
 
 __all__ = ["MomentsClipSampler", "check_window_len", "get_label_id_map"]

@@ -16,6 +16,7 @@ from torch.utils.data import SequentialSampler
 
 from vitascope.data.audio import SoundReader
 from vitascope.data.clip_sampling import ClipInfo, ClipInfoList, ClipSampler
+from vitascope.data.clips import exact_seconds
 from vitascope.data.ego4d_moments import Moment, read_moments
 from vitascope.data.ego4d_moments_audio import MelSpectrogram, Mfcc, Spectrogram
 from vitascope.data.ego4d_moments_clips import MomentsClipSampler, get_label_id_map
@@ -23,7 +24,7 @@ from vitascope.data.ego4d_moments_imu import Ego4dImuData, Ego4dImuDataBase
 from vitascope.data.encoded_video import EncodedVideo
 from vitascope.data.labeled_video_dataset import LabeledVideoDataset, OnBad, Sample, Transform
 from vitascope.data.listing import is_remote
-from vitascope.data.video import Video, VideoPathHandler, exact_seconds
+from vitascope.data.video import Video, VideoPathHandler
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError
 from vitascope.transforms.apply import apply
 from vitascope.transforms.draws import RandomSource

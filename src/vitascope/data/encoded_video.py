@@ -14,12 +14,11 @@ from pathlib import PurePath
 from typing import IO, Any, Self
 
 from vitascope.data.audio import SoundReader
-from vitascope.data.clip_sampling import Seconds
-from vitascope.data.clips import Clip
+from vitascope.data.clips import Clip, Seconds, exact_interval
 from vitascope.data.decoder import DecoderType, Size, open_video
 from vitascope.data.decoders.inputs import VideoInput
 from vitascope.data.frames import inside
-from vitascope.data.video import Video, exact_interval
+from vitascope.data.video import Video
 from vitascope.errors import ConfigError, UnknownNameError
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vitascope.data.clip_sampling import Seconds
-from vitascope.data.clips import Clip
+from vitascope.data.clips import Clip, Seconds, exact_seconds
 from vitascope.data.epic_kitchens import actions_during, back_to_back
 from vitascope.data.epic_kitchens_dataset import (
     ActionData,
@@ -22,7 +21,7 @@ from vitascope.data.epic_kitchens_dataset import (
     Sample,
     none_as_empty,
 )
-from vitascope.data.video import Video, exact_seconds
+from vitascope.data.video import Video
 from vitascope.data.video_manifests_rows import VideoClipInfo, VideoDatasetType
 from vitascope.data.video_manifests_videos import report_left_out
 from vitascope.errors import ConfigError

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import torch
 
-from vitascope.data.clip_sampling import Seconds
+from vitascope.data.clips import Seconds, exact_interval, exact_seconds
 from vitascope.data.decoders.images import ImagesDecoder, picture_files
-from vitascope.data.video import Video, exact_interval, exact_seconds
+from vitascope.data.video import Video
 from vitascope.errors import ConfigError, DecodeError
 
 _THREADS = 8

@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.data import RandomSampler
 
 from vitascope.data.clip_sampling import ClipInfo, ClipInfoList
+from vitascope.data.clips import exact_seconds
 from vitascope.data.columns import read_json
 from vitascope.data.labeled_video_dataset import (
     LabeledVideoDataset,
@@ -18,7 +19,6 @@ from vitascope.data.labeled_video_dataset import (
     Transform,
     samples_per_video,
 )
-from vitascope.data.video import exact_seconds
 from vitascope.errors import DatasetError
 
 BENCHMARK = "forecasting_hands_objects"

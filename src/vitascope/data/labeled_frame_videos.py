@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vitascope.data.clip_sampling import Seconds
+from vitascope.data.clips import Seconds
 from vitascope.data.frame_lists import FrameVideoRecord
 from vitascope.data.frame_video import FrameVideo
 from vitascope.data.labeled_video_dataset import ClipsOfVideos, OnBad, Sample, Transform

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any
 
-from vitascope.data.clip_sampling import Seconds
+from vitascope.data.clips import Seconds
 from vitascope.data.listing import is_remote
-from vitascope.errors import ConfigError
-
-_FINEST = 10**6  # parts of a second
 
 
 class Video(ABC):
@@ -88,29 +84,3 @@ class VideoPathHandler:
         return EncodedVideo.from_path(
             path, decode_video=decode_video, decode_audio=decode_audio, decoder=decoder
         )
-
-
-def exact_seconds(value: Seconds) -> Fraction:
-    """A time as the fraction that was meant: 0.1 is 1/10, and not the double next to it.
-
-    Without this the frame at 1/10 s would begin before the "end" 0.1 and be a frame too many.
-
-    Args:
-        value: seconds; a millionth of a second is the finest difference that counts.
-
-    Raises:
-        ConfigError: not a finite number.
-    """
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"a time of {value} s; give a finite number of seconds")
-    found = Fraction(value)
-    return found if found.denominator <= _FINEST else found.limit_denominator(_FINEST)
-
-
-def exact_interval(start: Seconds, end: Seconds, duration: Fraction) -> tuple[Fraction, Fraction]:
-    """[start, end) cut to the video; empty (end <= start) where nothing of it lies inside.
-
-    An `end` of infinity is the end of the video.
-    """
-    last = duration if end == math.inf else min(exact_seconds(end), duration)
-    return max(exact_seconds(start), Fraction(0)), last

@@ -13,13 +13,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from vitascope.data.audio import SoundReader
-from vitascope.data.clip_sampling import Seconds
-from vitascope.data.clips import Clip
+from vitascope.data.clips import Clip, Seconds, exact_interval
 from vitascope.data.decoder import open_video
 from vitascope.data.encoded_video import EncodedVideo
 from vitascope.data.frame_video import FrameVideo
 from vitascope.data.frames import inside
-from vitascope.data.video import Video, exact_interval
+from vitascope.data.video import Video
 from vitascope.data.video_manifests import FrameFiles, read_encoded_videos, read_frame_videos
 from vitascope.data.video_manifests_rows import ImageFrameInfo, VideoDatasetType
 from vitascope.errors import ConfigError, DatasetError

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from vitascope.engine.config import Recipe
 from vitascope.engine.device import StopOnSignal, seed_step
-from vitascope.engine.faults import report_epoch
 from vitascope.engine.log import Listener, Meter, Reporter, ignore
 from vitascope.engine.optim import set_rate
 from vitascope.engine.parts import Parts, build
@@ -22,6 +21,7 @@ from vitascope.engine.state import (
     State,
     TrainResult,
     close,
+    report_epoch,
     restore,
     save_best,
     save_last,

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from vitascope.models.base import VideoModel, count_parameters
-from vitascope.models.card import Cost, ModelCard
+from vitascope.models.card import ModelCard
 from vitascope.models.flops import NORM_RULES, FlopCounter, NormRule
 from vitascope.models.net import DetectionBBoxNetwork
+from vitascope.spec import Cost
 
 Shape = tuple[int, ...]
 

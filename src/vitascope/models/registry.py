@@ -6,24 +6,9 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vitascope.catalog import Catalog
 from vitascope.models.base import VideoModel
-from vitascope.models.card import ModelCard
-from vitascope.models.foreign import foreign_card, is_foreign
-
-CARDS: Catalog[ModelCard] = Catalog("model", hint="All: vitascope models list.")
-
-
-def publish(card: ModelCard) -> ModelCard:
-    """Makes a card known as `NAME.TAG`; the first of a name answers to `NAME` too.
-
-    Raises:
-        ValueError: `NAME.TAG` is taken.
-    """
-    CARDS.add(card.full_name, card)
-    if card.name not in CARDS:
-        CARDS.add(card.name, card)
-    return card
+from vitascope.models.card import CARDS, ModelCard
+from vitascope.models.foreign.cards import foreign_card, is_foreign
 
 
 def _load_hub() -> None:
@@ -34,7 +19,7 @@ def get_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
     """The card of `NAME` or `NAME.TAG`, or of a network of another library ("hf:...").
 
     Args:
-        name: the name; see `vitascope.models.foreign` for those of other libraries.
+        name: the name; see `vitascope.models.foreign.base` for those of other libraries.
         args: arguments of the builder that are known already. Those of a network of another
             library may hold its whole configuration, which then is not looked for.
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from vitascope.models.card import Cost, ModelCard
+from vitascope.models.card import ModelCard, publish
 from vitascope.models.csn import create_csn
 from vitascope.models.hub.rows import DENSE, PTV_ZOO, clip, pixels, ptv, scores
-from vitascope.models.registry import publish
-from vitascope.spec import LabelSpec
+from vitascope.spec import Cost, LabelSpec
 
 csn_r101 = publish(
     ModelCard(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from vitascope.models.card import Cost, ModelCard
+from vitascope.models.card import ModelCard, publish
 from vitascope.models.efficient_x3d import create_efficient_x3d
 from vitascope.models.hub.rows import PTV_ZOO, TEN_CLIPS, clip, pixels, ptv, scores
-from vitascope.models.registry import publish
-from vitascope.spec import LabelSpec
+from vitascope.spec import Cost, LabelSpec
 
 _COST = (Cost(gflops=None, parameters=3.8, source=PTV_ZOO),)
 

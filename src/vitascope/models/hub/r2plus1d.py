@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from vitascope.models.card import Cost, ModelCard
+from vitascope.models.card import ModelCard, publish
 from vitascope.models.hub.rows import DENSE, LOGITS, PTV_ZOO, clip, pixels, ptv, scores
 from vitascope.models.r2plus1d import create_r2plus1d
-from vitascope.models.registry import publish
-from vitascope.spec import LabelSpec
+from vitascope.spec import Cost, LabelSpec
 
 r2plus1d_r50 = publish(
     ModelCard(

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from vitascope.models.acoustic_resnet import create_acoustic_resnet
-from vitascope.models.card import Cost, ModelCard
+from vitascope.models.card import ModelCard, publish
 from vitascope.models.hub.rows import (
     CENTRE,
     DENSE,
@@ -22,9 +22,8 @@ from vitascope.models.hub.rows import (
     ptv,
     scores,
 )
-from vitascope.models.registry import publish
 from vitascope.models.resnet import create_resnet, create_resnet_with_roi_head
-from vitascope.spec import ClipSpec, LabelSpec, PixelSpec
+from vitascope.spec import ClipSpec, Cost, LabelSpec, PixelSpec
 
 _K400, _SSV2 = LabelSpec(name="kinetics400"), LabelSpec(name="ssv2")
 _C2D: dict[str, Any] = {

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from vitascope.models.card import Weights
-from vitascope.spec import ClipSpec, PixelSpec, Result, ViewProtocol
+from vitascope.spec import ClipSpec, PixelSpec, Result, ViewProtocol, Weights
 
 PTV_ZOO = "https://github.com/facebookresearch/pytorchvideo/blob/main/docs/source/model_zoo.md"
 PTV_FILES = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitascope.models.audio_visual_slowfast import create_audio_visual_slowfast
-from vitascope.models.card import Cost, ModelCard
+from vitascope.models.card import ModelCard, publish
 from vitascope.models.hub.rows import (
     CENTRE,
     DENSE,
@@ -20,9 +20,8 @@ from vitascope.models.hub.rows import (
     ptv,
     scores,
 )
-from vitascope.models.registry import publish
 from vitascope.models.slowfast import create_slowfast, create_slowfast_with_roi_head
-from vitascope.spec import ClipSpec, LabelSpec, Result
+from vitascope.spec import ClipSpec, Cost, LabelSpec, Result
 
 _PAPER = "arXiv:1812.03982"
 _K400, _SSV2 = LabelSpec(name="kinetics400"), LabelSpec(name="ssv2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vitascope.models.card import Cost, ModelCard
+from vitascope.models.card import ModelCard, publish
 from vitascope.models.hub.rows import (
     DENSE,
     PSF_ZOO,
@@ -14,9 +14,8 @@ from vitascope.models.hub.rows import (
     ptv,
     scores,
 )
-from vitascope.models.registry import publish
 from vitascope.models.x3d import create_x3d
-from vitascope.spec import LabelSpec
+from vitascope.spec import Cost, LabelSpec
 
 _KINETICS = LabelSpec(name="kinetics400")
 

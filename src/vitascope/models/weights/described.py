@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from vitascope.errors import MissingExtraError, WeightsError
-from vitascope.models import foreign_timm
 from vitascope.models.card import ModelCard
+from vitascope.models.foreign import timm as foreign_timm
 from vitascope.models.registry import get_card
 from vitascope.models.weights.containers import WRAPPERS, unwrap
 from vitascope.models.weights.read import CONFIG

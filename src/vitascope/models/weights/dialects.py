@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from vitascope.catalog import Catalog
-from vitascope.models.weights import caffe2, foreign, pyslowfast, torchvision
+from vitascope.models.foreign import weights as foreign
+from vitascope.models.weights import caffe2, pyslowfast, torchvision
 from vitascope.models.weights.tables import Naming, Table
 
 

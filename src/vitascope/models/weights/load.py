@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from vitascope.errors import WeightsError
 from vitascope.files import Progress, fetch
 from vitascope.models.base import VideoModel
-from vitascope.models.card import Weights
 from vitascope.models.weights.convert import convert_state_dict
 from vitascope.models.weights.read import read_content
 from vitascope.models.weights.report import Report
+from vitascope.spec import Weights
 
 # Names under which dialects keep the classifying layer; with a new head they are not wanted.
 _HEADS = (

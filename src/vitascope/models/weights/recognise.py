@@ -15,7 +15,7 @@ from torch import Tensor
 from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
-from vitascope.models.foreign import is_foreign
+from vitascope.models.foreign.cards import is_foreign
 from vitascope.models.hollow import hollow
 from vitascope.models.mvit_variant import MViTVariant
 from vitascope.models.registry import create_model, get_card, list_cards

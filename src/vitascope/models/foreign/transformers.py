@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from vitascope.errors import ConfigError, InputError, UnknownNameError, WeightsError
 from vitascope.models.base import FeatureInfo, Triple, VideoModel, tokens_as_map
 from vitascope.models.card import ModelCard
-from vitascope.models.foreign import ForeignModel
-from vitascope.models.hub.foreign import PUBLISHED, Published
+from vitascope.models.foreign.base import ForeignModel
+from vitascope.models.foreign.rows import PUBLISHED, Published
 from vitascope.optional import require
 from vitascope.spec import LabelSpec, PixelSpec
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from vitascope.models.foreign import ForeignModel
+from vitascope.models.foreign.base import ForeignModel
 from vitascope.models.weights.tables import Pair, Table
 
 TRANSFORMERS, TIMM = "transformers", "timm"

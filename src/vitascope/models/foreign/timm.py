@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from vitascope.errors import ConfigError, InputError, UnknownNameError, WeightsError
 from vitascope.models.base import FeatureInfo, VideoModel, tokens_as_map
 from vitascope.models.card import ModelCard
-from vitascope.models.foreign import ForeignModel
-from vitascope.models.hub.foreign import IMAGENET_MEAN, IMAGENET_STD
+from vitascope.models.foreign.base import ForeignModel
+from vitascope.models.foreign.rows import IMAGENET_MEAN, IMAGENET_STD
 from vitascope.optional import require
 from vitascope.spec import ClipSpec, LabelSpec, PixelSpec
 

@@ -1,7 +1,7 @@
 """Networks of other libraries as `VideoModel`s: Transformers video classifiers, timm encoders.
 
 Nothing is re-written: the other library builds and computes, and the classes of
-`foreign_transformers` and `foreign_timm` give the result our verbs. Names are made of a prefix
+`transformers` and `timm` beside this file give the result our verbs. Names are made of a prefix
 and what the other library calls the network:
 
 - `hf:FOLDER`, `hf:OWNER/NAME`: a configuration that Transformers wrote, in a folder or on its hub;
@@ -12,8 +12,6 @@ and what the other library calls the network:
 from __future__ import annotations
 
 import contextlib
-import importlib
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -30,35 +28,6 @@ from vitascope.models.base import (
     frozen_statistics,
     is_capturing,
 )
-from vitascope.models.card import ModelCard
-
-# prefix of a name -> module of this package with a function `card(name, args)`
-LIBRARIES = {"hf": "foreign_transformers", "timm": "foreign_timm"}
-
-
-def is_foreign(name: str) -> bool:
-    """Whether a name belongs to another library ("hf:...", "timm:...")."""
-    prefix, colon, rest = name.partition(":")
-    return bool(colon and rest) and prefix in LIBRARIES
-
-
-def foreign_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
-    """The card of a network of another library, read from its own configuration.
-
-    Args:
-        name: see the module.
-        args: arguments of the builder that are known already; a stored `config` is taken from
-            here, so that a trained network needs neither folder nor hub.
-
-    Raises:
-        MissingExtraError: the other library is not installed.
-        UnknownNameError: it knows no such network, or one of a kind that is not understood here.
-        WeightsError: the configuration cannot be read.
-    """
-    prefix, _, source = name.partition(":")
-    module = importlib.import_module(f"vitascope.models.{LIBRARIES[prefix]}")
-    card: ModelCard = module.card(source, dict(args or {}))
-    return card
 
 
 class _Recomputed:

@@ -1,0 +1,37 @@
+"""Which names belong to another library, and the cards of those networks."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from vitascope.models.card import ModelCard
+
+# prefix of a name -> module of this package with a function `card(name, args)`
+LIBRARIES = {"hf": "transformers", "timm": "timm"}
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a name belongs to another library ("hf:...", "timm:...")."""
+    prefix, colon, rest = name.partition(":")
+    return bool(colon and rest) and prefix in LIBRARIES
+
+
+def foreign_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
+    """The card of a network of another library, read from its own configuration.
+
+    Args:
+        name: see the module.
+        args: arguments of the builder that are known already; a stored `config` is taken from
+            here, so that a trained network needs neither folder nor hub.
+
+    Raises:
+        MissingExtraError: the other library is not installed.
+        UnknownNameError: it knows no such network, or one of a kind that is not understood here.
+        WeightsError: the configuration cannot be read.
+    """
+    prefix, _, source = name.partition(":")
+    module = importlib.import_module(f"vitascope.models.foreign.{LIBRARIES[prefix]}")
+    card: ModelCard = module.card(source, dict(args or {}))
+    return card
