@@ -36,11 +36,11 @@ LONG_FILES: dict[str, str] = {}
 KEPT_BUILDER = "kept signature of a public PyTorchVideo builder"
 LONG_FUNCTIONS: dict[str, str] = {
     "data/dataset.py:__init__": "a keyword for each property of a data set, most with a default",
-    "compat/pytorchvideo_utils.py:export_video_array": KEPT_BUILDER,
-    "data/ego4d_moments_dataset.py:__init__": KEPT_BUILDER,
-    "data/epic_kitchens_forecasting.py:__init__": KEPT_BUILDER,
-    "data/hmdb51.py:Hmdb51": KEPT_BUILDER,
-    "data/ssv2.py:__init__": KEPT_BUILDER,
+    "compat/ptv/data/utils.py:export_video_array": KEPT_BUILDER,
+    "compat/ptv/data/ego4d/ego4d_dataset.py:__init__": KEPT_BUILDER,
+    "compat/ptv/data/epic_kitchen_forecasting.py:__init__": KEPT_BUILDER,
+    "compat/ptv/data/hmdb51.py:Hmdb51": KEPT_BUILDER,
+    "compat/ptv/data/ssv2.py:__init__": KEPT_BUILDER,
     "models/hub/mvit.py:_card": "a row of a table: a column each",
     "transforms/transforms_factory.py:create_video_transform": KEPT_BUILDER,
     "models/head.py:create_res_basic_head": KEPT_BUILDER,

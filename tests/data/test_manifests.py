@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitascope.data import ava, domsev, ego4d_moments, epic_kitchens, frames, json_dataset
-from vitascope.data import video_manifests as manifests
-from vitascope.data.charades import read_charades
+from vitascope.compat.ptv.data import json_dataset, manifests
+from vitascope.compat.ptv.data.charades import read_charades
+from vitascope.compat.ptv.data.frame_lists import read_frame_list
+from vitascope.compat.ptv.data.labeled_video_paths import LabeledVideoPaths
+from vitascope.compat.ptv.data.ssv2 import read_ssv2_frames
+from vitascope.data import ava, domsev, ego4d_moments, epic_kitchens, frames
 from vitascope.data.clips import Clip, uniform
-from vitascope.data.frame_lists import read_frame_list
 from vitascope.data.hmdb51 import read_hmdb51_lists
-from vitascope.data.labeled_video_paths import LabeledVideoPaths
-from vitascope.data.ssv2 import read_ssv2_frames
 from vitascope.errors import VitascopeError
 from vitascope.spec import ClipSpec
 
@@ -99,7 +99,7 @@ def video_tables(case: Case) -> Any:
             name: [path, float(info.duration), float(info.fps)]
             for name, (info, path) in manifests.read_encoded_videos("i.csv", "e.csv").videos.items()
         }
-    found = manifests.read_frame_videos("i.csv", "f.csv")
+    found = domsev.read_frame_videos("i.csv", "f.csv")
     if len(found.videos) == 2:  # the judgement: what is dropped must be said
         assert found.left_out == {
             "P01_02": "60 frames, and 165 are expected", "P09_09": "no frames of it in f.csv"
@@ -533,6 +533,6 @@ def test_frames_follow_their_numbers(tmp_path: Path) -> None:
 
 
 def test_numbers_of_frames_are_exact() -> None:
-    files = manifests.FrameFiles("v", "d", "v_", 8, 7, 12, "jpg")
+    files = domsev.FrameFiles("v", "d", "v_", 8, 7, 12, "jpg")
     assert files.paths()[0] == os.path.join("d", "v_000007.jpg") and len(files.paths()) == 6
     assert np.diff([int(p[-10:-4]) for p in files.paths()]).tolist() == [1] * 5

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitascope.compat import pytorchvideo_data
 from vitascope.errors import WeightsError
 from vitascope.layers.attention import MultiScaleAttention, MultiScaleBlock
 from vitascope.models.weights.load import load_published
@@ -31,9 +30,10 @@ from vitascope.spec import Weights
 OLD, NEW = "pytorchvideo", "vitascope"
 _VERSION = "0.1.5"  # the release whose interface is served
 
+# old package -> home of the whole package, whose modules have the same names
+PREFIXES: dict[str, str] = {"data": "compat.ptv.data"}
 # old module (below pytorchvideo) -> homes (below vitascope) of its names
 MODULES: dict[str, tuple[str, ...]] = {
-    **pytorchvideo_data.MODULES,
     "accelerator.deployment.common.model_transmuter": ("accelerator.transmute",),
     "accelerator.deployment.mobile_cpu.transmuter": ("accelerator.transmute",),
     "accelerator.deployment.mobile_cpu.transmuter.transmuter_mobile_cpu": (
@@ -63,7 +63,6 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 # old module -> {old name: home "module:name"}, where a name moved or is called otherwise
 NAMES: dict[str, dict[str, str]] = {
-    **pytorchvideo_data.NAMES,
     "layers": {
         "ScriptableMultiScaleBlock": "compat.pytorchvideo:ScriptableMultiScaleBlock",
         "ScriptableSpatioTemporalClsPositionalEncoding": (
@@ -204,10 +203,16 @@ def _lend(module: ModuleType, old: str) -> None:
     vars(module)["__getattr__"] = lookup
 
 
+def _home_of(relative: str) -> str:
+    """Path (below vitascope) of the module that an old path (below pytorchvideo) stands for."""
+    package, dot, rest = relative.partition(".")
+    return f"{PREFIXES.get(package, package)}{dot}{rest}"
+
+
 def _kept(relative: str) -> bool:
-    """Whether vitascope has a module of this path."""
+    """Whether vitascope has a module for this path."""
     try:
-        return importlib.util.find_spec(f"{NEW}.{relative}") is not None
+        return importlib.util.find_spec(f"{NEW}.{_home_of(relative)}") is not None
     except ModuleNotFoundError:
         return False
 
@@ -235,11 +240,18 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         elif relative in MODULES:
             _fill(module, relative)
         elif _kept(relative):
-            real = importlib.import_module(f"{NEW}.{relative}")
+            real = importlib.import_module(f"{NEW}.{_home_of(relative)}")
             if relative in NAMES:
                 _lend(real, relative)
             # The import system hands out what lies here when this function returns.
             sys.modules[module.__name__] = real
+            # Modules below that are loaded already must not be loaded by their old path: the import
+            # system would then set them as attributes of the package, where a function may have the
+            # same name (`data.labeled_video_dataset`).
+            for name, loaded in list(sys.modules.items()):
+                below = name.removeprefix(f"{real.__name__}.")
+                if below != name and f"{relative}.{below}" not in NAMES:
+                    sys.modules.setdefault(f"{module.__name__}.{below}", loaded)
 
 
 def install() -> None:

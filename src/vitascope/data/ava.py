@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from vitascope.data.card import DatasetCard
-from vitascope.data.clip_sampling import ClipInfo, ClipSampler
 from vitascope.data.columns import existing
 from vitascope.data.tables import read_text
 from vitascope.errors import DatasetError
@@ -174,30 +173,6 @@ def read_label_map(path: str | Path) -> dict[int, str]:
     if not found:
         raise DatasetError(f"{file}: no item; expected `item {{ name: ... id: ... }}`")
     return found
-
-
-class TimeStampClipSampler:
-    """The clip around a labelled second, with the length of another sampler's clips.
-
-    Args:
-        clip_sampler: gives the length.
-    """
-
-    samples_per_video = 1
-
-    def __init__(self, clip_sampler: ClipSampler) -> None:
-        self.clip_sampler = clip_sampler
-
-    def __call__(
-        self, last_clip_time: Any, video_duration: Any, annotation: Mapping[str, Any]
-    ) -> ClipInfo:
-        """The clip with `annotation["clip_index"]` (in seconds) in its middle."""
-        length = float(self.clip_sampler._clip_duration)
-        start = annotation["clip_index"] - length / 2.0
-        return ClipInfo(start, start + length, 0, 0, True)
-
-    def reset(self) -> None:
-        """Nothing to forget."""
 
 
 def _row(fields: list[str], where: str) -> AvaRow:

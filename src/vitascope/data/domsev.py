@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from vitascope.data.card import DatasetCard
 from vitascope.data.clips import Clip
 from vitascope.data.columns import read_columns, seconds, text, whole
-from vitascope.data.video_manifests import read_frame_videos
 from vitascope.errors import DatasetError
 
 
@@ -114,3 +116,117 @@ DOMSEV = DatasetCard(
     homepage="https://www.verlab.dcc.ufmg.br/semantic-hyperlapse/cvpr2018-dataset/",
     terms="for research",
 )
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """Length in seconds and frames a second of a video."""
+
+    video_id: str
+    resolution: str
+    duration: Fraction
+    fps: Fraction
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """Numbered pictures of one video.
+
+    Attributes:
+        video_id: the video's id.
+        location: their folder.
+        frame_file_stem: what stands before the number in their names.
+        frame_string_length: characters of a name without its suffix.
+        min_frame_number: number of the first picture.
+        max_frame_number: number of the last picture.
+        file_extension: suffix without the dot.
+    """
+
+    video_id: str
+    location: str
+    frame_file_stem: str
+    frame_string_length: int
+    min_frame_number: int
+    max_frame_number: int
+    file_extension: str
+
+    def __len__(self) -> int:
+        return self.max_frame_number - self.min_frame_number + 1
+
+    def path(self, number: int) -> str:
+        """Path of the picture with this number."""
+        digits = self.frame_string_length - len(self.frame_file_stem)
+        name = f"{self.frame_file_stem}{number:0{digits}d}.{self.file_extension}"
+        return os.path.join(self.location, name)
+
+    def paths(self) -> tuple[str, ...]:
+        """Paths of all pictures, the last one included."""
+        return tuple(map(self.path, range(self.min_frame_number, self.max_frame_number + 1)))
+
+
+@dataclass(frozen=True)
+class FrameVideos:
+    """Videos with facts and frames, and why others were left out (id -> reason)."""
+
+    videos: dict[str, tuple[VideoFacts, FrameFiles]]
+    left_out: dict[str, str]
+
+
+def read_video_infos(path: str | Path) -> dict[str, VideoFacts]:
+    """The table `video_id,resolution,duration,fps`.
+
+    Raises:
+        DatasetError: a missing column, a value that is no number, or a video that comes twice.
+    """
+    return _by_id(path, VideoFacts, {
+        "video_id": text, "resolution": str, "duration": seconds, "fps": seconds
+    })  # fmt: skip
+
+
+def read_frame_files(path: str | Path) -> dict[str, FrameFiles]:
+    """The table `video_id,location,frame_file_stem,...`, one row a video.
+
+    Raises:
+        DatasetError: as `read_video_infos`.
+    """
+    return _by_id(path, FrameFiles, {
+        "video_id": text, "location": str, "frame_file_stem": str, "frame_string_length": whole,
+        "min_frame_number": whole, "max_frame_number": whole, "file_extension": text,
+    })  # fmt: skip
+
+
+def read_frame_videos(infos: str | Path, frames: str | Path) -> FrameVideos:
+    """Joins both tables; a video must have as many frames as it lasts, give or take a second.
+
+    Raises:
+        DatasetError: as `read_video_infos`.
+    """
+    files, facts = read_frame_files(frames), read_video_infos(infos)
+    videos, left_out = {}, {}
+    for name, info in facts.items():
+        if name not in files:
+            left_out[name] = f"no frames of it in {Path(frames).name}"
+        elif abs(len(files[name]) - info.duration * info.fps) > info.fps:
+            left_out[name] = (
+                f"{len(files[name])} frames, and {float(info.duration * info.fps):g} are expected"
+            )
+        else:
+            videos[name] = (info, files[name])
+    return FrameVideos(videos, {**left_out, **_without_facts(files, facts, infos)})
+
+
+def _without_facts(
+    names: Iterable[str], facts: dict[str, VideoFacts], infos: str | Path
+) -> dict[str, str]:
+    return {name: f"it is not in {Path(infos).name}" for name in names if name not in facts}
+
+
+def _by_id(path: str | Path, kind: Any, columns: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for line, row in read_columns(path, columns):
+        if row["video_id"] in found:
+            raise DatasetError(
+                f"{Path(path).name}, row {line}: the video {row['video_id']} comes twice"
+            )
+        found[row["video_id"]] = kind(**row)
+    return found

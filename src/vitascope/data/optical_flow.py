@@ -13,8 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vitascope.data.decoders.images import picture_files
-from vitascope.data.frame_video import read_pictures
+from vitascope.data.decoders.images import picture_files, read_pictures
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError
 from vitascope.optional import require
 

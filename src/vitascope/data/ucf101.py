@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
-
-from torch.utils.data import RandomSampler
 
 from vitascope.data.card import CLASS_LIST, UNCHECKED, DatasetCard
 from vitascope.data.columns import existing
-from vitascope.data.labeled_video_dataset import (
-    LabeledVideoDataset,
-    OnBad,
-    Transform,
-    labeled_video_dataset,
-)
 from vitascope.data.labels import ClassList
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
@@ -71,29 +62,6 @@ def _classes(path: Path) -> ClassList:
     if sorted(names) != list(range(1, len(names) + 1)):
         raise DatasetError(f"{path.name}: class numbers are not 1 to {len(names)}")
     return ClassList(tuple(names[i] for i in sorted(names)), path.name)
-
-
-def Ucf101(
-    data_path: str,
-    clip_sampler: Any,
-    video_sampler: Any = RandomSampler,
-    transform: Transform | None = None,
-    video_path_prefix: str = "",
-    decode_audio: bool = True,
-    decoder: str = "pyav",
-    *,
-    seed: int | None = None,
-    on_bad: OnBad = "error",
-) -> LabeledVideoDataset:
-    """UCF101 with PyTorchVideo's interface: a folder of class folders, or a list `path label`.
-
-    The lists of its authors are read by `read_ucf101`. Arguments, samples and errors are those
-    of `labeled_video_dataset.labeled_video_dataset`.
-    """
-    return labeled_video_dataset(
-        data_path, clip_sampler, video_sampler, transform, video_path_prefix, decode_audio,
-        decoder, seed=seed, on_bad=on_bad,
-    )  # fmt: skip
 
 
 UCF101 = DatasetCard(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
@@ -181,3 +183,19 @@ def _natural(name: str) -> tuple[list[str | int], str]:
     # decides between 1.png and 01.png.
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def read_pictures(paths: Sequence[str], threads: int = 1) -> torch.Tensor:
+    """Pictures as uint8 T H W C, RGB; those of another size are scaled to the first.
+
+    Raises:
+        DecodeError: one is missing or damaged.
+    """
+    files = [Path(path) for path in paths]
+    decoder = ImagesDecoder.of_files(files)
+    if threads == 1 or len(files) < 2:
+        return decoder.read(range(len(files))).data
+    size = decoder.height, decoder.width
+    with ThreadPoolExecutor(threads) as pool:
+        parts = pool.map(lambda i: decoder.read([i], size).data, range(len(files)))
+        return torch.cat(list(parts))

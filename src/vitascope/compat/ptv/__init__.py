@@ -1,0 +1,1 @@
+"""What is only the interface of PyTorchVideo, under its own file names."""

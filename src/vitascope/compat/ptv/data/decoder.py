@@ -1,0 +1,5 @@
+"""PyTorchVideo's names of decoders."""
+
+from vitascope.data.decoder import DecoderType as DecoderType
+
+__all__ = ["DecoderType"]

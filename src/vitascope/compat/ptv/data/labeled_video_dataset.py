@@ -1,0 +1,362 @@
+"""PyTorchVideo's LabeledVideoDataset: clips of many videos, one after the other.
+
+The interface is PyTorchVideo's; order and every random choice follow from a key, so that any
+number of workers gives the same clips, no video twice and none missing. New programs use
+`dataset.ClipDataset`, which is map-style and can resume.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, RandomSampler, get_worker_info
+
+from vitascope.compat.ptv.data.clip_sampling import (
+    ClipInfo,
+    ClipInfoList,
+    ConstantClipsPerVideoSampler,
+    RandomClipSampler,
+    RandomMultiClipSampler,
+    RandomMultiClipSamplerTruncateFromStart,
+)
+from vitascope.compat.ptv.data.labeled_video_paths import LabeledVideoPaths
+from vitascope.compat.ptv.data.video import VideoPathHandler
+from vitascope.compat.ptv.data.video_base import Video
+from vitascope.data.faults import FaultReport, Faults
+from vitascope.errors import ConfigError, DatasetError, DecodeError
+from vitascope.transforms.apply import apply, global_seed
+
+_log = logging.getLogger(__name__)
+
+Sample = dict[str, Any]
+Transform = Callable[[Sample], Any]
+OnBad = Literal["error", "skip"]
+
+
+class WorkerShares(IterableDataset[Any]):
+    """The order of an epoch and its division among loader workers; see `LabeledVideoDataset`.
+
+    Every worker draws the same order of the whole epoch and takes each `num_workers`-th of it.
+
+    Args:
+        count_of: what the sampler samples from.
+        video_sampler: class of the sampler, called with `count_of`.
+        seed: first number of every key; None takes what torch's generator gives.
+        on_bad: what to do about a video that cannot be read.
+    """
+
+    def __init__(
+        self, count_of: Sequence[Any], video_sampler: Any, seed: int | None, on_bad: OnBad
+    ) -> None:
+        if on_bad not in ("error", "skip"):
+            raise ConfigError(f"on_bad = {on_bad!r}; legal values: error, skip")
+        if seed is not None and seed < 0:
+            raise ConfigError(f"seed = {seed}; it must be at least 0")
+        self._video_sampler = video_sampler(count_of)
+        self._seed, self._on_bad = seed, on_bad
+        # Shared, so that workers that live on see what `set_epoch` writes.
+        self._epoch = torch.zeros(1, dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+        self.faults = Faults()
+        self._running: Iterator[Any] | None = None
+
+    @property
+    def video_sampler(self) -> Any:
+        """The sampler of videos."""
+        return self._video_sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order and the clips of the next epoch, where the data set has a seed."""
+        self._epoch[0] = epoch
+        if hasattr(self._video_sampler, "set_epoch"):
+            self._video_sampler.set_epoch(epoch)
+
+    def fault_report(self) -> FaultReport:
+        """Which videos were left out so far in this process."""
+        return self.faults.report()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Begins a new epoch."""
+        self._running = self._generate()
+        return self
+
+    def __next__(self) -> Any:
+        """The next sample; see the class."""
+        if self._running is None:
+            self._running = self._generate()
+        return next(self._running)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_running": None}  # a generator cannot go to another process
+
+    def _generate(self) -> Iterator[Any]:
+        key = self._epoch_key()
+        with global_seed(key):
+            order = [int(i) for i in self._video_sampler]
+        worker = get_worker_info()
+        if worker is not None:
+            order = order[worker.id :: worker.num_workers]
+        for index in order:
+            try:
+                yield from self._of_video(index, (key, index))
+            except (DecodeError, DatasetError) as error:
+                if self._on_bad == "error":
+                    raise
+                self.faults.add(index, str(error))
+                _log.warning("video %d is left out: %s", index, error)
+
+    def _of_video(self, index: int, key: tuple[int, int]) -> Iterator[Any]:
+        """The samples of one video; randomness from (*key, number of the sample)."""
+        raise NotImplementedError
+
+    def _epoch_key(self) -> int:
+        """A number that is the same in every worker, and another one in every epoch."""
+        if self._seed is not None:
+            state = np.random.SeedSequence((self._seed, int(self._epoch[0])))
+            return int(state.generate_state(1, np.uint32)[0] >> 1)
+        worker = get_worker_info()
+        if worker is not None:
+            return (worker.seed - worker.id) % 2**31
+        return int(torch.randint(2**31, ()))
+
+
+class ClipsOfVideos(WorkerShares):
+    """Clips of one video after the other; see `LabeledVideoDataset`."""
+
+    def __init__(
+        self,
+        videos: Any,
+        clip_sampler: Any,
+        video_sampler: Any,
+        transform: Transform | None,
+        seed: int | None,
+        on_bad: OnBad,
+    ) -> None:
+        super().__init__(videos, video_sampler, seed, on_bad)
+        self._clip_sampler, self._transform = clip_sampler, transform
+
+    @property
+    def num_videos(self) -> int:
+        """Number of videos of an epoch."""
+        return len(self._video_sampler)
+
+    def __len__(self) -> int:
+        """Samples of an epoch over all workers, where the clip sampler fixes them.
+
+        Raises:
+            TypeError: the number depends on the lengths of the videos.
+        """
+        each = samples_per_video(self._clip_sampler)
+        if each is None:
+            raise TypeError(
+                f"the number of clips depends on the lengths of the videos with "
+                f"{type(self._clip_sampler).__name__}"
+            )
+        return self.num_videos * each
+
+    def _open(self, index: int) -> tuple[Video, dict[str, Any], str]:
+        """A video, what is known of it, and its path for messages."""
+        raise NotImplementedError
+
+    def _sample(
+        self, index: int, video: Video, info: dict[str, Any], loaded: dict[str, Any]
+    ) -> Sample:
+        """The sample of a clip, without the numbers that say which clip it is."""
+        raise NotImplementedError
+
+    def _of_video(self, index: int, key: tuple[int, int]) -> Iterator[Sample]:
+        video, info, path = self._open(index)
+        try:
+            self._clip_sampler.reset()
+            for number, (where, loaded) in enumerate(self._clips(video, info, key, path)):
+                sample: Sample = {
+                    "clip_index": where.clip_index,
+                    "aug_index": where.aug_index,
+                    **self._sample(index, video, info, loaded),
+                }
+                if self._transform is not None:
+                    # Ends otherwise than the key of the clip sampler, so that draws differ.
+                    rng = np.random.default_rng((*key, number, 1))
+                    sample = apply(self._transform, sample, rng)
+                yield sample
+        finally:
+            video.close()
+
+    @property
+    def _needs_frames(self) -> bool:
+        return True
+
+    def _clips(
+        self, video: Video, info: dict[str, Any], key: tuple[int, int], path: str
+    ) -> Iterator[tuple[ClipInfo | ClipInfoList, dict[str, Any]]]:
+        """Where each clip lies, and its content; a clip that comes again is not decoded again."""
+        end: Any = None
+        repeats = getattr(self._clip_sampler, "_augs_per_clip", 1) > 1
+        held: tuple[Any, dict[str, Any]] | None = None
+        number, last = 0, False
+        while not last:
+            with global_seed(_number((*key, number, 0))):
+                where = self._clip_sampler(end, video.duration, info)
+                interval = where.clip_start_sec, where.clip_end_sec
+                if held is None or held[0] != interval:
+                    held = interval, self._load(video, where, path)
+            # Copies, because a transform may work in place and the next repeat begins anew.
+            yield where, deepcopy(held[1]) if repeats else held[1]
+            held = held if repeats else None
+            end, number = where.clip_end_sec, number + 1
+            flag: Any = where.is_last_clip
+            last = flag[-1] if isinstance(flag, list) else flag
+
+    def _load(self, video: Video, where: ClipInfo | ClipInfoList, path: str) -> dict[str, Any]:
+        starts: Any = where.clip_start_sec
+        ends: Any = where.clip_end_sec
+        if not isinstance(starts, list):
+            return self._one(video, starts, ends, path)
+        parts = [self._one(video, a, b, path) for a, b in zip(starts, ends, strict=True)]
+        found: dict[str, Any] = {name: [part[name] for part in parts] for name in parts[0]}
+        if any(sound is None for sound in found["audio"]):
+            found["audio"] = None
+        return found
+
+    def _one(self, video: Video, start: Any, end: Any, path: str) -> dict[str, Any]:
+        found = video.get_clip(start, end)
+        if found["video"] is None and self._needs_frames:
+            raise DatasetError(
+                f"{path}: no frame begins between {float(start):.3f} s and {float(end):.3f} s of "
+                f"{float(video.duration):.3f} s. Use longer clips or a sampler that stays inside"
+            )
+        return found
+
+
+class LabeledVideoDataset(ClipsOfVideos):
+    """Clips of videos with labels.
+
+    A sample is a dictionary: `video` float32 C T H W from 0 to 255, `audio` float32 S in [-1, 1]
+    (absent where there is no sound), `video_name`, `video_index`, `clip_index`, `aug_index`, and
+    what `labeled_video_paths` says of the video (`label`). With a sampler of several clips,
+    `video`, `audio` and the indices are lists.
+
+    A video that cannot be read is an error; it is never replaced by another one. Samplers that
+    repeat or drop videos by design (`DistributedSampler` on uneven shares, sampling with
+    replacement) do so here too.
+
+    Args:
+        labeled_video_paths: (path, dictionary) of each video.
+        clip_sampler: where the clips of a video lie.
+        video_sampler: class of the sampler of videos, called with `labeled_video_paths`.
+        transform: called with each sample; its result is the sample.
+        decode_audio: whether samples have sound.
+        decode_video: whether samples have frames.
+        decoder: backend by name.
+        seed: order and random choices follow from it and the epoch, for any number of workers;
+            None takes what torch's generator gives, another order in each epoch.
+        on_bad: "error" raises for a video that cannot be read, "skip" leaves its remaining clips
+            out, logs it and counts it in `fault_report()` of the worker.
+
+    Raises:
+        ConfigError: an illegal value.
+    """
+
+    def __init__(
+        self,
+        labeled_video_paths: Any,
+        clip_sampler: Any,
+        video_sampler: Any = RandomSampler,
+        transform: Transform | None = None,
+        decode_audio: bool = True,
+        decode_video: bool = True,
+        decoder: str = "pyav",
+        *,
+        seed: int | None = None,
+        on_bad: OnBad = "error",
+    ) -> None:
+        super().__init__(labeled_video_paths, clip_sampler, video_sampler, transform, seed, on_bad)
+        self._labeled_videos, self._decoder = labeled_video_paths, decoder
+        self._decode_audio, self._decode_video = decode_audio, decode_video
+        self.video_path_handler = VideoPathHandler()
+
+    @property
+    def _needs_frames(self) -> bool:
+        return self._decode_video
+
+    def _open(self, index: int) -> tuple[Video, dict[str, Any], str]:
+        path, info = self._labeled_videos[index]
+        video = self.video_path_handler.video_from_path(
+            path,
+            decode_video=self._decode_video,
+            decode_audio=self._decode_audio,
+            decoder=self._decoder,
+        )
+        return video, dict(info or {}), str(path)
+
+    def _sample(
+        self, index: int, video: Video, info: dict[str, Any], loaded: dict[str, Any]
+    ) -> Sample:
+        sample: Sample = {
+            "video": loaded["video"],
+            "video_name": getattr(video, "name", ""),
+            "video_index": index,
+            **info,
+        }
+        if loaded["audio"] is not None:
+            sample["audio"] = loaded["audio"]
+        return sample
+
+
+def labeled_video_dataset(
+    data_path: str,
+    clip_sampler: Any,
+    video_sampler: Any = RandomSampler,
+    transform: Transform | None = None,
+    video_path_prefix: str = "",
+    decode_audio: bool = True,
+    decoder: str = "pyav",
+    *,
+    seed: int | None = None,
+    on_bad: OnBad = "error",
+) -> LabeledVideoDataset:
+    """Clips of the videos of a folder of class folders, or of a list `path label`.
+
+    Args:
+        data_path: the folder or the list.
+        clip_sampler: where the clips of a video lie.
+        video_sampler: class of the sampler of videos.
+        transform: called with each sample; see `LabeledVideoDataset`.
+        video_path_prefix: folder that the paths of a list start from.
+        decode_audio: whether samples have sound.
+        decoder: backend by name.
+        seed: see `LabeledVideoDataset`.
+        on_bad: see `LabeledVideoDataset`.
+
+    Raises:
+        DatasetNotFoundError: neither a folder nor a list.
+        DatasetError: nothing usable in it.
+    """
+    paths = LabeledVideoPaths.from_path(data_path)
+    paths.path_prefix = video_path_prefix
+    return LabeledVideoDataset(
+        paths, clip_sampler, video_sampler, transform, decode_audio=decode_audio, decoder=decoder,
+        seed=seed, on_bad=on_bad,
+    )  # fmt: skip
+
+
+def samples_per_video(clip_sampler: Any) -> int | None:
+    """How many samples of each video a sampler gives; None if that depends on the video."""
+    known = getattr(clip_sampler, "samples_per_video", None)
+    if known is not None:
+        return int(known)
+    # Exact types: a subclass may do otherwise.
+    if type(clip_sampler) is ConstantClipsPerVideoSampler:
+        return clip_sampler._clips_per_video * clip_sampler._augs_per_clip
+    one = (RandomClipSampler, RandomMultiClipSampler, RandomMultiClipSamplerTruncateFromStart)
+    return 1 if type(clip_sampler) in one else None
+
+
+def _number(key: Sequence[int]) -> int:
+    """A seed of 31 bits made of a key."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint32)[0] >> 1)

@@ -1,0 +1,133 @@
+"""PyTorchVideo's helpers of `data`: what they compute, write and refuse."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vitascope.compat.ptv.data import dataset_manifest_utils as manifests
+from vitascope.compat.ptv.data import utils
+from vitascope.compat.ptv.data.ego4d import utils as ego4d
+from vitascope.compat.ptv.data.epic_kitchen import utils as epic
+from vitascope.data.decoder import open_video
+from vitascope.data.render import numbered_frame, read_number
+from vitascope.errors import ConfigError, DatasetError
+
+
+def test_ticks_and_seconds() -> None:
+    base = Fraction(1, 90000)
+    assert utils.secs_to_pts(1.5, base, 100) == 135100
+    assert utils.secs_to_pts(Fraction(1, 180000), base, 0) == 0
+    assert utils.secs_to_pts(Fraction(1, 180000), base, 0, "ceil") == 1
+    assert utils.pts_to_secs(135100, base, 100) == Fraction(3, 2)
+    assert utils.secs_to_pts(math.inf, base, 0) == utils.pts_to_secs(math.inf, base, 0) == math.inf
+    with pytest.raises(ConfigError, match="floor, ceil"):
+        utils.secs_to_pts(1, base, 0, "round")
+    assert manifests.get_seconds_from_hms_time("01:02:03.5") == 3723.5
+    with pytest.raises(DatasetError, match="noon"):
+        manifests.get_seconds_from_hms_time("noon")
+
+
+def test_errors_of_threads_are_raised() -> None:
+    done: list[int] = []
+    for threads in (False, True):
+        utils.optional_threaded_foreach(done.append, [(1,), (2,)], threads)
+        with pytest.raises(ZeroDivisionError):
+            utils.optional_threaded_foreach(lambda x: 1 / x, [(1,), (0,)], threads)
+    assert sorted(done) == [1, 1, 2, 2]
+
+
+def test_a_film_is_written_with_its_colours(tmp_path: Path) -> None:
+    frames = np.stack([numbered_frame(i) for i in range(6)])
+    utils.export_video_array(torch.from_numpy(frames), tmp_path / "a.mp4", 30)
+    utils.export_video_array(frames[..., ::-1], tmp_path / "b.mp4", 30, 800_000, in_format="bgr24")
+    for name in ("a.mp4", "b.mp4"):
+        with open_video(tmp_path / name) as video:
+            assert video.fps == 30
+            assert [read_number(f) for f in video.read(range(6)).data.numpy()] == list(range(6))
+    with pytest.raises(ConfigError, match="height = 3"):
+        utils.export_video_array(frames, tmp_path / "c.mp4", 30, height=3)
+
+
+@dataclass
+class Row(utils.DataclassFieldCaster):
+    name: str
+    count: int
+    numbers: list[int] = utils.DataclassFieldCaster.complex_initialized_dataclass_field(  # noqa: RUF009
+        lambda text: [int(n) for n in str(text).split("|")]
+    )
+
+
+Row.__annotations__ = {"name": str, "count": int, "numbers": list[int]}
+
+
+def test_tables_of_dataclasses(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("count,name,numbers\n3,a,1|2\n4,b,5\n")
+    found = utils.load_dataclass_dict_from_csv(table, Row, "name")
+    assert found["a"].count == 3 and found["a"].numbers == [1, 2] and list(found) == ["a", "b"]
+    lists = utils.load_dataclass_dict_from_csv(table, Row, "count", list_per_key=True)
+    assert [row.name for row in lists[4]] == ["b"]
+    infos = {"v": manifests.EncodedVideoInfo("v", "x/v.mp4")}
+    path = manifests.save_encoded_video_manifest(infos, str(tmp_path / "m.csv"))
+    again = utils.load_dataclass_dict_from_csv(path, manifests.EncodedVideoInfo, "video_id")
+    assert again == infos
+    frames = {"v": manifests.VideoFrameInfo("v", "d", "f_", 8, 1, 9, "jpg")}
+    path = manifests.save_video_frame_info(frames, str(tmp_path / "f.csv"))
+    assert utils.load_dataclass_dict_from_csv(path, manifests.VideoFrameInfo, "video_id") == frames
+    table.write_text("count,name,numbers\n3,a,1\n4,a,5\n")
+    with pytest.raises(DatasetError, match="row 3: a comes twice"):
+        utils.load_dataclass_dict_from_csv(table, Row, "name")
+    with pytest.raises(DatasetError, match="nothing to write"):
+        utils.save_dataclass_objs_to_headered_csv([], table)
+
+
+def test_shares_of_workers_are_the_whole() -> None:
+    assert list(utils.MultiProcessSampler(range(5))) == list(range(5))  # type: ignore[arg-type]
+    data = torch.arange(24).reshape(2, 3, 2, 2)
+    assert torch.equal(utils.thwc_to_cthw(data)[:, 1], data[1].permute(2, 0, 1))
+
+
+def test_folders_are_found_as_recorded(shared: Path, tmp_path: Path) -> None:
+    cases = json.loads((shared / "reference" / "misc" / "manifests_ptv.json").read_text())["cases"]
+    done = 0
+    for number, case in enumerate(cases):
+        if "epic_kitchen.utils" not in case["reader"]:
+            continue
+        root = tmp_path / str(number)
+        for name in case["empty_files"]:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()
+        build = getattr(epic, case["reader"].rpartition(".")[2])
+        args = () if "encoded" in case["reader"] else (True,)
+        if "raises" in case:
+            with pytest.raises(DatasetError, match="missing"):
+                build(root / "data", *args)
+        elif "encoded" in case["reader"]:  # PyTorchVideo cut the names after six characters
+            assert sorted(build(root / "data")) == ["P01_01", "P01_101"]
+        else:
+            found = {name: asdict(files) for name, files in build(root / "data", True).items()}
+            for files in found.values():
+                files["location"] = str(Path(files["location"]).relative_to(root))
+            assert found == case["yields"]
+        done += 1
+    assert done == 4
+
+
+def test_windows_are_those_recorded(shared: Path) -> None:
+    path = shared / "reference" / "misc" / "manifests_ego4d.json"
+    [case] = [c for c in json.loads(path.read_text())["cases"] if "rows" in c]
+    for *args, result in case["rows"]:
+        if isinstance(result, str):
+            with pytest.raises(ConfigError, match="does not fit"):
+                ego4d.check_window_len(*args)
+        else:
+            assert list(ego4d.check_window_len(*args)) == result
+    assert len(case["rows"]) == 6
