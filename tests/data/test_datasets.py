@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.videos import film
-from vitascope.data.card import CLASS_LIST, DATASETS, get_dataset
 from vitascope.data.clips import Clip
-from vitascope.data.verify import verify
+from vitascope.data.sets.card import CLASS_LIST, DATASETS, get_dataset
+from vitascope.data.sets.verify import verify
 from vitascope.errors import DatasetError, DatasetNotFoundError, UnknownNameError
 
 
@@ -227,7 +227,7 @@ def test_charades(tmp_path: Path) -> None:
 
 
 def test_ava_label_maps(tmp_path: Path) -> None:
-    from vitascope.data.ava import read_label_map
+    from vitascope.data.sets.ava import read_label_map
 
     file = write(
         tmp_path / "a.pbtxt",

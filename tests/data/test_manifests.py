@@ -21,9 +21,10 @@ from vitascope.compat.ptv.data.charades import read_charades
 from vitascope.compat.ptv.data.frame_lists import read_frame_list
 from vitascope.compat.ptv.data.labeled_video_paths import LabeledVideoPaths
 from vitascope.compat.ptv.data.ssv2 import read_ssv2_frames
-from vitascope.data import ava, domsev, ego4d_moments, epic_kitchens, frames
+from vitascope.data import frames
 from vitascope.data.clips import Clip, uniform
-from vitascope.data.hmdb51 import read_hmdb51_lists
+from vitascope.data.sets import ava, domsev, ego4d_moments, epic_kitchens
+from vitascope.data.sets.hmdb51 import read_hmdb51_lists
 from vitascope.errors import VitascopeError
 from vitascope.spec import ClipSpec
 

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from support.fake_datasets import Examples, examples, make
-from vitascope.data.card import DATASETS
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import make_loader
-from vitascope.data.official import official_files
-from vitascope.data.verify import verify
+from vitascope.data.sets.card import DATASETS
+from vitascope.data.sets.locate import official_files
+from vitascope.data.sets.verify import verify
 from vitascope.errors import DatasetError, DatasetNotFoundError
 from vitascope.layers.roi_align import RoIAlign
 from vitascope.losses.ava import binary_cross_entropy_with_logits

@@ -18,12 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 from support.videos import film
-from vitascope.data.ava import AVA22, keyframes, read_ava
-from vitascope.data.card import get_dataset
-from vitascope.data.domsev import read_scene_spans
-from vitascope.data.official import official_files
 from vitascope.data.records import VideoRecord
 from vitascope.data.render import numbered_frame, render_numbered
+from vitascope.data.sets.ava import AVA22, keyframes, read_ava
+from vitascope.data.sets.card import get_dataset
+from vitascope.data.sets.domsev import read_scene_spans
+from vitascope.data.sets.locate import official_files
 
 SIZE = (32, 48)
 

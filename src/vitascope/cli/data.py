@@ -11,7 +11,7 @@ from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output, size
 
 if TYPE_CHECKING:
-    from vitascope.data.verify import VerifyReport
+    from vitascope.data.sets.verify import VerifyReport
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `data list` shows.")]
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="Folder of the videos.")]
@@ -36,7 +36,7 @@ def list_datasets(json_file: JsonFile = None) -> None:
       vitascope data list
     """
     with Output("data list", json_file) as out:
-        from vitascope.data.card import DATASETS, get_dataset
+        from vitascope.data.sets.card import DATASETS, get_dataset
 
         cards = [get_dataset(name) for name in DATASETS]
         out.data["datasets"] = cards
@@ -57,7 +57,7 @@ def show_dataset(name: Name, json_file: JsonFile = None) -> None:
       vitascope data info kinetics400
     """
     with Output("data info", json_file) as out:
-        from vitascope.data.card import get_dataset
+        from vitascope.data.sets.card import get_dataset
 
         card = get_dataset(name)
         out.data["dataset"] = card
@@ -93,9 +93,9 @@ def verify_dataset(
       vitascope data verify kinetics400 k400 --json missing.json
     """
     with Output("data verify", json_file) as out:
-        from vitascope.data.card import get_dataset
-        from vitascope.data.official import official_files
-        from vitascope.data.verify import verify
+        from vitascope.data.sets.card import get_dataset
+        from vitascope.data.sets.locate import official_files
+        from vitascope.data.sets.verify import verify
 
         card = get_dataset(name)
         table = official_files(name, root, lists)

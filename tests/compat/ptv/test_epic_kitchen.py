@@ -26,7 +26,7 @@ from vitascope.compat.ptv.data.epic_kitchen_forecasting import EpicKitchenForeca
 from vitascope.compat.ptv.data.epic_kitchen_recognition import EpicKitchenRecognition
 from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetType
 from vitascope.compat.ptv.data.manifest_videos import FileVideo, ImageDataset, VideoDataset
-from vitascope.data.epic_kitchens import EpicAction, forecasting_windows
+from vitascope.data.sets.epic_kitchens import EpicAction, forecasting_windows
 from vitascope.errors import ConfigError, DatasetError, DecodeError
 
 Sample = dict[str, Any]

@@ -12,7 +12,7 @@ from torch.utils.data import RandomSampler
 from vitascope.compat.ptv.data.clip_sampling import ClipInfo, ClipSampler
 from vitascope.compat.ptv.data.frame_lists import read_frame_list
 from vitascope.compat.ptv.data.labeled_video_dataset import LabeledVideoDataset, OnBad, Transform
-from vitascope.data.ava import (
+from vitascope.data.sets.ava import (
     FIRST_SECOND,
     LAST_SECOND,
     LIST_STARTS,

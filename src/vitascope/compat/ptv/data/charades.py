@@ -10,7 +10,7 @@ from torch.utils.data import RandomSampler
 from vitascope.compat.ptv.data.frame_lists import FrameVideoRecord, read_frame_list
 from vitascope.compat.ptv.data.labeled_frame_videos import EvenlySpread, LabeledFrameVideos
 from vitascope.compat.ptv.data.labeled_video_dataset import OnBad, Transform
-from vitascope.data.charades import NUM_CLASSES
+from vitascope.data.sets.charades import NUM_CLASSES
 
 
 def read_charades(path: str | Path, root: str | Path = "") -> tuple[FrameVideoRecord, ...]:

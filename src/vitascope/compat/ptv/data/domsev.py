@@ -29,7 +29,7 @@ from vitascope.compat.ptv.data.utils import DataclassFieldCaster
 from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.clips import exact_seconds
 from vitascope.data.decoders.images import read_pictures
-from vitascope.data.domsev import (
+from vitascope.data.sets.domsev import (
     LabelledFrame,
     SceneSpan,
     frame_at,

@@ -22,7 +22,7 @@ from vitascope.compat.ptv.data.epic_kitchen_recognition import interval, positiv
 from vitascope.compat.ptv.data.frame_video import FrameVideo
 from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetType
 from vitascope.compat.ptv.data.video_base import Video
-from vitascope.data.epic_kitchens import forecasting_windows
+from vitascope.data.sets.epic_kitchens import forecasting_windows
 from vitascope.errors import ConfigError
 
 __all__ = ["ClipSampling", "EpicKitchenForecasting"]

@@ -23,7 +23,7 @@ from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetT
 from vitascope.compat.ptv.data.manifest_videos import report_left_out
 from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.clips import Clip, Seconds, exact_seconds
-from vitascope.data.epic_kitchens import actions_during, back_to_back
+from vitascope.data.sets.epic_kitchens import actions_during, back_to_back
 from vitascope.errors import ConfigError
 
 __all__ = ["ClipSampling", "EpicKitchenRecognition"]

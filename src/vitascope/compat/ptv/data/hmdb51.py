@@ -11,7 +11,7 @@ from torch.utils.data import RandomSampler
 
 from vitascope.compat.ptv.data.labeled_video_dataset import LabeledVideoDataset, OnBad, Transform
 from vitascope.compat.ptv.data.labeled_video_paths import PrefixedPaths
-from vitascope.data.hmdb51 import _NAME, _SPLITS, HmdbClip, _read_list, read_hmdb51_lists
+from vitascope.data.sets.hmdb51 import _NAME, _SPLITS, HmdbClip, _read_list, read_hmdb51_lists
 from vitascope.errors import DatasetError, UnknownNameError
 
 

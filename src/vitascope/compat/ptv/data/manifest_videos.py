@@ -20,8 +20,8 @@ from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.audio import SoundReader
 from vitascope.data.clips import Clip, Seconds, exact_interval
 from vitascope.data.decoder import open_video
-from vitascope.data.domsev import FrameFiles, read_frame_videos
 from vitascope.data.frames import inside
+from vitascope.data.sets.domsev import FrameFiles, read_frame_videos
 from vitascope.errors import ConfigError, DatasetError
 
 __all__ = ["FileVideo", "ImageDataset", "ListedVideos", "VideoDataset", "read_listed_videos"]

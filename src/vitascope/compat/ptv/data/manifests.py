@@ -10,8 +10,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from vitascope.data.columns import text
-from vitascope.data.domsev import FrameFiles, VideoFacts, _by_id, _without_facts, read_video_infos
 from vitascope.data.listing import has_image_suffix, has_video_suffix, is_hidden
+from vitascope.data.sets.domsev import (
+    FrameFiles,
+    VideoFacts,
+    _by_id,
+    _without_facts,
+    read_video_infos,
+)
 from vitascope.errors import DatasetError, DatasetNotFoundError
 
 _NUMBERED = re.compile(r"(.*?)(\d+)\.([^.]+)")

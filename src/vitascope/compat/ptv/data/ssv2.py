@@ -13,7 +13,7 @@ from vitascope.compat.ptv.data.labeled_frame_videos import LabeledFrameVideos, O
 from vitascope.compat.ptv.data.labeled_video_dataset import OnBad, Transform
 from vitascope.data.labels import read_classes
 from vitascope.data.records import Files
-from vitascope.data.ssv2 import read_ssv2_entries
+from vitascope.data.sets.ssv2 import read_ssv2_entries
 from vitascope.errors import DatasetError
 
 

@@ -19,7 +19,7 @@ from vitascope.compat.ptv.data.manifest_videos import FrameFilter, read_listed_v
 from vitascope.compat.ptv.data.utils import DataclassFieldCaster
 from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.columns import seconds
-from vitascope.data.epic_kitchens import EpicAction, read_epic_actions
+from vitascope.data.sets.epic_kitchens import EpicAction, read_epic_actions
 from vitascope.errors import ConfigError, DatasetError
 from vitascope.transforms.apply import apply
 

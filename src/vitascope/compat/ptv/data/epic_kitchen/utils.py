@@ -10,7 +10,7 @@ from vitascope.compat.ptv.data.manifest_rows import (
     VideoFrameInfo,
 )
 from vitascope.compat.ptv.data.manifests import find_encoded_videos, find_frame_files
-from vitascope.data.domsev import FrameFiles
+from vitascope.data.sets.domsev import FrameFiles
 
 
 def build_frame_manifest_from_flat_directory(

@@ -10,9 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.card import UNCHECKED, DatasetCard
 from vitascope.data.clips import Clip, around
 from vitascope.data.columns import read_json
+from vitascope.data.sets.card import UNCHECKED, DatasetCard
 from vitascope.errors import ConfigError, DatasetError
 
 SPLITS = ("train", "val", "test")

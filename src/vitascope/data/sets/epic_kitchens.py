@@ -10,9 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from vitascope.data.card import CLASS_LIST, UNCHECKED, DatasetCard
 from vitascope.data.clips import Clip
 from vitascope.data.columns import read_columns, seconds, text, whole
+from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
+from vitascope.data.sets.card import CLASS_LIST, DatasetCard
 from vitascope.data.tables import read_text
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
 

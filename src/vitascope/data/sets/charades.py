@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.clips import Clip
 from vitascope.data.columns import read_columns, seconds, text
+from vitascope.data.sets.card import CLASS_LIST, DatasetCard
 from vitascope.errors import DatasetError
 
 NUM_CLASSES = 157

@@ -9,9 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.card import DatasetCard
 from vitascope.data.clips import Clip
 from vitascope.data.columns import read_columns, seconds, text, whole
+from vitascope.data.sets.card import DatasetCard
 from vitascope.errors import DatasetError
 
 

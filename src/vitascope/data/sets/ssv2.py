@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.columns import read_json
 from vitascope.data.labels import ClassList, read_classes
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
+from vitascope.data.sets.card import CLASS_LIST, DatasetCard
 from vitascope.errors import DatasetError
 
 

@@ -14,8 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from vitascope.data.card import DatasetCard
 from vitascope.data.columns import existing
+from vitascope.data.sets.card import DatasetCard
 from vitascope.data.tables import read_text
 from vitascope.errors import DatasetError
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vitascope.data.card import CLASS_LIST, DatasetCard
 from vitascope.data.columns import existing
 from vitascope.data.labels import read_classes
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
+from vitascope.data.sets.card import CLASS_LIST, DatasetCard
 from vitascope.data.tables import read_text
 from vitascope.errors import DatasetError
 

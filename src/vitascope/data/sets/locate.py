@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.ava import read_ava
-from vitascope.data.card import DatasetCard, get_dataset
-from vitascope.data.charades import read_charades_videos
 from vitascope.data.columns import read_json
-from vitascope.data.domsev import read_domsev
-from vitascope.data.epic_kitchens import read_epic_actions
 from vitascope.data.listing import list_videos
 from vitascope.data.records import Table, VideoRecord
+from vitascope.data.sets.ava import read_ava
+from vitascope.data.sets.card import DatasetCard, get_dataset
+from vitascope.data.sets.charades import read_charades_videos
+from vitascope.data.sets.domsev import read_domsev
+from vitascope.data.sets.epic_kitchens import read_epic_actions
 from vitascope.errors import DatasetNotFoundError
 
 _DEPTH = 3  # folders below the given ones in which lists are looked for

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vitascope.data.card import CLASS_LIST, UNCHECKED, DatasetCard
 from vitascope.data.columns import existing
 from vitascope.data.labels import ClassList
 from vitascope.data.layouts import Draft, Found
 from vitascope.data.records import Files, Table, table_from
+from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
 from vitascope.data.tables import read_text
 from vitascope.errors import DatasetError
 
