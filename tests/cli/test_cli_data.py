@@ -11,7 +11,7 @@ from support.command_line import TINY, cli, refused
 from support.fake_datasets import make
 from support.videos import film, numbers
 from vitascope.data.decoder import open_video
-from vitascope.data.records import read_table
+from vitascope.data.tables.read import read_table
 
 
 def test_list_and_info(tmp_path: Path) -> None:

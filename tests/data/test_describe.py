@@ -13,7 +13,7 @@ import pytest
 from support.videos import film
 from vitascope.data.describe import describe, require_readable
 from vitascope.data.direction import direction_classes
-from vitascope.data.records import read_table
+from vitascope.data.tables.read import read_table
 from vitascope.errors import DatasetError
 from vitascope.spec import ClipSpec
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vitascope.data.records import VideoRecord, read_table
+from vitascope.data.records import VideoRecord
+from vitascope.data.tables.read import read_table
 from vitascope.errors import DatasetError, DatasetNotFoundError, UnknownNameError
 
 

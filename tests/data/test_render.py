@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from vitascope.data.decoder import open_video
-from vitascope.data.records import read_table
 from vitascope.data.render import (
     MOTIONS,
     motion_clip,
@@ -19,6 +18,7 @@ from vitascope.data.render import (
     render_motion_dataset,
     render_numbered,
 )
+from vitascope.data.tables.read import read_table
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError, UnknownNameError
 

@@ -24,13 +24,14 @@ from support.videos import Noise, film, numbers
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import open_video
 from vitascope.data.loader import make_loader, steps_per_epoch
-from vitascope.data.records import Table, VideoRecord, read_table
+from vitascope.data.records import Table, VideoRecord
 from vitascope.data.remote import Part, parse_part, read_range
 from vitascope.data.sampler import by_shard
 from vitascope.data.scale import Scale
 from vitascope.data.shard_writer import write_shards
 from vitascope.data.shards import expand, is_shards, read_shards, shard_sizes
 from vitascope.data.store import FrameStore
+from vitascope.data.tables.read import read_table
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError, DecodeError
 from vitascope.spec import ClipSpec
 

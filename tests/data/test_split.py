@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitascope.data.records import Table, VideoRecord, read_table
-from vitascope.data.split import find_sources, read_split, split_table, write_split
+from vitascope.data.records import Table, VideoRecord
+from vitascope.data.tables.read import read_table
+from vitascope.data.tables.split import find_sources, read_split, split_table, write_split
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
 
 

@@ -12,7 +12,7 @@ import toy
 from torch import nn
 
 from vitascope.data.dataset import ClipDataset
-from vitascope.data.records import read_table
+from vitascope.data.tables.read import read_table
 from vitascope.engine import overrides
 from vitascope.engine.build import build_data, load_model, read_data
 from vitascope.engine.evaluate import evaluate

@@ -38,7 +38,7 @@ def bench_data(
       vitascope bench data train.csv --model slowfast_r50 --decoder pyav --decoder torchcodec
     """
     with Output("bench data", json_file) as out:
-        from vitascope.data.records import read_table
+        from vitascope.data.tables.read import read_table
         from vitascope.engine.bench import measure_data, measure_model, workers_needed
 
         table = read_table(data, labelled=False)

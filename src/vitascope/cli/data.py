@@ -160,7 +160,7 @@ def prepare_dataset(
     """
     with Output("data prepare", json_file) as out:
         from vitascope.data.prepare import Settings, prepare
-        from vitascope.data.records import read_table
+        from vitascope.data.tables.read import read_table
 
         settings = Settings(short_side=short_side, crf=crf, keyframes=keyframes)
         table = read_table(data, labelled=False)
@@ -209,8 +209,8 @@ def shard_dataset(
       vitascope data shard train.csv s3://bucket/k400 --shard-size 1000
     """
     with Output("data shard", json_file) as out:
-        from vitascope.data.records import read_table
         from vitascope.data.shard_writer import write_shards
+        from vitascope.data.tables.read import read_table
 
         table = read_table(data)
         with out.progress(TextColumn("writing"), *BAR) as progress:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitascope.data.audio import sample_count
 from vitascope.data.clips import Clip
-from vitascope.data.columns import existing, read_columns
+from vitascope.data.tables.columns import existing, read_columns
 from vitascope.errors import ConfigError, DatasetError
 
 Floats = npt.NDArray[np.float64]

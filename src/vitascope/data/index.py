@@ -16,7 +16,7 @@ from typing import Any
 
 from vitascope.data.examine import FileReport
 from vitascope.data.listing import is_hidden, is_remote
-from vitascope.data.records import read_table
+from vitascope.data.tables.read import read_table
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
 from vitascope.files import cache_folder
 

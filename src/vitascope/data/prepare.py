@@ -22,10 +22,10 @@ from typing import Any, Literal
 import av
 
 from vitascope.data.decoder import open_video, short_side_size
-from vitascope.data.labels import CLASS_FILES
 from vitascope.data.records import Table
-from vitascope.data.split import write_split
 from vitascope.data.stored import TIME_LIMIT
+from vitascope.data.tables.classes import CLASS_FILES
+from vitascope.data.tables.split import write_split
 from vitascope.data.write import H264
 from vitascope.errors import ConfigError, DecodeError
 

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import os
-import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
 
-from vitascope.data import labels as class_lists
-from vitascope.data.labels import ClassList
-from vitascope.data.layouts import Draft, Found, from_folder, from_list
-from vitascope.data.listing import has_image_suffix, has_video_suffix, is_remote
-from vitascope.errors import DatasetError, DatasetNotFoundError, UnknownNameError
-
-Files = Literal["require", "skip", "trust"]
+from vitascope.data.tables.classes import ClassList
+from vitascope.data.tables.layouts import Draft
+from vitascope.data.tables.read import _row_of
+from vitascope.errors import DatasetError, UnknownNameError
 
 _ORDER = {"train": 0, "val": 1, "test": 2}
 
@@ -93,176 +84,6 @@ class Table:
         return {name: by_label[i] for i, name in enumerate(self.classes)}
 
 
-def read_table(
-    data: str | Path,
-    *,
-    labels: str | Path | Sequence[str] | None = None,
-    root: str | Path | None = None,
-    labelled: bool = True,
-    ignore_columns: Iterable[str] = (),
-) -> Table:
-    """Finds the videos, labels and splits of a data set.
-
-    Understood are, in this order: a list (`path,label[,split][,start,end]`; CSV, TSV, JSON,
-    JSON lines, or lines `path label`); a folder with lists named train, val and test; a folder
-    with folders train, val and test of class folders; a folder of class folders; a folder with
-    videos and one list. A video is a file or a folder of frames.
-
-    The class order is that of `labels`, else of `labels.txt` beside the clips, else sorted.
-    Labels in a list may be names, or indices into the class list where there is one.
-
-    Paths of a list start from its folder (or `root`) and may not leave it; only a list that is
-    given by itself, without `root`, may name absolute paths elsewhere.
-
-    Args:
-        data: folder or list; with `labelled=False` also a single video.
-        labels: class names in order, or a file of them; labels outside are refused.
-        root: folder that the paths of a list start from; None is the list's own folder.
-        labelled: False accepts videos without labels and a single class.
-        ignore_columns: columns of lists to leave out although their name is unknown.
-
-    Raises:
-        DatasetNotFoundError: `data` does not exist.
-        DatasetError: nothing usable in it, or rows that do not fit; every message names file,
-            row and remedy, and counts all rows with the same fault.
-        MissingExtraError: the storage of an address needs a package that is not installed.
-    """
-    path = Path(data)
-    classes = None if labels is None else class_lists.read_classes(labels)
-    from vitascope.data import shards  # which gives tables itself
-
-    if shards.is_shards(os.fspath(data)):
-        return shards.read_shards(os.fspath(data), None if classes is None else classes.names)
-    if not path.exists():
-        raise _not_found(path)
-    if path.is_dir():
-        found = from_folder(path, ignore_columns, classes, labelled)
-    elif not labelled and has_video_suffix(path.name):
-        found = Found("one video", os.path.abspath(path.parent), classes=classes)
-        found.drafts = [Draft(os.path.abspath(path), path.name)]
-    else:
-        found = from_list(path, None if root is None else Path(root), ignore_columns, classes)
-    table = table_from(
-        found, files="require" if found.layout.startswith("list") else "trust", labelled=labelled
-    )
-    if labelled and labels is None and len({r.label for r in table.records}) < 2:
-        only = table.classes[table.records[0].label or 0]
-        raise DatasetError(f"{data}: only one class ({only!r}); a classifier needs at least two")
-    return table
-
-
-def table_from(found: Found, *, files: Files = "require", labelled: bool = True) -> Table:
-    """Checks drafts, numbers their labels, and makes a table of them.
-
-    Args:
-        found: what a layout or a published list gave.
-        files: "require" refuses the lot if a file is missing, "skip" leaves missing ones out with
-            a warning that counts them, "trust" does not look.
-        labelled: whether every video needs a label.
-
-    Raises:
-        DatasetError: missing files, missing labels, labels outside the class list, two labels
-            for one video, or a split for some videos only.
-    """
-    warnings = _check_files(found, files) if files != "trust" else []
-    names, numbers = _number_labels(found, labelled)
-    if len({d.split is None for d in found.drafts}) == 2:
-        draft = next(d for d in found.drafts if d.split is None)
-        raise DatasetError(f"{draft.where}: no split, while other rows have one")
-    records = tuple(
-        VideoRecord(d.path, n, d.split, d.start, d.end, d.where, d.group)
-        for d, n in zip(found.drafts, numbers, strict=True)
-    )
-    table = Table(records, names, found.root, found.layout, tuple(found.notes))
-    return replace(table, warnings=(*warnings, *_warnings(table)))
-
-
-def _not_found(path: Path) -> DatasetNotFoundError:
-    above = path.absolute().parent
-    if not above.is_dir():
-        while not above.is_dir():
-            above = above.parent
-        return DatasetNotFoundError(
-            f"{path}: no such file or folder. {above} exists; nothing below it by that name does"
-        )
-    near = difflib.get_close_matches(path.name, os.listdir(above), n=1, cutoff=0.6)
-    hint = f" Did you mean {above / near[0]}?" if near else " Check the path"
-    return DatasetNotFoundError(f"{path}: no such file or folder.{hint}")
-
-
-def _check_files(found: Found, files: Files) -> list[str]:
-    """Refuses or leaves out drafts whose file does not exist, after counting all of them."""
-    faults = [(d, fault) for d in found.drafts if (fault := _fault(d.path)) is not None]
-    if not faults:
-        return []
-    first, fault = faults[0]
-    total = len(found.drafts)
-    if files == "skip" and len(faults) < total:
-        absent = {id(d) for d, _ in faults}
-        found.drafts = [d for d in found.drafts if id(d) not in absent]
-        return [f"{len(faults)} of {total} listed videos are missing, such as {first.shown}"]
-    others = ", ".join(f"{d.shown} ({_row_of(d.where)})" for d, _ in faults[1:4])
-    also = f" Also {others}{', ...' if len(faults) > 4 else ''}." if others else ""
-    remedy = f" Paths start from {found.root}: correct the list or restore the files"
-    for base in (os.getcwd(), os.path.dirname(found.root)):
-        if len(faults) == total and os.path.exists(os.path.join(base, first.shown)):
-            remedy = (
-                f" Paths start from {found.root}, but these exist below {base}: move the list "
-                f"there or give that folder as root"
-            )
-            break
-    raise DatasetError(
-        f"{first.shown} ({_row_of(first.where)}): {fault}; {len(faults)} of {total} rows "
-        f"affected.{also}{remedy}"
-    )
-
-
-def _row_of(where: str) -> str:
-    name, comma, row = where.rpartition(", ")
-    return f"{row} of {name}" if comma else where
-
-
-def _fault(path: str) -> str | None:
-    if is_remote(path):
-        return None
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return "no such file"
-    if stat.S_ISDIR(mode):
-        with os.scandir(path) as entries:
-            if not any(has_image_suffix(e.name) for e in entries):
-                return "a folder without frames (images)"
-    return None
-
-
-def _number_labels(found: Found, labelled: bool) -> tuple[tuple[str, ...], list[int | None]]:
-    drafts = found.drafts
-    bare = [d for d in drafts if d.label is None]
-    if bare and (labelled or len(bare) < len(drafts)):
-        raise DatasetError(
-            f"{bare[0].shown} ({_row_of(bare[0].where)}): no label; {len(bare)} of {len(drafts)} "
-            f"rows affected. Rows are path,label"
-        )
-    texts = [d.label or "" for d in drafts]
-    if bare:
-        return (found.classes.names if found.classes else ()), [None] * len(drafts)
-    given = found.classes is not None
-    classes = found.classes or ClassList(class_lists.natural_order(texts), "of the data")
-    numbers = class_lists.resolve(texts, classes)
-    wrong = [d for d, n in zip(drafts, numbers, strict=True) if n is None]
-    if wrong:
-        raise DatasetError(
-            f"{wrong[0].shown} ({wrong[0].where}): "
-            f"{class_lists.explain(wrong[0].label or '', classes)} {len(wrong)} of {len(drafts)} "
-            f"videos affected"
-        )
-    _refuse_contradictions(drafts, numbers, classes)
-    order = f"the order of {classes.source}" if given else "sorted by name"
-    found.notes.append(f"{len(classes.names)} classes, {order}")
-    return classes.names, numbers
-
-
 def _refuse_contradictions(
     drafts: list[Draft], numbers: list[int | None], classes: ClassList
 ) -> None:
@@ -275,29 +96,3 @@ def _refuse_contradictions(
                 f"{draft.shown} has two labels: {one!r} ({_row_of(drafts[j].where)}) and {two!r} "
                 f"({_row_of(draft.where)}). Remove one of the rows"
             )
-
-
-def _warnings(table: Table) -> tuple[str, ...]:
-    warnings = []
-    keys = Counter((r.path, r.start, r.end) for r in table.records)
-    twice = [key[0] for key, n in keys.items() if n > 1]
-    if twice:
-        warnings.append(
-            f"{len(twice)} videos stand in the lists more than once, such as {twice[0]}"
-        )
-    homes: dict[str, set[str | None]] = {}
-    for record in table.records:
-        homes.setdefault(record.path, set()).add(record.split)
-    shared = [path for path, splits in homes.items() if len(splits) > 1]
-    if shared:
-        warnings.append(
-            f"{len(shared)} files are in more than one split, such as {shared[0]} "
-            f"({', '.join(sorted(map(str, homes[shared[0]])))}): scores will look too good"
-        )
-    for split in table.splits or (None,):
-        bare = [name for name, n in table.counts(split).items() if n == 0]
-        if bare and (split in ("train", None)):
-            where = f"split {split}" if split else "data"
-            more = f" and {len(bare) - 3} more" if len(bare) > 3 else ""
-            warnings.append(f"no video of class {', '.join(bare[:3])}{more} in the {where}")
-    return tuple(warnings)

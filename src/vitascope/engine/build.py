@@ -18,10 +18,11 @@ from torch import nn
 
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import BACKENDS
-from vitascope.data.records import Table, read_table
+from vitascope.data.records import Table
 from vitascope.data.scale import Scale
-from vitascope.data.split import split_table
 from vitascope.data.store import FrameStore
+from vitascope.data.tables.read import read_table
+from vitascope.data.tables.split import split_table
 from vitascope.engine.checkpoint import Checkpoint, load_weights
 from vitascope.engine.config import DataConfig, Recipe
 from vitascope.engine.folder import fingerprint

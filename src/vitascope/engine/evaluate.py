@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from vitascope.data.dataset import ClipDataset, OnBad
-from vitascope.data.records import Table, VideoRecord, read_table
-from vitascope.data.split import read_split
+from vitascope.data.records import Table, VideoRecord
+from vitascope.data.tables.read import read_table
+from vitascope.data.tables.split import read_split
 from vitascope.engine.allocator import keep_freed_memory
 from vitascope.engine.build import load_model
 from vitascope.engine.device import channels_last

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitascope.data.faults import FaultReport
 from vitascope.data.loader import make_loader, steps_per_epoch
-from vitascope.data.split import write_split
+from vitascope.data.tables.split import write_split
 from vitascope.engine.build import Data, build_data, build_model, model_args, read_data
 from vitascope.engine.checkpoint import writing
 from vitascope.engine.config import AugmentConfig, Recipe

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitascope.data.describe import Summary, describe, require_readable
-from vitascope.data.records import Table, read_table
+from vitascope.data.records import Table
+from vitascope.data.tables.read import read_table
 from vitascope.engine.build import with_splits
 from vitascope.engine.config import ModelConfig, Recipe
 from vitascope.engine.evaluate import evaluate as evaluate

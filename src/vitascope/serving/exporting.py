@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vitascope.accelerator.export import require_target
 from vitascope.accelerator.verify import Verification
-from vitascope.data.records import read_table
+from vitascope.data.tables.read import read_table
 from vitascope.errors import ConfigError, DatasetError
 from vitascope.serving.predictor import load
 

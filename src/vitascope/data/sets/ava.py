@@ -14,9 +14,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from vitascope.data.columns import existing
 from vitascope.data.sets.card import DatasetCard
-from vitascope.data.tables import read_text
+from vitascope.data.tables.columns import existing
+from vitascope.data.tables.rows import read_text
 from vitascope.errors import DatasetError
 
 FIRST_SECOND, LAST_SECOND = 902, 1798

@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from vitascope.data.clips import Clip
-from vitascope.data.columns import read_columns, seconds, text
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
+from vitascope.data.tables.columns import read_columns, seconds, text
 from vitascope.errors import DatasetError
 
 NUM_CLASSES = 157

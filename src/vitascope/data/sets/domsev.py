@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.data.clips import Clip
-from vitascope.data.columns import read_columns, seconds, text, whole
 from vitascope.data.sets.card import DatasetCard
+from vitascope.data.tables.columns import read_columns, seconds, text, whole
 from vitascope.errors import DatasetError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.data.clips import Clip, around
-from vitascope.data.columns import read_json
 from vitascope.data.sets.card import UNCHECKED, DatasetCard
+from vitascope.data.tables.columns import read_json
 from vitascope.errors import ConfigError, DatasetError
 
 SPLITS = ("train", "val", "test")

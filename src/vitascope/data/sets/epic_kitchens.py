@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from vitascope.data.clips import Clip
-from vitascope.data.columns import read_columns, seconds, text, whole
 from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
+from vitascope.data.tables.columns import read_columns, seconds, text, whole
 
 
 @dataclass(frozen=True)

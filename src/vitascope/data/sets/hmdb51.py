@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitascope.data.layouts import Draft, Found
-from vitascope.data.records import Files, Table, table_from
+from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
-from vitascope.data.tables import read_text
+from vitascope.data.tables.layouts import Draft, Found
+from vitascope.data.tables.read import Files, table_from
+from vitascope.data.tables.rows import read_text
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
 
 _SPLITS = {"0": "unused", "1": "train", "2": "test"}

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vitascope.data.columns import existing
-from vitascope.data.labels import read_classes
-from vitascope.data.layouts import Draft, Found
-from vitascope.data.records import Files, Table, table_from
+from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
-from vitascope.data.tables import read_text
+from vitascope.data.tables.classes import read_classes
+from vitascope.data.tables.columns import existing
+from vitascope.data.tables.layouts import Draft, Found
+from vitascope.data.tables.read import Files, table_from
+from vitascope.data.tables.rows import read_text
 from vitascope.errors import DatasetError
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vitascope.data.columns import read_columns, text, whole
-from vitascope.data.labels import read_classes
-from vitascope.data.layouts import Draft, Found, split_name
 from vitascope.data.listing import list_videos
-from vitascope.data.records import Files, Table, table_from
+from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
+from vitascope.data.tables.classes import read_classes
+from vitascope.data.tables.columns import read_columns, text, whole
+from vitascope.data.tables.layouts import Draft, Found, split_name
+from vitascope.data.tables.read import Files, table_from
 from vitascope.errors import DatasetError, DatasetNotFoundError
 
 

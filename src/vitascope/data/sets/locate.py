@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.columns import read_json
 from vitascope.data.listing import list_videos
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.sets.ava import read_ava
@@ -20,6 +19,7 @@ from vitascope.data.sets.card import DatasetCard, get_dataset
 from vitascope.data.sets.charades import read_charades_videos
 from vitascope.data.sets.domsev import read_domsev
 from vitascope.data.sets.epic_kitchens import read_epic_actions
+from vitascope.data.tables.columns import read_json
 from vitascope.errors import DatasetNotFoundError
 
 _DEPTH = 3  # folders below the given ones in which lists are looked for

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.columns import read_json
-from vitascope.data.labels import ClassList, read_classes
-from vitascope.data.layouts import Draft, Found
-from vitascope.data.records import Files, Table, table_from
+from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
+from vitascope.data.tables.classes import ClassList, read_classes
+from vitascope.data.tables.columns import read_json
+from vitascope.data.tables.layouts import Draft, Found
+from vitascope.data.tables.read import Files, table_from
 from vitascope.errors import DatasetError
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vitascope.data.columns import existing
-from vitascope.data.labels import ClassList
-from vitascope.data.layouts import Draft, Found
-from vitascope.data.records import Files, Table, table_from
+from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
-from vitascope.data.tables import read_text
+from vitascope.data.tables.classes import ClassList
+from vitascope.data.tables.columns import existing
+from vitascope.data.tables.layouts import Draft, Found
+from vitascope.data.tables.read import Files, table_from
+from vitascope.data.tables.rows import read_text
 from vitascope.errors import DatasetError
 
 

@@ -15,7 +15,7 @@ from vitascope.compat.ptv.data.manifest_rows import (
 )
 from vitascope.compat.ptv.data.manifest_videos import ImageDataset, VideoDataset
 from vitascope.compat.ptv.data.utils import save_dataclass_objs_to_headered_csv
-from vitascope.data.columns import seconds
+from vitascope.data.tables.columns import seconds
 from vitascope.errors import DatasetError
 
 __all__ = [

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitascope.data.columns import read_columns, text, whole
+from vitascope.data.tables.columns import read_columns, text, whole
 from vitascope.errors import DatasetError
 
 _ALIASES = {"original_vido_id": "original_video_id"}

@@ -18,7 +18,7 @@ from vitascope.compat.ptv.data.labeled_video_dataset import (
     samples_per_video,
 )
 from vitascope.data.clips import exact_seconds
-from vitascope.data.columns import read_json
+from vitascope.data.tables.columns import read_json
 from vitascope.errors import DatasetError
 
 BENCHMARK = "forecasting_hands_objects"

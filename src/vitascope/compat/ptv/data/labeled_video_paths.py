@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from vitascope.data.columns import existing
 from vitascope.data.listing import list_videos, subfolders
-from vitascope.data.tables import read_rows
+from vitascope.data.tables.columns import existing
+from vitascope.data.tables.rows import read_rows
 from vitascope.errors import DatasetError, DatasetNotFoundError
 
 
@@ -99,7 +99,7 @@ class LabeledVideoPaths(PrefixedPaths):
             if not row.label.isdigit():
                 raise DatasetError(
                     f"{where}: label {row.label!r} is no class number. For names of classes use "
-                    f"vitascope.data.records.read_table"
+                    f"vitascope.data.tables.read.read_table"
                 )
             label = int(row.label)
             line, other = first.setdefault(row.path, (row.line, label))

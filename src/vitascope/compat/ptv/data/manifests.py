@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vitascope.data.columns import text
 from vitascope.data.listing import has_image_suffix, has_video_suffix, is_hidden
 from vitascope.data.sets.domsev import (
     FrameFiles,
@@ -18,6 +17,7 @@ from vitascope.data.sets.domsev import (
     _without_facts,
     read_video_infos,
 )
+from vitascope.data.tables.columns import text
 from vitascope.errors import DatasetError, DatasetNotFoundError
 
 _NUMBERED = re.compile(r"(.*?)(\d+)\.([^.]+)")

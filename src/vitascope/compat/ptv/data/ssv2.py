@@ -11,9 +11,9 @@ from torch.utils.data import RandomSampler
 from vitascope.compat.ptv.data.frame_lists import FrameVideoRecord, by_name, read_frame_list
 from vitascope.compat.ptv.data.labeled_frame_videos import LabeledFrameVideos, OneOfEachPart
 from vitascope.compat.ptv.data.labeled_video_dataset import OnBad, Transform
-from vitascope.data.labels import read_classes
-from vitascope.data.records import Files
 from vitascope.data.sets.ssv2 import read_ssv2_entries
+from vitascope.data.tables.classes import read_classes
+from vitascope.data.tables.read import Files
 from vitascope.errors import DatasetError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from vitascope.compat.ptv.data.clip_sampling import ClipInfo, ClipSampler
 from vitascope.compat.ptv.data.ego4d.imu import Ego4dImuDataBase
 from vitascope.data.clips import Clip, Seconds, exact_seconds
-from vitascope.data.columns import read_json
 from vitascope.data.sets.ego4d_moments import window
+from vitascope.data.tables.columns import read_json
 from vitascope.errors import ConfigError, DatasetError
 
 __all__ = ["Ego4dImuDataBase", "MomentsClipSampler", "check_window_len", "get_label_id_map"]

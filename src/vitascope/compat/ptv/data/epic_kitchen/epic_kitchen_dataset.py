@@ -18,8 +18,8 @@ from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetT
 from vitascope.compat.ptv.data.manifest_videos import FrameFilter, read_listed_videos
 from vitascope.compat.ptv.data.utils import DataclassFieldCaster
 from vitascope.compat.ptv.data.video_base import Video
-from vitascope.data.columns import seconds
 from vitascope.data.sets.epic_kitchens import EpicAction, read_epic_actions
+from vitascope.data.tables.columns import seconds
 from vitascope.errors import ConfigError, DatasetError
 from vitascope.transforms.apply import apply
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from vitascope.data.labels import CLASS_FILES, ClassList, find_classes
 from vitascope.data.listing import (
     has_video_suffix,
     is_hidden,
@@ -21,7 +20,8 @@ from vitascope.data.listing import (
     say_suffixes,
     subfolders,
 )
-from vitascope.data.tables import LIST_SUFFIXES, Row, Rows, read_rows
+from vitascope.data.tables.classes import CLASS_FILES, ClassList, find_classes
+from vitascope.data.tables.rows import LIST_SUFFIXES, Row, Rows, read_rows
 from vitascope.errors import DatasetError
 
 SPLIT_NAMES = {

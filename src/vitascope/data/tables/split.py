@@ -21,7 +21,7 @@ import numpy as np
 from vitascope.data.atomic import write_atomically
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.sampler import check_key
-from vitascope.data.tables import read_rows
+from vitascope.data.tables.rows import read_rows
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
 
 _SPLIT = 0x5B117  # ends the random key, so that it is that of no sample and no shuffle

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.tables import parse_seconds, read_text
+from vitascope.data.tables.rows import parse_seconds, read_text
 from vitascope.errors import DatasetError, DatasetNotFoundError
 
 Parser = Callable[[str], Any]
