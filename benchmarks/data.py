@@ -33,6 +33,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vitascope.data.cache.timelines import lookup
 from vitascope.data.dataset import ClipDataset, Sample
 from vitascope.data.decoder import open_video, short_side_size
 from vitascope.data.decoders import pyav
@@ -42,7 +43,6 @@ from vitascope.data.loader import ClipLoader, make_loader
 from vitascope.data.records import VideoRecord
 from vitascope.data.render import numbered_frame, render_numbered
 from vitascope.data.sampler import Item, order
-from vitascope.data.timeline_store import lookup
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError
 from vitascope.spec import ClipSpec, ViewProtocol

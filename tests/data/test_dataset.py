@@ -13,13 +13,13 @@ import torch
 
 from support.videos import film, films, numbers, times
 from vitascope.data import clips, frames
+from vitascope.data.cache.frames import FrameStore
 from vitascope.data.clips import Clip
 from vitascope.data.collate import collate
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.packed import PackedRecords, Strings
 from vitascope.data.records import VideoRecord
 from vitascope.data.scale import Scale
-from vitascope.data.store import FrameStore
 from vitascope.errors import ConfigError, DatasetError, DecodeError, InputError
 from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol
 

@@ -17,8 +17,8 @@ from vitascope.data.loader import ClipLoader
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.sampler import Plan, balanced, by_shard, order, repeated
 from vitascope.data.scale import Scale
-from vitascope.data.shard_writer import write_shards
-from vitascope.data.shards import shard_sizes
+from vitascope.data.shards.read import shard_sizes
+from vitascope.data.shards.write import write_shards
 from vitascope.data.tables.read import read_table
 from vitascope.spec import ClipSpec, PixelSpec
 from vitascope.transforms.train import TrainTransform

@@ -14,12 +14,12 @@ import pytest
 
 from vitascope.data import examine as examine_module
 from vitascope.data import index
+from vitascope.data.cache.timelines import entry, lookup, store
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import pyav
 from vitascope.data.examine import examine
 from vitascope.data.index import check
 from vitascope.data.render import numbered_frame, read_number, render_numbered
-from vitascope.data.timeline_store import entry, lookup, store
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError, DatasetNotFoundError, DecodeError
 from vitascope.files import cache_folder

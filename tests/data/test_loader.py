@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from support.videos import Noise, films
+from vitascope.data.cache.frames import FrameStore
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import ClipLoader, make_loader, steps_per_epoch
 from vitascope.data.records import VideoRecord
 from vitascope.data.sampler import order
 from vitascope.data.scale import Scale
-from vitascope.data.store import FrameStore
 from vitascope.errors import ConfigError, DecodeError, VitascopeError
 from vitascope.spec import ClipSpec
 

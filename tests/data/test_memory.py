@@ -49,7 +49,7 @@ import gc, json, sys
 import psutil
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.records import VideoRecord
-from vitascope.data.store import FrameStore
+from vitascope.data.cache.frames import FrameStore
 from vitascope.spec import ClipSpec
 
 store = FrameStore(sys.argv[2], 40) if sys.argv[2] else None

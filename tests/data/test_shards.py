@@ -21,16 +21,16 @@ import numpy as np
 import pytest
 
 from support.videos import Noise, film, numbers
+from vitascope.data.cache.frames import FrameStore
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import open_video
 from vitascope.data.loader import make_loader, steps_per_epoch
 from vitascope.data.records import Table, VideoRecord
-from vitascope.data.remote import Part, parse_part, read_range
 from vitascope.data.sampler import by_shard
 from vitascope.data.scale import Scale
-from vitascope.data.shard_writer import write_shards
-from vitascope.data.shards import expand, is_shards, read_shards, shard_sizes
-from vitascope.data.store import FrameStore
+from vitascope.data.shards.read import expand, is_shards, read_shards, shard_sizes
+from vitascope.data.shards.remote import Part, parse_part, read_range
+from vitascope.data.shards.write import write_shards
 from vitascope.data.tables.read import read_table
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError, DecodeError
 from vitascope.spec import ClipSpec
@@ -253,7 +253,7 @@ class Flaky:
 
 
 def test_storage_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vitascope.data import remote
+    from vitascope.data.shards import remote
 
     monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
     for fails, error, calls in ((0, None, 1), (3, None, 4), (3, RuntimeError("http"), 4)):
@@ -278,7 +278,7 @@ from test_shards import dataset
 from vitascope.data.loader import make_loader
 from vitascope.data.records import read_table
 from vitascope.data.sampler import by_shard
-from vitascope.data.shards import shard_sizes
+from vitascope.data.shards.read import shard_sizes
 
 place, log, rank, world, pause = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:5]), sys.argv[5]
 table = read_table(place)
@@ -402,7 +402,7 @@ def test_an_address_is_read_by_ranges_only(table: Table) -> None:
             return bytes(storage.cat_file(path, start=start, end=end))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vitascope.data.remote.file_system", lambda a: (Counting(), a[8:]))
+        patch.setattr("vitascope.data.shards.remote.file_system", lambda a: (Counting(), a[8:]))
         batches = list(make_loader(dataset(read, "val"), 2))
     assert [len(b["label"]) for b in batches] == [2, 1]
     sizes = [os.path.getsize(r.path) for r in table.of("val")]

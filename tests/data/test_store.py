@@ -19,13 +19,13 @@ import pytest
 import torch
 
 from support.videos import film, films, numbers
-from vitascope.data import store as store_module
+from vitascope.data.cache import frames as store_module
+from vitascope.data.cache.frames import FrameStore, visible
+from vitascope.data.cache.video import StoredVideo
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import open_video
 from vitascope.data.records import VideoRecord
 from vitascope.data.scale import Scale
-from vitascope.data.store import FrameStore, visible
-from vitascope.data.stored import StoredVideo
 from vitascope.errors import ConfigError, DecodeError
 from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol
 from vitascope.transforms.preprocess import evaluation_transform, scaled_size
@@ -248,7 +248,7 @@ def test_a_full_disk_is_said_once_and_costs_time_only(
 LIMITED = """
 import resource, signal, sys
 from fractions import Fraction
-from vitascope.data.store import FrameStore
+from vitascope.data.cache.frames import FrameStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = FrameStore(sys.argv[2], 40)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

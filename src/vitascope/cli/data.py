@@ -159,7 +159,7 @@ def prepare_dataset(
       vitascope data prepare train.csv small/ --short-side 320 --jobs 8
     """
     with Output("data prepare", json_file) as out:
-        from vitascope.data.prepare import Settings, prepare
+        from vitascope.data.cache.prepare import Settings, prepare
         from vitascope.data.tables.read import read_table
 
         settings = Settings(short_side=short_side, crf=crf, keyframes=keyframes)
@@ -209,7 +209,7 @@ def shard_dataset(
       vitascope data shard train.csv s3://bucket/k400 --shard-size 1000
     """
     with Output("data shard", json_file) as out:
-        from vitascope.data.shard_writer import write_shards
+        from vitascope.data.shards.write import write_shards
         from vitascope.data.tables.read import read_table
 
         table = read_table(data)

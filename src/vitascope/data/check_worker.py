@@ -12,8 +12,8 @@ import time
 from dataclasses import asdict
 from typing import IO
 
+from vitascope.data.cache.timelines import store
 from vitascope.data.examine import examine
-from vitascope.data.timeline_store import store
 
 _HEARTBEAT = 1.0  # seconds between signs of life
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vitascope.data import clips, frames
+from vitascope.data.cache.frames import FrameStore
+from vitascope.data.cache.video import TIME_LIMIT
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import Decoder, Size, open_video
 from vitascope.data.faults import FaultReport, Faults
@@ -27,8 +29,6 @@ from vitascope.data.packed import PackedRecords
 from vitascope.data.records import VideoRecord
 from vitascope.data.sampler import Item, Key, check_key, multi_clip
 from vitascope.data.scale import Scale
-from vitascope.data.store import FrameStore
-from vitascope.data.stored import TIME_LIMIT
 from vitascope.errors import ConfigError, DatasetError, DecodeError
 from vitascope.spec import ClipSpec, ViewProtocol
 

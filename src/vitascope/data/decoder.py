@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.catalog import Catalog
+from vitascope.data.cache.timelines import lookup
 from vitascope.data.decoders.inputs import VideoInput
 from vitascope.data.listing import is_remote
-from vitascope.data.remote import parse_part
-from vitascope.data.timeline_store import lookup
+from vitascope.data.shards.remote import parse_part
 from vitascope.errors import ConfigError, DecodeError
 
 if TYPE_CHECKING:

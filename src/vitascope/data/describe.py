@@ -19,7 +19,7 @@ from vitascope.data.decoders.wholeness import cut_off
 from vitascope.data.direction import direction_classes
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table, VideoRecord
-from vitascope.data.remote import parse_part
+from vitascope.data.shards.remote import parse_part
 from vitascope.errors import DatasetError, DecodeError
 from vitascope.spec import ClipSpec, to_json
 

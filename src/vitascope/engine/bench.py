@@ -15,9 +15,9 @@ from torch import Tensor
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table
-from vitascope.data.remote import parse_part
 from vitascope.data.sampler import order
 from vitascope.data.scale import Scale
+from vitascope.data.shards.remote import parse_part
 from vitascope.engine.config import AugmentConfig
 from vitascope.errors import ConfigError, DatasetError, DecodeError
 from vitascope.models.registry import create_model, get_card

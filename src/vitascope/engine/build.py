@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from vitascope.data.cache.frames import FrameStore
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import BACKENDS
 from vitascope.data.records import Table
 from vitascope.data.scale import Scale
-from vitascope.data.store import FrameStore
 from vitascope.data.tables.read import read_table
 from vitascope.data.tables.split import split_table
 from vitascope.engine.checkpoint import Checkpoint, load_weights

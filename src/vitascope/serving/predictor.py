@@ -15,11 +15,11 @@ from torch import Tensor
 from vitascope.accelerator.artefact import Forward, Inputs
 from vitascope.accelerator.export import export
 from vitascope.accelerator.verify import Verification
+from vitascope.data.cache.video import TIME_LIMIT
 from vitascope.data.clips import Clip
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import Image, open_video
 from vitascope.data.records import VideoRecord
-from vitascope.data.stored import TIME_LIMIT
 from vitascope.errors import ConfigError, DatasetError, DecodeError, WeightsError
 from vitascope.metrics.views import combine_views
 from vitascope.serving.loading import Source, open_model

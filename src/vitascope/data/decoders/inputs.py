@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from vitascope.data.listing import has_image_suffix, is_remote
-from vitascope.data.remote import EXTRAS, parse_part
+from vitascope.data.shards.remote import EXTRAS, parse_part
 from vitascope.errors import ConfigError, DecodeError, MissingExtraError
 
 VideoInput = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]

@@ -57,7 +57,7 @@ def read_table(
     """
     path = Path(data)
     classes = None if labels is None else class_lists.read_classes(labels)
-    from vitascope.data import shards  # which gives tables itself
+    from vitascope.data.shards import read as shards
 
     if shards.is_shards(os.fspath(data)):
         return shards.read_shards(os.fspath(data), None if classes is None else classes.names)

@@ -25,11 +25,11 @@ import torch
 from torch.utils.data import get_worker_info
 
 from vitascope.data.atomic import write_atomically
+from vitascope.data.cache.video import MARK, TIME_LIMIT, encode, open_stored
 from vitascope.data.decoder import Decoder, Size, open_video
 from vitascope.data.frames import at
-from vitascope.data.remote import parse_part
 from vitascope.data.scale import Scale
-from vitascope.data.stored import MARK, TIME_LIMIT, encode, open_stored
+from vitascope.data.shards.remote import parse_part
 from vitascope.errors import ConfigError, DecodeError
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import scaled_size

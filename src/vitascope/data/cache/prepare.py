@@ -21,9 +21,9 @@ from typing import Any, Literal
 
 import av
 
+from vitascope.data.cache.video import TIME_LIMIT
 from vitascope.data.decoder import open_video, short_side_size
 from vitascope.data.records import Table
-from vitascope.data.stored import TIME_LIMIT
 from vitascope.data.tables.classes import CLASS_FILES
 from vitascope.data.tables.split import write_split
 from vitascope.data.write import H264

@@ -23,7 +23,7 @@ from typing import Any
 
 from vitascope.data.listing import has_video_suffix, is_remote
 from vitascope.data.records import Table, VideoRecord
-from vitascope.data.remote import Part, file_system, parse_part
+from vitascope.data.shards.remote import Part, file_system, parse_part
 from vitascope.errors import DatasetError, DatasetNotFoundError
 
 INDEX = "index.json"

@@ -21,9 +21,9 @@ from typing import Any
 from vitascope.data.atomic import write_atomically
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table, VideoRecord
-from vitascope.data.remote import file_system, parse_part
 from vitascope.data.sampler import order
-from vitascope.data.shards import FORMAT, INDEX
+from vitascope.data.shards.read import FORMAT, INDEX
+from vitascope.data.shards.remote import file_system, parse_part
 from vitascope.errors import ConfigError, DatasetError, RunError
 
 _BLOCK = 512  # bytes; headers and contents of a tar fill whole blocks

@@ -1,0 +1,1 @@
+"""What is kept of videos so that it need not be decoded again."""

@@ -1,0 +1,1 @@
+"""Videos in tar shards, on a disk or in an object store."""
