@@ -34,11 +34,11 @@ import torch
 import torch.nn.functional as F
 
 from vitascope.data.cache.timelines import lookup
+from vitascope.data.check.check import check
 from vitascope.data.dataset import ClipDataset, Sample
 from vitascope.data.decoder import open_video, short_side_size
 from vitascope.data.decoders import pyav
 from vitascope.data.frames import at
-from vitascope.data.index import check
 from vitascope.data.loader import ClipLoader, make_loader
 from vitascope.data.records import VideoRecord
 from vitascope.data.render import numbered_frame, render_numbered

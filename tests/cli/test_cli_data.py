@@ -134,7 +134,7 @@ def test_conformance(tmp_path: Path) -> None:
 
 
 def test_conformance_fails_on_a_wrong_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vitascope.data import conformance
+    from vitascope.data.check import conformance
 
     real = conformance.read_number
     monkeypatch.setattr(conformance, "read_number", lambda image: (real(image) or 0) // 2)

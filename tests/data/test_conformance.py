@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitascope.data import conformance as suite
-from vitascope.data.conformance import FILMS, conformance, judge
-from vitascope.data.conformance_films import Film, render
+from vitascope.data.check import conformance as suite
+from vitascope.data.check.conformance import FILMS, conformance, judge
+from vitascope.data.check.conformance_videos import Film, render
 from vitascope.data.decoder import Decoder, Frames
 from vitascope.data.decoders.pyav import PyAVDecoder
 from vitascope.errors import ConfigError, DecodeError, MissingExtraError, UnknownNameError

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from support.videos import film
-from vitascope.data.describe import describe, require_readable
-from vitascope.data.direction import direction_classes
+from vitascope.data.check.describe import describe, require_readable
+from vitascope.data.check.direction import direction_classes
 from vitascope.data.tables.read import read_table
 from vitascope.errors import DatasetError
 from vitascope.spec import ClipSpec

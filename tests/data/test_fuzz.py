@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from vitascope.data.check.check import check
 from vitascope.data.decoder import open_video
-from vitascope.data.index import check
 from vitascope.data.render import render_numbered
 from vitascope.errors import DecodeError
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitascope.data import examine as examine_module
-from vitascope.data import index
 from vitascope.data.cache.timelines import entry, lookup, store
+from vitascope.data.check import check as index
+from vitascope.data.check import examine as examine_module
+from vitascope.data.check.check import check
+from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import pyav
-from vitascope.data.examine import examine
-from vitascope.data.index import check
 from vitascope.data.render import numbered_frame, read_number, render_numbered
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError, DatasetNotFoundError, DecodeError

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from vitascope.data.cache.timelines import store
+from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import stills
 from vitascope.data.decoders.pyav import PyAVDecoder
-from vitascope.data.examine import examine
 from vitascope.data.render import numbered_frame, read_number, render_numbered
 from vitascope.data.write import write_video
 from vitascope.errors import DecodeError

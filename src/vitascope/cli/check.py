@@ -13,7 +13,7 @@ from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output, length
 
 if TYPE_CHECKING:
-    from vitascope.data.examine import FileReport
+    from vitascope.data.check.examine import FileReport
 
 Data = Annotated[
     list[str],
@@ -36,7 +36,7 @@ def check(data: Data, jobs: Jobs = None, json_file: JsonFile = None) -> None:
       vitascope check train.csv --jobs 8 --json faults.json
     """
     with Output("check", json_file) as out:
-        from vitascope.data.index import check as check_files
+        from vitascope.data.check.check import check as check_files
 
         columns = (
             TextColumn("decoding"),

@@ -11,7 +11,7 @@ from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
 
 if TYPE_CHECKING:
-    from vitascope.data.conformance import Matrix
+    from vitascope.data.check.conformance import Matrix
 
 Decoders = Annotated[
     list[str] | None,
@@ -41,8 +41,8 @@ def conformance(
       vitascope conformance --decoder torchcodec --only h264
     """
     with Output("conformance", json_file) as out:
-        from vitascope.data.conformance import conformance as run
-        from vitascope.data.conformance_films import FILMS
+        from vitascope.data.check.conformance import conformance as run
+        from vitascope.data.check.conformance_videos import FILMS
         from vitascope.errors import UnknownNameError
 
         chosen = [f for f in FILMS if not only or any(text in f.name for text in only)]

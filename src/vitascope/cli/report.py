@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from vitascope.accelerator.verify import Verification
+from vitascope.data.check.describe import Summary
 from vitascope.data.decoder import open_video, short_side_size
-from vitascope.data.describe import Summary
 from vitascope.engine.checkpoint import versions
 from vitascope.engine.log import read_log
 from vitascope.engine.scoring import EvalResult

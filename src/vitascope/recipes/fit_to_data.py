@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import torch
 
-from vitascope.data.describe import Summary
+from vitascope.data.check.describe import Summary
 from vitascope.data.records import Table
 from vitascope.engine.config import (
     AugmentConfig,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vitascope.data.describe import Summary, describe, require_readable
+from vitascope.data.check.describe import Summary, describe, require_readable
 from vitascope.data.records import Table
 from vitascope.data.tables.read import read_table
 from vitascope.engine.build import with_splits

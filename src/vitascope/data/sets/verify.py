@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.data.describe import Header, probe
+from vitascope.data.check.describe import Header, probe
 from vitascope.data.records import Table, VideoRecord
 from vitascope.spec import to_json
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from vitascope.data.check.direction import direction_classes
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders.source import Source
 from vitascope.data.decoders.wholeness import cut_off
-from vitascope.data.direction import direction_classes
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.shards.remote import parse_part

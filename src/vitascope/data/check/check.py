@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.examine import FileReport
+from vitascope.data.check.examine import FileReport
 from vitascope.data.listing import is_hidden, is_remote
 from vitascope.data.tables.read import read_table
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
@@ -233,7 +233,7 @@ def _start() -> subprocess.Popen[str]:
     # has threads. The root of this package comes last on the path, where it can hide nothing.
     root = str(Path(__file__).resolve().parents[2])
     code = (
-        f"import sys; sys.path.append({root!r}); from vitascope.data.check_worker import serve; "
+        f"import sys; sys.path.append({root!r}); from vitascope.data.check.worker import serve; "
         "serve(sys.stdin, sys.stdout)"
     )
     return subprocess.Popen(

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import IO
 
 from vitascope.data.cache.timelines import store
-from vitascope.data.examine import examine
+from vitascope.data.check.examine import examine
 
 _HEARTBEAT = 1.0  # seconds between signs of life
 

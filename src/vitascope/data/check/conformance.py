@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 
 from vitascope.data import clips
+from vitascope.data.check.conformance_videos import FILMS, FRAMES, Film, render
 from vitascope.data.clips import Clip
-from vitascope.data.conformance_films import FILMS, FRAMES, Film, render
 from vitascope.data.decoder import BACKENDS, Decoder, DecoderType, backend, open_video
 from vitascope.data.frames import select
 from vitascope.data.render import numbered_frame, read_number
