@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from support.sound import chirp, chirp_at, clicks, film_with_sound, tone
-from vitascope.data.audio import SoundReader, sample_count
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import open_video
+from vitascope.data.modalities.audio import SoundReader, sample_count
 from vitascope.errors import ConfigError, DecodeError
 
 RATE = 48000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vitascope.data.decoder import Decoder, open_video
-from vitascope.data.decoders import disposable
+from vitascope.data.decoders import non_reference as disposable
 from vitascope.data.decoders.pyav import PyAVDecoder
 from vitascope.data.render import read_number, render_numbered
 from vitascope.errors import DecodeError, MissingExtraError

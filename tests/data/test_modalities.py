@@ -12,14 +12,14 @@ import torch
 
 from support.sound import chirp, clicks, film_with_sound, tone
 from support.videos import film, numbers
-from vitascope.data.audio_features import LogMel, mel_filters
 from vitascope.data.clips import Clip
 from vitascope.data.collate import collate
 from vitascope.data.dataset import ClipDataset
-from vitascope.data.imu import ImuTrack, read_imu
 from vitascope.data.loader import make_loader
 from vitascope.data.modalities import Audio, BesideVideo, ComputedFlow, Imu, StoredFlow
-from vitascope.data.optical_flow import compute_flow, open_flow, read_flo, write_flo
+from vitascope.data.modalities.audio_features import LogMel, mel_filters
+from vitascope.data.modalities.imu import ImuTrack, read_imu
+from vitascope.data.modalities.optical_flow import compute_flow, open_flow, read_flo, write_flo
 from vitascope.data.records import VideoRecord
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError, DatasetError, InputError, UnknownNameError

@@ -22,7 +22,7 @@ from vitascope.compat.ptv.data.ego4d.imu import Ego4dImuData
 from vitascope.compat.ptv.data.ego4d.utils import MomentsClipSampler, get_label_id_map
 from vitascope.compat.ptv.data.encoded_video import EncodedVideo
 from vitascope.compat.ptv.data.video import VideoPathHandler
-from vitascope.data.imu import read_imu
+from vitascope.data.modalities.imu import read_imu
 from vitascope.errors import (
     ConfigError,
     DatasetError,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from vitascope.data.atomic import write_atomically
-from vitascope.data.timeline import Timeline
+from vitascope.data.decoders.timeline import Timeline
 from vitascope.files import cache_folder
 
 _FORMAT = 1

@@ -16,7 +16,7 @@ import numpy as np
 from vitascope.data.check.direction import direction_classes
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders.source import Source
-from vitascope.data.decoders.wholeness import cut_off
+from vitascope.data.decoders.truncation import cut_off
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.shards.remote import parse_part

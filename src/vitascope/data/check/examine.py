@@ -13,8 +13,8 @@ from vitascope.data.decoders.images import ImagesDecoder
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import Source
-from vitascope.data.decoders.wholeness import cut_off
-from vitascope.data.timeline import Ticks, Timeline
+from vitascope.data.decoders.timeline import Ticks, Timeline
+from vitascope.data.decoders.truncation import cut_off
 from vitascope.errors import DecodeError
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
-from vitascope.data.timeline import Timeline
+from vitascope.data.decoders.timeline import Timeline
 
 
 class Closing(ABC):

@@ -9,7 +9,7 @@ from typing import Any
 
 from vitascope.data.decoder import Image, Size
 from vitascope.data.decoders.timed import TimedDecoder, learn
-from vitascope.data.timeline import Timeline
+from vitascope.data.decoders.timeline import Timeline
 from vitascope.errors import DecodeError
 from vitascope.optional import require
 

@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoders.source import GaveUp, Source, reason
-from vitascope.data.timeline import Ticks, Timeline
+from vitascope.data.decoders.timeline import Ticks, Timeline
 from vitascope.errors import DecodeError
 
 _MPEG4_PICTURE = b"\x00\x00\x01\xb6"

@@ -14,8 +14,8 @@ import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from vitascope.data.decoders.disposable import Rule, rule
 from vitascope.data.decoders.inputs import Input, resolve
+from vitascope.data.decoders.non_reference import Rule, rule
 from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
 

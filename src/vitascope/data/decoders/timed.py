@@ -13,8 +13,8 @@ from vitascope.data.decoders.base import OnTimeline
 from vitascope.data.decoders.packets import scan
 from vitascope.data.decoders.pixels import scale
 from vitascope.data.decoders.source import Source
-from vitascope.data.decoders.wholeness import cut_off
-from vitascope.data.timeline import Timeline
+from vitascope.data.decoders.timeline import Timeline
+from vitascope.data.decoders.truncation import cut_off
 from vitascope.errors import DecodeError
 
 

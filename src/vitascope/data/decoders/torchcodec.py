@@ -12,7 +12,7 @@ import numpy as np
 
 from vitascope.data.decoder import Image, Size
 from vitascope.data.decoders.timed import TimedDecoder, learn
-from vitascope.data.timeline import Timeline
+from vitascope.data.decoders.timeline import Timeline
 from vitascope.errors import DecodeError
 from vitascope.optional import require
 

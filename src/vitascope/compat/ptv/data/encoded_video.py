@@ -14,11 +14,11 @@ from pathlib import PurePath
 from typing import IO, Any, Self
 
 from vitascope.compat.ptv.data.video_base import Video
-from vitascope.data.audio import SoundReader
 from vitascope.data.clips import Clip, Seconds, exact_interval
 from vitascope.data.decoder import DecoderType, Size, open_video
 from vitascope.data.decoders.inputs import VideoInput
 from vitascope.data.frames import inside
+from vitascope.data.modalities.audio import SoundReader
 from vitascope.errors import ConfigError, UnknownNameError
 
 

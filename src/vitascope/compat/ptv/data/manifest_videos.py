@@ -17,10 +17,10 @@ from vitascope.compat.ptv.data.frame_video import FrameVideo
 from vitascope.compat.ptv.data.manifest_rows import ImageFrameInfo, VideoDatasetType
 from vitascope.compat.ptv.data.manifests import read_encoded_videos
 from vitascope.compat.ptv.data.video_base import Video
-from vitascope.data.audio import SoundReader
 from vitascope.data.clips import Clip, Seconds, exact_interval
 from vitascope.data.decoder import open_video
 from vitascope.data.frames import inside
+from vitascope.data.modalities.audio import SoundReader
 from vitascope.data.sets.domsev import FrameFiles, read_frame_videos
 from vitascope.errors import ConfigError, DatasetError
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vitascope.data.audio_features import mel_filters
+from vitascope.data.modalities.audio_features import mel_filters
 from vitascope.errors import InputError
 
 HOP = 512  # samples from one column to the next

@@ -27,9 +27,9 @@ from vitascope.compat.ptv.data.labeled_video_dataset import (
 )
 from vitascope.compat.ptv.data.video import VideoPathHandler
 from vitascope.compat.ptv.data.video_base import Video
-from vitascope.data.audio import SoundReader
 from vitascope.data.clips import exact_seconds
 from vitascope.data.listing import is_remote
+from vitascope.data.modalities.audio import SoundReader
 from vitascope.data.sets.ego4d_moments import Moment, read_moments
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError
 from vitascope.transforms.apply import apply

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vitascope.data.imu import read_imu
+from vitascope.data.modalities.imu import read_imu
 from vitascope.errors import DatasetError, DatasetNotFoundError
 
 __all__ = ["Ego4dImuData", "Ego4dImuDataBase"]

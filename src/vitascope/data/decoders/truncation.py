@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from vitascope.data.decoders.source import Source
 from vitascope.data.decoders.stills import Read, gif_is_whole, jpeg_is_whole
-from vitascope.data.timeline import Timeline
+from vitascope.data.decoders.timeline import Timeline
 
 
 def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from vitascope.data.clips import Clip
 from vitascope.data.decoders.inputs import Input, VideoInput, resolve
 from vitascope.data.decoders.source import reason, safe_formats
-from vitascope.data.resample import resample_at, support
+from vitascope.data.modalities.resample import resample_at, support
 from vitascope.errors import ConfigError, DecodeError
 
 Samples = npt.NDArray[np.float32]

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vitascope.data.audio import SoundReader
-from vitascope.data.audio_features import LogMel
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import Decoder
-from vitascope.data.imu import read_imu
-from vitascope.data.optical_flow import compute_flow, open_flow
+from vitascope.data.modalities.audio import SoundReader
+from vitascope.data.modalities.audio_features import LogMel
+from vitascope.data.modalities.imu import read_imu
+from vitascope.data.modalities.optical_flow import compute_flow, open_flow
 from vitascope.data.records import VideoRecord
 from vitascope.errors import ConfigError, DatasetError
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vitascope.data.audio import sample_count
 from vitascope.data.clips import Clip
+from vitascope.data.modalities.audio import sample_count
 from vitascope.data.tables.columns import existing, read_columns
 from vitascope.errors import ConfigError, DatasetError
 
