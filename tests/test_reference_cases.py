@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from compat.ptv import test_clip_sampling as clips
-from data import test_manifests as manifests
+from data.sets import test_manifests as manifests
 from transforms import test_reference_augmentation as augmentation
 from transforms import test_reference_pyslowfast as pyslowfast
 from transforms import test_reference_pytorchvideo as pytorchvideo

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from support.fake_datasets import Examples, examples, make
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import make_loader
-from vitascope.data.sets.card import DATASETS
+from vitascope.data.sets import DATASETS
 from vitascope.data.sets.locate import official_files
 from vitascope.data.sets.verify import verify
 from vitascope.errors import DatasetError, DatasetNotFoundError

@@ -36,7 +36,8 @@ def list_datasets(json_file: JsonFile = None) -> None:
       vitascope data list
     """
     with Output("data list", json_file) as out:
-        from vitascope.data.sets.card import DATASETS, get_dataset
+        from vitascope.data.sets import DATASETS
+        from vitascope.data.sets.card import get_dataset
 
         cards = [get_dataset(name) for name in DATASETS]
         out.data["datasets"] = cards
@@ -72,7 +73,7 @@ def show_dataset(name: Name, json_file: JsonFile = None) -> None:
                 ),
                 ("lists", card.annotations),
                 ("videos", card.files),
-                ("reader", f"vitascope.data.{card.reader.replace(':', '.')}"),
+                ("reader", f"vitascope.data.sets.{card.reader.replace(':', '.')}"),
                 ("paper", card.paper),
                 ("homepage", card.homepage),
                 ("terms", card.terms),

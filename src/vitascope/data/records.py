@@ -1,4 +1,4 @@
-"""What a data set is: its videos, labels and splits, read from folders or lists."""
+"""What a data set is: its videos, labels and splits."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from vitascope.data.tables.classes import ClassList
-from vitascope.data.tables.layouts import Draft
-from vitascope.data.tables.read import _row_of
-from vitascope.errors import DatasetError, UnknownNameError
+from vitascope.errors import UnknownNameError
 
 _ORDER = {"train": 0, "val": 1, "test": 2}
 
@@ -82,17 +79,3 @@ class Table:
         chosen = self.records if split is None else self.of(split)
         by_label = Counter(r.label for r in chosen)
         return {name: by_label[i] for i, name in enumerate(self.classes)}
-
-
-def _refuse_contradictions(
-    drafts: list[Draft], numbers: list[int | None], classes: ClassList
-) -> None:
-    seen: dict[tuple[str, Fraction | None, Fraction | None], int] = {}
-    for i, draft in enumerate(drafts):
-        j = seen.setdefault((draft.path, draft.start, draft.end), i)
-        if numbers[i] != numbers[j]:
-            one, two = (classes.names[numbers[k] or 0] for k in (j, i))
-            raise DatasetError(
-                f"{draft.shown} has two labels: {one!r} ({_row_of(drafts[j].where)}) and {two!r} "
-                f"({_row_of(draft.where)}). Remove one of the rows"
-            )

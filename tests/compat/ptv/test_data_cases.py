@@ -1,6 +1,6 @@
 """The recorded lists and data sets, through `import pytorchvideo...`, as an old program sees them.
 
-What is done where the record is wrong or silent stands in `BETTER` of `data.test_manifests`.
+What is done where the record is wrong or silent stands in `BETTER` of `data.sets.test_manifests`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from data.test_manifests import ALL, BETTER, SAME, Case, Refused, lay_out, plain
+from data.sets.test_manifests import ALL, BETTER, SAME, Case, Refused, lay_out, plain
 from support.fake_datasets import pictures
 from support.model_reference import old_names
 from vitascope.errors import VitascopeError
@@ -159,7 +159,9 @@ def epic_windows(case: Case) -> Any:
 
 
 def domsev_cases(case: Case) -> Any:
-    domsev, clips = (importlib.import_module(f"vitascope.data.{n}") for n in ("domsev", "clips"))
+    domsev, clips = (
+        importlib.import_module(f"vitascope.data.{n}") for n in ("sets.domsev", "clips")
+    )
     if case["what"] == "overlap of times":
         both = [[clips.Clip(*pair) for pair in row[:2]] for row in case["yields"]]
         shared = [domsev.overlap(a, b) for a, b in both]

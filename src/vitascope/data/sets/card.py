@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vitascope.catalog import Catalog
+from vitascope.data.sets import DATASETS
 
 Task = Literal["classification", "multi-label", "detection", "segments"]
 # Sources of figures. Tests count the lists of class names.
@@ -30,7 +30,7 @@ class DatasetCard:
             that are to be had today may hold fewer clips.
         annotations: the files that hold the labels.
         files: how videos are expected to be named below their folder.
-        reader: function that reads it, as "module:function" below `vitascope.data`.
+        reader: function that reads it, as "module:function" below `vitascope.data.sets`.
         paper: where it was published.
         homepage: where it is to be had.
         terms: conditions of use in a few words; the authors' text decides.
@@ -55,32 +55,9 @@ class DatasetCard:
     def read(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the reader, whose arguments and result are its own."""
         module, _, function = self.reader.partition(":")
-        return getattr(importlib.import_module(f"vitascope.data.{module}"), function)(
+        return getattr(importlib.import_module(f"vitascope.data.sets.{module}"), function)(
             *args, **kwargs
         )
-
-
-# name -> "module:attribute" below vitascope.data.
-DATASETS: Catalog[str] = Catalog("data set", hint="`vitascope data list` shows them all.")
-for _name, _home in {
-    "kinetics400": "kinetics:KINETICS400",
-    "kinetics600": "kinetics:KINETICS600",
-    "kinetics700": "kinetics:KINETICS700",
-    "ucf101": "ucf101:UCF101",
-    "hmdb51": "hmdb51:HMDB51",
-    "ssv2": "ssv2:SSV2",
-    "jester": "jester:JESTER",
-    "moments_in_time": "moments_in_time:MOMENTS_IN_TIME",
-    "charades": "charades:CHARADES",
-    "ava21": "ava:AVA21",
-    "ava22": "ava:AVA22",
-    "ava_kinetics": "ava:AVA_KINETICS",
-    "epic_kitchens55": "epic_kitchens:EPIC55",
-    "epic_kitchens100": "epic_kitchens:EPIC100",
-    "domsev": "domsev:DOMSEV",
-    "ego4d_moments": "ego4d_moments:EGO4D_MOMENTS",
-}.items():
-    DATASETS.add(_name, _home)
 
 
 def get_dataset(name: str) -> DatasetCard:
@@ -90,5 +67,5 @@ def get_dataset(name: str) -> DatasetCard:
         UnknownNameError: there is none of this name.
     """
     module, _, attribute = DATASETS[name].partition(":")
-    card: DatasetCard = getattr(importlib.import_module(f"vitascope.data.{module}"), attribute)
+    card: DatasetCard = getattr(importlib.import_module(f"vitascope.data.sets.{module}"), attribute)
     return card

@@ -86,10 +86,10 @@ def read_hmdb51(
         lists: folder of the lists (`brush_hair_test_split1.txt`, ...).
         root: folder of the class folders.
         split_id: fold, 1 to 3.
-        files: what to do about missing videos; see `records.table_from`.
+        files: what to do about missing videos; see `tables.read.table_from`.
 
     Raises:
-        DatasetError: see `read_hmdb51_lists` and `records.table_from`.
+        DatasetError: see `read_hmdb51_lists` and `tables.read.table_from`.
     """
     found = Found("HMDB51", os.path.abspath(root))
     found.drafts = [

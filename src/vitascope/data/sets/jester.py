@@ -29,7 +29,7 @@ def read_jester(
         lists: split -> list with lines `id;label`.
         root: folder of the numbered folders.
         labels: class list.
-        files: what to do about missing videos; see `records.table_from`.
+        files: what to do about missing videos; see `tables.read.table_from`.
 
     Raises:
         DatasetError: a row that is no id and label, an unknown label, or missing videos.

@@ -31,7 +31,7 @@ def read_kinetics(
         lists: one or more lists (train, validate, test).
         root: folder of the videos.
         labels: class list; None sorts the names, which is the usual order.
-        files: what to do about missing videos; see `records.table_from`.
+        files: what to do about missing videos; see `tables.read.table_from`.
 
     Raises:
         DatasetError: a row that does not fit, or not one video of the lists below the root.

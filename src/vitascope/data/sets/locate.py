@@ -29,7 +29,7 @@ def official_files(name: str, root: str | Path, lists: str | Path | None = None)
     """Every video that the published lists name, once in each split, whether it is there or not.
 
     Args:
-        name: name of a card; see `card.DATASETS`.
+        name: name of a card; see `sets.DATASETS`.
         root: folder of the videos.
         lists: folder of the lists; None looks for them below `root`.
 

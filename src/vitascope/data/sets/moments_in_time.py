@@ -30,7 +30,7 @@ def read_moments_in_time(
         lists: split -> list (`trainingSet.csv`, `validationSet.csv`).
         root: split -> folder of its class folders (`training`, `validation`).
         categories: lines `name,number` (`moments_categories.txt`).
-        files: what to do about missing videos; see `records.table_from`.
+        files: what to do about missing videos; see `tables.read.table_from`.
 
     Raises:
         DatasetError: a row that does not fit, an unknown class, or missing videos.

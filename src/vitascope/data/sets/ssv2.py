@@ -32,7 +32,7 @@ def read_ssv2(
         labels: JSON object of template -> number.
         root: folder of the videos.
         suffix: end of their names.
-        files: what to do about missing videos; see `records.table_from`.
+        files: what to do about missing videos; see `tables.read.table_from`.
 
     Raises:
         DatasetError: a template that is not in the label file, or missing videos.

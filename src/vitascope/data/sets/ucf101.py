@@ -26,7 +26,7 @@ def read_ucf101(
         lists: folder with `classInd.txt`, `trainlist01.txt` and `testlist01.txt`, ...
         root: folder of the class folders.
         fold: 1 to 3.
-        files: what to do about missing videos; see `records.table_from`.
+        files: what to do about missing videos; see `tables.read.table_from`.
 
     Raises:
         DatasetNotFoundError: a list is not there.

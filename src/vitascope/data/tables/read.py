@@ -1,4 +1,4 @@
-"""What a data set is: its videos, labels and splits, read from folders or lists."""
+"""A data set read from folders or lists."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 from vitascope.data.listing import has_image_suffix, has_video_suffix, is_remote
-from vitascope.data.records import VideoRecord, _refuse_contradictions
+from vitascope.data.records import Table, VideoRecord
 from vitascope.data.tables import classes as class_lists
 from vitascope.data.tables.classes import ClassList
 from vitascope.data.tables.layouts import Draft, Found, from_folder, from_list
@@ -189,6 +190,20 @@ def _number_labels(found: Found, labelled: bool) -> tuple[tuple[str, ...], list[
     order = f"the order of {classes.source}" if given else "sorted by name"
     found.notes.append(f"{len(classes.names)} classes, {order}")
     return classes.names, numbers
+
+
+def _refuse_contradictions(
+    drafts: list[Draft], numbers: list[int | None], classes: ClassList
+) -> None:
+    seen: dict[tuple[str, Fraction | None, Fraction | None], int] = {}
+    for i, draft in enumerate(drafts):
+        j = seen.setdefault((draft.path, draft.start, draft.end), i)
+        if numbers[i] != numbers[j]:
+            one, two = (classes.names[numbers[k] or 0] for k in (j, i))
+            raise DatasetError(
+                f"{draft.shown} has two labels: {one!r} ({_row_of(drafts[j].where)}) and {two!r} "
+                f"({_row_of(draft.where)}). Remove one of the rows"
+            )
 
 
 def _warnings(table: Table) -> tuple[str, ...]:

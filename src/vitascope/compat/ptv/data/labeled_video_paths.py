@@ -1,6 +1,6 @@
 """Lists of (path, label number) with the names and results of PyTorchVideo.
 
-New programs use `records.read_table`, which also knows splits, class names and times.
+New programs use `tables.read.read_table`, which also knows splits, class names and times.
 """
 
 from __future__ import annotations

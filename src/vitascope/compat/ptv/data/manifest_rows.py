@@ -23,7 +23,7 @@ class EncodedVideoInfo(DataclassFieldCaster):
 
 @dataclasses.dataclass
 class VideoFrameInfo(DataclassFieldCaster):
-    """Numbered pictures of a video; the fields are those of `video_manifests.FrameFiles`."""
+    """Numbered pictures of a video; the fields are those of `sets.domsev.FrameFiles`."""
 
     video_id: str
     location: str

@@ -12,7 +12,8 @@ import pytest
 
 from support.videos import film
 from vitascope.data.clips import Clip
-from vitascope.data.sets.card import CLASS_LIST, DATASETS, get_dataset
+from vitascope.data.sets import DATASETS
+from vitascope.data.sets.card import CLASS_LIST, get_dataset
 from vitascope.data.sets.verify import verify
 from vitascope.errors import DatasetError, DatasetNotFoundError, UnknownNameError
 
@@ -38,7 +39,7 @@ def test_cards_are_complete(name: str) -> None:
     assert card.homepage.startswith("http")
     assert all(count > 0 for count in card.splits.values())
     module, _, function = card.reader.partition(":")
-    assert callable(getattr(importlib.import_module(f"vitascope.data.{module}"), function))
+    assert callable(getattr(importlib.import_module(f"vitascope.data.sets.{module}"), function))
 
 
 def test_cards_agree_with_the_published_class_lists(shared: Path) -> None:

@@ -28,7 +28,7 @@ from vitascope.data.sets.hmdb51 import read_hmdb51_lists
 from vitascope.errors import VitascopeError
 from vitascope.spec import ClipSpec
 
-CASES = Path(__file__).resolve().parents[3] / "shared" / "reference" / "misc"
+CASES = Path(__file__).resolve().parents[4] / "shared" / "reference" / "misc"
 Case = dict[str, Any]
 
 
