@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vitascope.models.card import ModelCard
-from vitascope.models.measure import counting_rule, explain, measure
+from vitascope.models.measure.measure import counting_rule, explain, measure
 from vitascope.models.registry import get_card, list_cards
 from vitascope.spec import Result
 

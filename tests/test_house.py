@@ -67,7 +67,7 @@ LONG_FUNCTIONS: dict[str, str] = {
     "layers/mobile_cpu/convolutions.py:__init__": KEPT_BUILDER,
     "models/efficient_x3d.py:__init__": KEPT_BUILDER,
     "layers/attention.py:__init__": KEPT_BUILDER,
-    "models/mvit.py:create_multiscale_vision_transformers": KEPT_BUILDER,
+    "models/mvit/model.py:create_multiscale_vision_transformers": KEPT_BUILDER,
     "ssl/projection.py:create_contrastive_head": KEPT_BUILDER,
     "models/x3d.py:create_x3d": KEPT_BUILDER,
     "models/x3d.py:create_x3d_bottleneck_block": KEPT_BUILDER,

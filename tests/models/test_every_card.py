@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from support.small_models import small
 from vitascope.errors import InputError, UnknownNameError
 from vitascope.models.card import ModelCard
-from vitascope.models.hollow import hollow
+from vitascope.models.measure.meta import hollow
+from vitascope.models.mvit.reversible import ReversibleBlock
 from vitascope.models.registry import get_card, list_cards, list_models
-from vitascope.models.reversible_mvit import ReversibleBlock
 
 # Without the nets that other tests register (their tag is "test").
 CARDS = [pytest.param(card, id=card.full_name) for card in list_cards(lambda c: c.tag != "test")]

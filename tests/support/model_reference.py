@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.layers.squeeze_excitation import SqueezeExcitation
-from vitascope.models.flops import FlopCounter
+from vitascope.models.measure.flops import FlopCounter
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "reference" / "models"
 Case = dict[str, Any]

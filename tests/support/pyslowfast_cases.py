@@ -28,7 +28,7 @@ from support.model_reference import (
 )
 from vitascope.compat.pyslowfast import build_model
 from vitascope.layers.res_block import ResStage
-from vitascope.models.flops import FlopCounter
+from vitascope.models.measure.flops import FlopCounter
 from vitascope.models.net import MultiPathWayWithFuse, Net
 from vitascope.models.stem import ResNetBasicStem
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
-from vitascope.models.mvit import MViTVariant
+from vitascope.models.mvit.model import MViTVariant
 
 Inputs = tuple[Any, ...]
 Shrink = Callable[[ModelCard], tuple[dict[str, Any], Inputs]]

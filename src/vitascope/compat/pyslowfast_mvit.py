@@ -9,7 +9,7 @@ from torch import nn
 
 from vitascope.compat.pyslowfast_parts import head_activation, refuse
 from vitascope.errors import ConfigError
-from vitascope.models.mvit import (
+from vitascope.models.mvit.model import (
     MultiscaleVisionTransformers,
     MViTVariant,
     Reversible,

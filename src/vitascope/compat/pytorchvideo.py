@@ -59,7 +59,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "models.hub.vision_transformers": ("models.hub.mvit",),
     "models.memory_bank": ("ssl.memory_bank",),
     "models.simclr": ("ssl.simclr",),
-    "models.vision_transformers": ("models.mvit",),
+    "models.vision_transformers": ("models.mvit.model",),
 }
 # old module -> {old name: home "module:name"}, where a name moved or is called otherwise
 NAMES: dict[str, dict[str, str]] = {

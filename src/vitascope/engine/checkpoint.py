@@ -32,8 +32,8 @@ from torch import Tensor
 
 from vitascope.engine.optim import OPTIM
 from vitascope.errors import RunError, WeightsError
+from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.read import is_foreign
-from vitascope.models.weights.recognise import open_foreign
 from vitascope.spec import Contract, to_json
 
 FORMAT = "vitascope.checkpoint/1"

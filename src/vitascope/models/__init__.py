@@ -28,7 +28,7 @@ _LAZY = {
     "create_conv_patch_embed": "stem",
     "create_csn": "csn",
     "create_model": "registry",
-    "create_multiscale_vision_transformers": "mvit",
+    "create_multiscale_vision_transformers": "mvit.model",
     "create_res_basic_head": "head",
     "create_res_basic_stem": "stem",
     "create_resnet": "resnet",

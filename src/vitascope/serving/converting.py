@@ -16,8 +16,8 @@ from vitascope.engine.checkpoint import save_checkpoint, writing
 from vitascope.errors import ConfigError, RunError, WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.weights import DIALECTS, Report, export_state_dict
+from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.read import is_foreign
-from vitascope.models.weights.recognise import open_foreign
 from vitascope.spec import Contract
 
 OURS = "vitascope"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vitascope.errors import ConfigError, InputError
 from vitascope.layers.attention import MultiScaleBlock
 from vitascope.layers.positional_encoding import SpatioTemporalClsPositionalEncoding
-from vitascope.models.mvit import MultiscaleVisionTransformers
+from vitascope.models.mvit.model import MultiscaleVisionTransformers
 from vitascope.ssl.hog import HOGLayer
 from vitascope.ssl.masking import Masking, by_noise, random_noise, resize_mask
 

@@ -17,8 +17,8 @@ import vitascope
 from vitascope.errors import WeightsError
 from vitascope.models.registry import create_model, get_card
 from vitascope.models.weights import convert_state_dict, export_state_dict
+from vitascope.models.weights.identify import find_card, open_foreign
 from vitascope.models.weights.read import read_content
-from vitascope.models.weights.recognise import find_card, open_foreign
 from vitascope.spec import Weights
 
 

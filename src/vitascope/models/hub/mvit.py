@@ -7,7 +7,11 @@ from typing import Any
 
 from vitascope.models.card import ModelCard, publish
 from vitascope.models.hub.rows import PTV_ZOO, clip, pixels, psf, ptv, scores
-from vitascope.models.mvit import MViTVariant, Reversible, create_multiscale_vision_transformers
+from vitascope.models.mvit.model import (
+    MViTVariant,
+    Reversible,
+    create_multiscale_vision_transformers,
+)
 from vitascope.spec import ClipSpec, Cost, LabelSpec, PixelSpec, Result, ViewProtocol, Weights
 
 _PROJECTS = "https://github.com/facebookresearch/SlowFast/blob/main/projects"

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
+from vitascope.models.weights.adapt import fit_value, is_of_images, restructure
 from vitascope.models.weights.containers import prefixes, split_tensors, unwrap
 from vitascope.models.weights.dialects import DIALECTS, Dialect
-from vitascope.models.weights.fit import fit_value, is_of_images, restructure
 from vitascope.models.weights.report import Report
 from vitascope.models.weights.tables import Naming
 

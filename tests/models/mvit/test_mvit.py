@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from vitascope.errors import ConfigError, InputError
 from vitascope.layers.attention import MultiScaleAttention, MultiScaleBlock
 from vitascope.models.head import create_vit_basic_head
-from vitascope.models.mvit import (
+from vitascope.models.mvit.model import (
     MultiscaleVisionTransformers,
     MViTVariant,
     Reversible,
     RoIVariant,
     create_multiscale_vision_transformers,
 )
-from vitascope.models.mvit_plan import Schedule, plan_blocks
-from vitascope.models.reversible_mvit import ReversibleBlock, TwoStreamFusion
+from vitascope.models.mvit.plan import Schedule, plan_blocks
+from vitascope.models.mvit.reversible import ReversibleBlock, TwoStreamFusion
 
 BASE: dict[str, Any] = {
     "spatial_size": 32, "temporal_size": 4, "depth": 4, "patch_embed_dim": 16, "num_heads": 2,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vitascope.models.flops import FlopCounter, count_flops
+from vitascope.models.measure.flops import FlopCounter, count_flops
 
 
 def test_convolutions_and_linear_layers() -> None:

@@ -15,8 +15,8 @@ from vitascope.layers.attention_pool import NormFactory
 from vitascope.layers.batch_norm import make_activation
 from vitascope.layers.relative_position import RelativePositions
 from vitascope.models.head import create_res_roi_pooling_head
-from vitascope.models.mvit_plan import BlockPlan
-from vitascope.models.mvit_variant import MViTVariant, RoIVariant
+from vitascope.models.mvit.plan import BlockPlan
+from vitascope.models.mvit.variant import MViTVariant, RoIVariant
 from vitascope.models.stem import create_conv_patch_embed
 
 _LayerNorm: NormFactory = partial(nn.LayerNorm, eps=1e-6)

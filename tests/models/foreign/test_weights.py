@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import vitascope
-from models.test_foreign import CLASSES, NAMES, _clip, _config, _original
+from models.foreign.test_foreign import CLASSES, NAMES, _clip, _config, _original
 from vitascope.errors import WeightsError
 from vitascope.models.foreign.base import ForeignModel
 from vitascope.models.registry import create_model
 from vitascope.models.weights import convert_state_dict, export_state_dict, load_into
-from vitascope.models.weights.recognise import open_foreign
+from vitascope.models.weights.identify import open_foreign
 from vitascope.serving.converting import convert
 from vitascope.serving.loading import open_model
 

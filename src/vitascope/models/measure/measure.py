@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vitascope.models.base import VideoModel, count_parameters
 from vitascope.models.card import ModelCard
-from vitascope.models.flops import NORM_RULES, FlopCounter, NormRule
+from vitascope.models.measure.flops import NORM_RULES, FlopCounter, NormRule
 from vitascope.models.net import DetectionBBoxNetwork
 from vitascope.spec import Cost
 

@@ -22,9 +22,9 @@ from vitascope.errors import ConfigError
 from vitascope.layers.attention import Mlp, MultiScaleAttention
 from vitascope.layers.attention_pool import NormFactory, make_window
 from vitascope.layers.drop_path import drop_path
-from vitascope.models.mvit_parts import Norms, rates, relative_positions
-from vitascope.models.mvit_plan import BlockPlan
-from vitascope.models.mvit_variant import MViTVariant, Reversible
+from vitascope.models.mvit.parts import Norms, rates, relative_positions
+from vitascope.models.mvit.plan import BlockPlan
+from vitascope.models.mvit.variant import MViTVariant, Reversible
 
 
 class TwoStreamFusion(nn.Module):

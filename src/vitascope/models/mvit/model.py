@@ -16,18 +16,18 @@ from vitascope.layers.attention import MultiScaleBlock
 from vitascope.layers.positional_encoding import SpatioTemporalClsPositionalEncoding
 from vitascope.models.base import FeatureInfo, VideoModel, frozen_statistics, tokens_as_map
 from vitascope.models.head import create_vit_basic_head
-from vitascope.models.mvit_fuse import fuse_block, fuse_norm_after_linear, fuse_norm_before_linear
-from vitascope.models.mvit_geometry import PatchGeometry
-from vitascope.models.mvit_parts import make_blocks, make_head, make_norms, make_patch_embed
-from vitascope.models.mvit_plan import BlockPlan, Schedule, plan_blocks
-from vitascope.models.mvit_start import start_mvit
-from vitascope.models.mvit_variant import MViTVariant, Reversible, RoIVariant
-from vitascope.models.reversible_mvit import (
+from vitascope.models.mvit.fuse import fuse_block, fuse_norm_after_linear, fuse_norm_before_linear
+from vitascope.models.mvit.geometry import PatchGeometry
+from vitascope.models.mvit.init import start_mvit
+from vitascope.models.mvit.parts import make_blocks, make_head, make_norms, make_patch_embed
+from vitascope.models.mvit.plan import BlockPlan, Schedule, plan_blocks
+from vitascope.models.mvit.reversible import (
     ReversibleMViT,
     TwoStreamFusion,
     fused_width,
     make_reversible,
 )
+from vitascope.models.mvit.variant import MViTVariant, Reversible, RoIVariant
 
 __all__ = [
     "MViTVariant",

@@ -16,13 +16,13 @@ from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign.cards import is_foreign
-from vitascope.models.hollow import hollow
-from vitascope.models.mvit_variant import MViTVariant
+from vitascope.models.measure.meta import hollow
+from vitascope.models.mvit.variant import MViTVariant
 from vitascope.models.registry import create_model, get_card, list_cards
 from vitascope.models.weights.containers import split_tensors, unwrap
 from vitascope.models.weights.convert import convert_state_dict
-from vitascope.models.weights.described import ClipFacts, clips_of, foreign_card_of, timm_card_named
 from vitascope.models.weights.load import load_into
+from vitascope.models.weights.metadata import ClipFacts, clips_of, foreign_card_of, timm_card_named
 from vitascope.models.weights.read import read_content
 from vitascope.models.weights.report import Report
 from vitascope.spec import Contract, LabelSpec
