@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from compat.ptv import test_clip_sampling as clips
+from compat.pyslowfast import test_reference_transforms as pyslowfast
 from data.sets import test_manifests as manifests
 from transforms import test_reference_augmentation as augmentation
-from transforms import test_reference_pyslowfast as pyslowfast
 from transforms import test_reference_pytorchvideo as pytorchvideo
 
 # Files on other subjects than sampling, transforms and lists, and the tests that walk them.

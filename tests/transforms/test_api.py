@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from vitascope.compat.pyslowfast.transforms.erasing import RandomErasing
+from vitascope.compat.pyslowfast.transforms.image_augment import rand_augment_transform
 from vitascope.errors import ConfigError, InputError
 from vitascope.spec import ClipSpec
 from vitascope.transforms import Compose, RandAugment, RandomCrop, RandomShortSideScale
 from vitascope.transforms.apply import apply
-from vitascope.transforms.erasing import RandomErasing
 from vitascope.transforms.functional import uniform_temporal_subsample
-from vitascope.transforms.image_augment import rand_augment_transform
 from vitascope.transforms.pathways import PackPathway, pack_pathways
 from vitascope.transforms.spatial import short_side_scale, uniform_crop
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from vitascope.compat import pyslowfast_sampling as slowfast
 from vitascope.compat.ptv.data.ava import TimeStampClipSampler
 from vitascope.compat.ptv.data.clip_sampling import (
     ClipSampler,
@@ -24,6 +23,7 @@ from vitascope.compat.ptv.data.clip_sampling import (
     UniformClipSampler,
     make_clip_sampler,
 )
+from vitascope.compat.pyslowfast import sampling as slowfast
 from vitascope.errors import ConfigError, UnknownNameError
 
 Case = dict[str, Any]

@@ -1,1 +1,1 @@
-"""Multiscale vision transformers and their reversible form (arXiv:2104.11227, 2112.01526, 2302.09221)."""
+"""Multiscale vision transformers (arXiv:2104.11227, 2112.01526), also reversible (2302.09221)."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from vitascope.compat.pyslowfast_parts import (
+from vitascope.compat.pyslowfast.parts import (
     DEPTHS,
     KERNELS,
     POOLED,

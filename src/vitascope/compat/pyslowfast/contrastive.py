@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from vitascope.compat.pyslowfast_mvit import build_mvit
-from vitascope.compat.pyslowfast_parts import Keys, choose, refuse
-from vitascope.compat.pyslowfast_resnet import build_resnet, build_slowfast
-from vitascope.compat.pyslowfast_x3d import build_x3d
+from vitascope.compat.pyslowfast.mvit import build_mvit
+from vitascope.compat.pyslowfast.parts import Keys, choose, refuse
+from vitascope.compat.pyslowfast.resnet import build_resnet, build_slowfast
+from vitascope.compat.pyslowfast.x3d import build_x3d
 from vitascope.errors import ConfigError
 from vitascope.layers.batch_norm import NaiveSyncBatchNorm1d
 from vitascope.ssl.contrastive import ContrastiveModel, MemoryModel, SimCLRModel

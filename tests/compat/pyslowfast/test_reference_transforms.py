@@ -11,22 +11,23 @@ import pytest
 import torch
 
 from support.reference import Reference, Replay, array
-from vitascope.transforms import boxes, color, frame_lists
-from vitascope.transforms.erasing import RandomErasing
-from vitascope.transforms.image_augment import (
+from vitascope.compat.pyslowfast.transforms import color, frame_lists
+from vitascope.compat.pyslowfast.transforms.erasing import RandomErasing
+from vitascope.compat.pyslowfast.transforms.image_augment import (
     OPERATIONS,
     AugmentSettings,
     ImageAugment,
     rand_augment_transform,
 )
-from vitascope.transforms.masking import MaskingGenerator, MaskingGenerator3D
-from vitascope.transforms.mix import RandomMix
-from vitascope.transforms.spatial import random_resized_box, short_side_size, uniform_crop_box
-from vitascope.transforms.spatial_sampling import (
+from vitascope.compat.pyslowfast.transforms.masking import MaskingGenerator, MaskingGenerator3D
+from vitascope.compat.pyslowfast.transforms.spatial_sampling import (
     SpatialSampling,
     random_sized_crop_img,
     resized_crop,
 )
+from vitascope.transforms import boxes
+from vitascope.transforms.mix import RandomMix
+from vitascope.transforms.spatial import random_resized_box, short_side_size, uniform_crop_box
 
 # Where clips start is walked in tests/data/test_clip_sampling.py.
 ELSEWHERE = {"get_start_end_idx", "get_multiple_start_end_idx"}
@@ -326,7 +327,7 @@ def test_inc0_is_not_inc1():
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 def test_affine_maps_are_those_of_pillow(interpolation):
     image = pytest.importorskip("PIL.Image")
-    from vitascope.transforms import image_ops
+    from vitascope.compat.pyslowfast.transforms import image_ops
 
     rng = np.random.default_rng(5)
     frame = rng.integers(0, 256, (20, 28, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from vitascope.compat.pyslowfast_parts import head_activation, refuse
+from vitascope.compat.pyslowfast.parts import head_activation, refuse
 from vitascope.errors import ConfigError
 from vitascope.models.mvit.model import (
     MultiscaleVisionTransformers,

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vitascope.compat.pyslowfast_parts import (
+from vitascope.compat.pyslowfast.parts import (
     Keys,
     channels,
     choose,

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitascope.compat.pyslowfast.transforms import color
+from vitascope.compat.pyslowfast.transforms.color import Channels
 from vitascope.errors import ConfigError, InputError
 from vitascope.transforms import boxes as box_functions
-from vitascope.transforms import color
-from vitascope.transforms.color import Channels
 from vitascope.transforms.draws import RandomSource, as_draws
 from vitascope.transforms.spatial import cut, scale_to, short_side_size, uniform_crop_box
 

@@ -11,8 +11,8 @@ from models.parity.test_parity_transformers import check_start, start_values
 from support.model_reference import FOLDER
 from support.pyslowfast_cases import configurations, keys_of, native_names
 from vitascope.compat.pyslowfast import MODELS, build_model, complete
-from vitascope.compat.pyslowfast_keys import DEFAULTS
-from vitascope.compat.pyslowfast_mvit import mvit_arguments
+from vitascope.compat.pyslowfast.keys import DEFAULTS
+from vitascope.compat.pyslowfast.mvit import mvit_arguments
 from vitascope.errors import ConfigError, UnknownNameError
 from vitascope.models.base import VideoModel, count_parameters
 

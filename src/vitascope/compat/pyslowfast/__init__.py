@@ -14,10 +14,10 @@ from typing import Any
 
 from torch import nn
 
-from vitascope.compat.pyslowfast_contrastive import build_contrastive
-from vitascope.compat.pyslowfast_keys import DEFAULTS
-from vitascope.compat.pyslowfast_mvit import build_mvit, build_ptv_mvit
-from vitascope.compat.pyslowfast_resnet import (
+from vitascope.compat.pyslowfast.contrastive import build_contrastive
+from vitascope.compat.pyslowfast.keys import DEFAULTS
+from vitascope.compat.pyslowfast.mvit import build_mvit, build_ptv_mvit
+from vitascope.compat.pyslowfast.resnet import (
     build_ptv_csn,
     build_ptv_r2plus1d,
     build_ptv_resnet,
@@ -25,7 +25,7 @@ from vitascope.compat.pyslowfast_resnet import (
     build_resnet,
     build_slowfast,
 )
-from vitascope.compat.pyslowfast_x3d import build_ptv_x3d, build_x3d
+from vitascope.compat.pyslowfast.x3d import build_ptv_x3d, build_x3d
 from vitascope.errors import ConfigError, UnknownNameError
 from vitascope.models.base import VideoModel
 

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitascope.errors import ConfigError, InputError, UnknownNameError
-from vitascope.transforms.draws import Draws, RandomSource, as_draws
-from vitascope.transforms.image_ops import (
+from vitascope.compat.pyslowfast.transforms.image_ops import (
     affine,
     autocontrast,
     brightness,
@@ -27,6 +25,8 @@ from vitascope.transforms.image_ops import (
     solarize,
     solarize_add,
 )
+from vitascope.errors import ConfigError, InputError, UnknownNameError
+from vitascope.transforms.draws import Draws, RandomSource, as_draws
 
 MAX_LEVEL = 10.0
 

@@ -1,0 +1,1 @@
+"""PySlowFast's transforms, with its names and results."""
