@@ -40,7 +40,7 @@ from models import commit, predecessor
 from vitascope import __version__
 from vitascope.engine.device import channels_last
 from vitascope.layers.depthwise import depthwise_choices
-from vitascope.layers.depthwise_choice import VARIABLE
+from vitascope.layers.depthwise.choice import VARIABLE
 from vitascope.models.registry import create_model
 
 CLASSES = 400

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vitascope.transforms.draws import RandomSource, as_draws
+from vitascope.transforms.random_source import RandomSource, as_draws
 
 
 def takes_rng(transform: Callable[..., Any]) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vitascope.errors import ConfigError, UnknownNameError
 from vitascope.transforms import color_ops
-from vitascope.transforms.draws import Draws, RandomSource, as_draws
+from vitascope.transforms.random_source import Draws, RandomSource, as_draws
 
 MAX_LEVEL = 10
 SAMPLING_DEFAULT_HPARAS: dict[str, Any] = {"sampling_std": 0.5}

@@ -17,7 +17,7 @@ from vitascope.transforms.augmentations import (
     increasing_magnitude_to_arg,
     increasing_randomly_negate_to_arg,
 )
-from vitascope.transforms.draws import RandomSource, as_draws
+from vitascope.transforms.random_source import RandomSource, as_draws
 from vitascope.transforms.transforms import OpSampler
 
 SAMPLING_AUGMIX_DEFAULT_HPARAS: dict[str, Any] = {

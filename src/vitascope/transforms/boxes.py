@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from vitascope.errors import InputError
-from vitascope.transforms.draws import RandomSource, as_draws
+from vitascope.transforms.random_source import RandomSource, as_draws
 from vitascope.transforms.spatial import (
     cut,
     frame_size,

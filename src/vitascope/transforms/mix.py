@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError, InputError
-from vitascope.transforms.draws import Draws, RandomSource, as_draws
 from vitascope.transforms.functional import convert_to_one_hot
+from vitascope.transforms.random_source import Draws, RandomSource, as_draws
 
 Mixed = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
 

@@ -15,7 +15,7 @@ from vitascope.transforms.augmentations import (
     decreasing_to_arg,
     increasing_randomly_negate_to_arg,
 )
-from vitascope.transforms.draws import RandomSource
+from vitascope.transforms.random_source import RandomSource
 from vitascope.transforms.transforms import OpSampler
 
 SAMPLING_RANDAUG_DEFAULT_HPARAS: dict[str, Any] = {

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vitascope.errors import ConfigError, InputError
 from vitascope.optional import require
-from vitascope.transforms.draws import Draws, RandomSource, as_draws
+from vitascope.transforms.random_source import Draws, RandomSource, as_draws
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area"]
 Backend = Literal["pytorch", "opencv"]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vitascope.errors import ConfigError, InputError
 from vitascope.transforms import functional
 from vitascope.transforms.apply import apply
-from vitascope.transforms.draws import RandomSource, as_draws
+from vitascope.transforms.random_source import RandomSource, as_draws
 from vitascope.transforms.spatial import center_crop, cut, frame_size, random_crop_box
 
 Transform = Callable[..., Any]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vitascope.errors import ConfigError, InputError
-from vitascope.transforms.draws import RandomSource, as_draws, permutation
+from vitascope.transforms.random_source import RandomSource, as_draws, permutation
 
 Channels = Literal["rgb", "bgr"]
 _LUMA = (0.299, 0.587, 0.114)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vitascope.errors import ConfigError, InputError
-from vitascope.transforms.draws import Draws, RandomSource, as_draws
+from vitascope.transforms.random_source import Draws, RandomSource, as_draws
 from vitascope.transforms.spatial import Box
 
 Mode = Literal["const", "rand", "pixel"]

@@ -15,7 +15,7 @@ from vitascope.compat.pyslowfast.transforms import color
 from vitascope.compat.pyslowfast.transforms.color import Channels
 from vitascope.errors import ConfigError, InputError
 from vitascope.transforms import boxes as box_functions
-from vitascope.transforms.draws import RandomSource, as_draws
+from vitascope.transforms.random_source import RandomSource, as_draws
 from vitascope.transforms.spatial import cut, scale_to, short_side_size, uniform_crop_box
 
 Images = Sequence[np.ndarray]

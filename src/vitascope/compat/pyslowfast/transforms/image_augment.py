@@ -26,7 +26,7 @@ from vitascope.compat.pyslowfast.transforms.image_ops import (
     solarize_add,
 )
 from vitascope.errors import ConfigError, InputError, UnknownNameError
-from vitascope.transforms.draws import Draws, RandomSource, as_draws
+from vitascope.transforms.random_source import Draws, RandomSource, as_draws
 
 MAX_LEVEL = 10.0
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vitascope.errors import ConfigError
-from vitascope.transforms.draws import Draws, RandomSource, as_draws
+from vitascope.transforms.random_source import Draws, RandomSource, as_draws
 
 _TRIES_2D, _TRIES_3D = 10, 100
 

@@ -13,7 +13,7 @@ from vitascope.transforms.boxes import (
     random_short_side_scale_jitter,
     scaled_uniform_crop,
 )
-from vitascope.transforms.draws import RandomSource, as_draws
+from vitascope.transforms.random_source import RandomSource, as_draws
 from vitascope.transforms.spatial import cut, frame_size, glide, random_resized_box, scale_to
 
 _SCALE = (0.8, 1.0)

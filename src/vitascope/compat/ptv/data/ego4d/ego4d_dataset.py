@@ -33,7 +33,7 @@ from vitascope.data.modalities.audio import SoundReader
 from vitascope.data.sets.ego4d_moments import Moment, read_moments
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError
 from vitascope.transforms.apply import apply
-from vitascope.transforms.draws import RandomSource
+from vitascope.transforms.random_source import RandomSource
 from vitascope.transforms.transforms import (
     CenterCrop,
     Compose,

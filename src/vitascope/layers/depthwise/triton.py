@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vitascope.layers.depthwise_kernels import load_kernels
+from vitascope.layers.depthwise.kernels import load_kernels
 
 Triple = tuple[int, int, int]
 

@@ -27,8 +27,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vitascope.errors import ConfigError
-from vitascope.layers.depthwise_kernels import load_kernels
-from vitascope.layers.depthwise_triton import Triple, output_size, triton_conv3d
+from vitascope.layers.depthwise.kernels import load_kernels
+from vitascope.layers.depthwise.triton import Triple, output_size, triton_conv3d
 
 VARIABLE = "VITASCOPE_DEPTHWISE"
 MODES = ("auto", "native", "triton")

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from vitascope.layers.depthwise_choice import convolve as convolve_on_gpu
-from vitascope.layers.depthwise_choice import depthwise_choices as depthwise_choices
+from vitascope.layers.depthwise.choice import convolve as convolve_on_gpu
+from vitascope.layers.depthwise.choice import depthwise_choices as depthwise_choices
 
 Triple = tuple[int, int, int]
 

@@ -17,11 +17,20 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from vitascope.errors import ConfigError
-from vitascope.layers import depthwise, depthwise_choice, depthwise_kernels, depthwise_triton
+from vitascope.layers import depthwise
 from vitascope.layers.depthwise import DepthwiseConv3d, depthwise_choices
-from vitascope.layers.depthwise_choice import Case, choose, convolve, difference
-from vitascope.layers.depthwise_kernels import Kernels, load_kernels
-from vitascope.layers.depthwise_triton import triton_conv3d
+from vitascope.layers.depthwise import (
+    choice as depthwise_choice,
+)
+from vitascope.layers.depthwise import (
+    kernels as depthwise_kernels,
+)
+from vitascope.layers.depthwise import (
+    triton as depthwise_triton,
+)
+from vitascope.layers.depthwise.choice import Case, choose, convolve, difference
+from vitascope.layers.depthwise.kernels import Kernels, load_kernels
+from vitascope.layers.depthwise.triton import triton_conv3d
 
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None,
