@@ -128,10 +128,10 @@ def test_stopped_at_an_event_and_resumed_gives_the_same_bits(
 def test_stopped_again_and_again(films: Path, straight, tmp_path: Path) -> None:
     """Stopped every seven events until it ends: each part begins somewhere else in an epoch."""
     recipe = overrides.apply(toy.toy_recipe(films), ["run.save_every=1"])
-    parts = 1
+    setup = 1
     while fit_until(recipe, tmp_path / "run", 7) is None:
-        parts += 1
-    assert parts >= 5
+        setup += 1
+    assert setup >= 5
     assert digests(tmp_path / "run") == digests(straight[0])
     again = fit(recipe, tmp_path / "run", resume=True)  # a finished run: nothing happens
     assert (again.step, again.interrupted) == (9, False)
@@ -266,18 +266,18 @@ def test_a_second_sigint_aborts_at_once(films: Path, tmp_path: Path) -> None:
 
 def test_accumulated_parts_give_the_update_of_the_whole_batch(films: Path, tmp_path: Path) -> None:
     weights = {}
-    for parts in (1, 2, 4):
+    for setup in (1, 2, 4):
         recipe = overrides.apply(
             toy.toy_recipe(films),
-            [f"optim.accumulate={parts}", "model.args.norm=false", "model.args.dropout=0",
+            [f"optim.accumulate={setup}", "model.args.norm=false", "model.args.dropout=0",
              "augment.mixup=0", "augment.cutmix=0", "optim.name=sgd", "optim.lr=0.05",
              "optim.epochs=1"],
         )  # fmt: skip
-        fit(recipe, tmp_path / str(parts))
-        weights[parts] = load_checkpoint(tmp_path / str(parts), "last").tensors
-    for parts in (2, 4):
+        fit(recipe, tmp_path / str(setup))
+        weights[setup] = load_checkpoint(tmp_path / str(setup), "last").tensors
+    for setup in (2, 4):
         for name, tensor in weights[1].items():
-            torch.testing.assert_close(weights[parts][name], tensor, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(weights[setup][name], tensor, rtol=1e-4, atol=1e-6)
 
 
 def test_a_small_network_learns_which_way_things_move(tmp_path: Path) -> None:
@@ -452,13 +452,13 @@ def test_bad_videos_stop_the_run_or_are_skipped_and_counted(tmp_path: Path) -> N
         assert bad.name in report["videos"][0]["error"]
     rows = read_log(tmp_path / "skips" / "log.jsonl")
     assert [r["clips"] for r in rows if r["kind"] == "faults"] == [1, 1]
-    parts = 1
-    while fit_until(recipe, tmp_path / "parts", 19) is None:
-        parts += 1
-    assert parts >= 4
-    assert digests(tmp_path / "parts") == digests(tmp_path / "skips")
+    setup = 1
+    while fit_until(recipe, tmp_path / "setup", 19) is None:
+        setup += 1
+    assert setup >= 4
+    assert digests(tmp_path / "setup") == digests(tmp_path / "skips")
     # What a killed part of an epoch could not read is in the report of the whole.
-    found = [r for r in read_log(tmp_path / "parts" / "log.jsonl") if r["kind"] == "faults"]
+    found = [r for r in read_log(tmp_path / "setup" / "log.jsonl") if r["kind"] == "faults"]
     assert found == [r for r in rows if r["kind"] == "faults"]
 
 

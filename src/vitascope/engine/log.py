@@ -19,7 +19,7 @@ from vitascope.engine.checkpoint import writing
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from vitascope.engine.parts import Parts
+    from vitascope.engine.setup import Setup
     from vitascope.engine.state import State
 
 CURVES_EVERY = 60.0  # seconds; drawing takes about half a second
@@ -179,7 +179,7 @@ class Reporter:
         listener: called with every event.
     """
 
-    def __init__(self, parts: Parts, state: State, listener: Listener) -> None:
+    def __init__(self, parts: Setup, state: State, listener: Listener) -> None:
         self.parts, self.state, self.listener = parts, state, listener
         self.chief = parts.fabric.is_global_zero
         self._drawn = time.monotonic()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from vitascope.engine.parts import Parts
+    from vitascope.engine.setup import Setup
 
 
 EXPLODED = (
@@ -90,26 +90,26 @@ class TrainResult:
         return dataclasses.asdict(self)
 
 
-def restore(parts: Parts) -> State:
+def restore(setup: Setup) -> State:
     """Brings model, optimiser and average to the last checkpoint; a new run starts at step 0.
 
     Raises:
         WeightsError: the checkpoint is damaged or of another network.
     """
-    state = State(steps=parts.steps, seed=parts.recipe.run.seed)
-    if not (parts.folder / "last.json").is_file():
+    state = State(steps=setup.steps, seed=setup.recipe.run.seed)
+    if not (setup.folder / "last.json").is_file():
         return state
-    checkpoint = load_checkpoint(parts.folder, "last")
+    checkpoint = load_checkpoint(setup.folder, "last")
     known = {f.name for f in dataclasses.fields(State)}
     for name, value in checkpoint.state.items():
         if name in known:
             setattr(state, name, FaultReport.from_json(value) if name == "faults" else value)
     own = {n: t for n, t in checkpoint.tensors.items() if not n.startswith((EMA, OPTIM))}
-    _load(parts.module, own, checkpoint)
-    if parts.average is not None:
-        _load(parts.average.model, checkpoint.part(EMA), checkpoint)
-    restore_state(parts.optimizer, checkpoint.part(OPTIM))
-    parts.fabric.strategy.precision.load_state_dict(state.scaler)
+    _load(setup.module, own, checkpoint)
+    if setup.average is not None:
+        _load(setup.average.model, checkpoint.part(EMA), checkpoint)
+    restore_state(setup.optimizer, checkpoint.part(OPTIM))
+    setup.fabric.strategy.precision.load_state_dict(state.scaler)
     return state
 
 
@@ -120,13 +120,13 @@ def _load(module: nn.Module, tensors: dict[str, Tensor], checkpoint: Checkpoint)
         raise WeightsError(f"{checkpoint.path} does not fit the network: {error}") from error
 
 
-def save_last(parts: Parts, state: State) -> Path:
+def save_last(setup: Setup, state: State) -> Path:
     """Saves everything that the run needs to go on.
 
     Raises:
         RunError: a weight is no number any more; the checkpoint before is kept.
     """
-    tensors = dict(parts.module.state_dict())
+    tensors = dict(setup.module.state_dict())
     lost = [n for n, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
     if lost:
         raise RunError(
@@ -136,72 +136,72 @@ def save_last(parts: Parts, state: State) -> Path:
     clash = [n for n in tensors if n.startswith((EMA, OPTIM))]
     if clash:
         raise WeightsError(f"{clash[0]}: {EMA!r} and {OPTIM!r} are reserved beginnings of names")
-    if parts.average is not None:
-        tensors |= {f"{EMA}{n}": t for n, t in parts.average.model.state_dict().items()}
-    state.scaler = parts.fabric.strategy.precision.state_dict()
-    collect(parts, state)
-    return _save(parts, state, "last", tensors | flatten_state(parts.optimizer))
+    if setup.average is not None:
+        tensors |= {f"{EMA}{n}": t for n, t in setup.average.model.state_dict().items()}
+    state.scaler = setup.fabric.strategy.precision.state_dict()
+    collect(setup, state)
+    return _save(setup, state, "last", tensors | flatten_state(setup.optimizer))
 
 
-def close(parts: Parts, state: State) -> None:
+def close(setup: Setup, state: State) -> None:
     """Notes in the last checkpoint that the run is finished and what its best score was."""
-    if parts.fabric.is_global_zero:
-        update_state(parts.folder, "last", dataclasses.asdict(state))
-    parts.fabric.barrier()
+    if setup.fabric.is_global_zero:
+        update_state(setup.folder, "last", dataclasses.asdict(state))
+    setup.fabric.barrier()
 
 
-def save_best(parts: Parts, state: State) -> Path:
+def save_best(setup: Setup, state: State) -> Path:
     """Saves the evaluated weights alone: all that prediction needs."""
-    return _save(parts, state, "best", dict(parts.evaluated_module.state_dict()))
+    return _save(setup, state, "best", dict(setup.evaluated_module.state_dict()))
 
 
-def _save(parts: Parts, state: State, name: str, tensors: dict[str, Tensor]) -> Path:
-    path = parts.folder / f"{name}.json"
-    if parts.fabric.is_global_zero:
+def _save(setup: Setup, state: State, name: str, tensors: dict[str, Tensor]) -> Path:
+    path = setup.folder / f"{name}.json"
+    if setup.fabric.is_global_zero:
         save_checkpoint(
-            parts.folder,
+            setup.folder,
             name,
             tensors=tensors,
-            contract=parts.contract,
-            recipe=parts.recipe.to_json(),
+            contract=setup.contract,
+            recipe=setup.recipe.to_json(),
             state=dataclasses.asdict(state),
         )
-    parts.fabric.barrier()  # nobody goes on, and perhaps ends, before the file is complete
+    setup.fabric.barrier()  # nobody goes on, and perhaps ends, before the file is complete
     return path
 
 
-def collect(parts: Parts, state: State) -> None:
+def collect(setup: Setup, state: State) -> None:
     """Moves what was counted since the last call, in all processes, into the state.
 
     Every process calls it at the same step.
     """
-    if parts.recipe.data.on_bad == "error":  # then the first fault ended the run
+    if setup.recipe.data.on_bad == "error":  # then the first fault ended the run
         return
-    own = parts.data.train.faults.take()
+    own = setup.data.train.faults.take()
     found = [own]
-    if parts.fabric.world_size > 1:
-        found = [own] * parts.fabric.world_size
+    if setup.fabric.world_size > 1:
+        found = [own] * setup.fabric.world_size
         dist.all_gather_object(found, own)
     for one in found:
         state.faults = state.faults.joined(one)
 
 
-def report_epoch(parts: Parts, state: State, report: Callable[..., None]) -> None:
+def report_epoch(setup: Setup, state: State, report: Callable[..., None]) -> None:
     """Tells once at the end of an epoch what of it could not be read; also when all could be."""
-    ended = state.step % parts.steps_per_epoch == 0 and state.step > state.reported
-    if not ended or parts.recipe.data.on_bad == "error":
+    ended = state.step % setup.steps_per_epoch == 0 and state.step > state.reported
+    if not ended or setup.recipe.data.on_bad == "error":
         return
-    collect(parts, state)
-    report("faults", **facts(parts, state.faults))
+    collect(setup, state)
+    report("faults", **facts(setup, state.faults))
     state.faults, state.reported = FaultReport(), state.step
 
 
-def facts(parts: Parts, faults: FaultReport) -> dict[str, Any]:
+def facts(setup: Setup, faults: FaultReport) -> dict[str, Any]:
     """The values of an event of kind "faults"."""
-    records = parts.data.train.records
+    records = setup.data.train.records
     return {
-        "policy": parts.recipe.data.on_bad,
+        "policy": setup.recipe.data.on_bad,
         "clips": faults.clips,
-        "clips_expected": parts.steps_per_epoch * parts.recipe.optim.batch_size,
+        "clips_expected": setup.steps_per_epoch * setup.recipe.optim.batch_size,
         "videos": [{"path": records[n].path, "error": reason} for n, reason in faults.videos],
     }

@@ -14,8 +14,8 @@ from vitascope.engine.config import Recipe
 from vitascope.engine.device import StopOnSignal, seed_step
 from vitascope.engine.log import Listener, Meter, Reporter, ignore
 from vitascope.engine.optim import set_rate
-from vitascope.engine.parts import Parts, build
 from vitascope.engine.schedule import learning_rate
+from vitascope.engine.setup import Setup, build
 from vitascope.engine.state import (
     EXPLODED,
     State,
@@ -57,49 +57,49 @@ def fit(
             input is checked.
     """
     begin = time.monotonic()
-    parts = build(recipe, out, resume=resume, force=force)
-    with parts.held():
-        return _train(parts, begin, on_event)
+    setup = build(recipe, out, resume=resume, force=force)
+    with setup.held():
+        return _train(setup, begin, on_event)
 
 
-def _train(parts: Parts, begin: float, on_event: Listener) -> TrainResult:
-    recipe, state = parts.recipe, restore(parts)
-    report, meter = Reporter(parts, state, on_event), Meter(parts.fabric)
-    report("resume" if state.step else "start", **parts.facts())
-    for note in parts.notes:
+def _train(setup: Setup, begin: float, on_event: Listener) -> TrainResult:
+    recipe, state = setup.recipe, restore(setup)
+    report, meter = Reporter(setup, state, on_event), Meter(setup.fabric)
+    report("resume" if state.step else "start", **setup.facts())
+    for note in setup.notes:
         report("note", text=note)
-    with StopOnSignal(parts.fabric, lambda text: report("note", text=text)) as stop:
-        report_epoch(parts, state, report)  # a kill may have come before or during the last
-        _evaluate_if_due(parts, state, report)
+    with StopOnSignal(setup.fabric, lambda text: report("note", text=text)) as stop:
+        report_epoch(setup, state, report)  # a kill may have come before or during the last
+        _evaluate_if_due(setup, state, report)
         stopped = False
         while state.step < state.steps and not stopped:
-            epoch, done = divmod(state.step, parts.steps_per_epoch)
-            for batch in meter.timed(parts.train_batches(epoch, done, state.faults)):
-                rate = learning_rate(recipe.optim, state.step / parts.steps_per_epoch)
-                loss = _update(parts, batch, state.step, rate)
+            epoch, done = divmod(state.step, setup.steps_per_epoch)
+            for batch in meter.timed(setup.train_batches(epoch, done, state.faults)):
+                rate = learning_rate(recipe.optim, state.step / setup.steps_per_epoch)
+                loss = _update(setup, batch, state.step, rate)
                 state.step += 1
                 meter.add(loss, len(batch["label"]))
                 report("step")
                 stopped = stop.requested() and state.step < state.steps
                 leaving = stopped or state.step == state.steps
-                if leaving or parts.due(recipe.run.log_every, state.step):
+                if leaving or setup.due(recipe.run.log_every, state.step):
                     report("log", lr=rate, **_finite(meter.read(), rate))
-                if leaving or parts.due(recipe.run.save_every, state.step):
+                if leaving or setup.due(recipe.run.save_every, state.step):
                     _finite({"loss": float(loss)}, rate)
-                    report("save", path=str(save_last(parts, state)))
+                    report("save", path=str(save_last(setup, state)))
                 if stopped:
                     break
                 with meter.paused():
-                    report_epoch(parts, state, report)
-                    _evaluate_if_due(parts, state, report)
+                    report_epoch(setup, state, report)
+                    _evaluate_if_due(setup, state, report)
     if stopped:
         report("interrupt", text=f"saved step {state.step} of {state.steps}; go on with --resume")
     else:
-        close(parts, state)
+        close(setup, state)
         report("done", best_score=state.best_score, best_step=state.best_step)
     report.curves()
     return TrainResult(
-        run=str(parts.folder),
+        run=str(setup.folder),
         best_top1=state.best_score,
         best_step=state.best_step,
         step=state.step,
@@ -109,39 +109,39 @@ def _train(parts: Parts, begin: float, on_event: Listener) -> TrainResult:
     )
 
 
-def _update(parts: Parts, batch: dict[str, Any], step: int, rate: float) -> Tensor:
+def _update(setup: Setup, batch: dict[str, Any], step: int, rate: float) -> Tensor:
     """One update of the weights; returns its loss, still on the device."""
-    rng = seed_step(parts.recipe.run.seed, step, parts.fabric.global_rank)
-    set_rate(parts.optimizer, rate)
-    total = torch.zeros((), device=parts.fabric.device)
-    pieces = parts.pieces(batch)
+    rng = seed_step(setup.recipe.run.seed, step, setup.fabric.global_rank)
+    set_rate(setup.optimizer, rate)
+    total = torch.zeros((), device=setup.fabric.device)
+    pieces = setup.pieces(batch)
     if not pieces:
         return total
     for number, (piece, share) in enumerate(pieces, start=1):
-        waiting = number < len(pieces) and parts.fabric.world_size > 1
-        with parts.fabric.no_backward_sync(parts.model, enabled=waiting):
-            loss = parts.task.loss(parts.model, piece, rng) * share
-            parts.fabric.backward(loss)
+        waiting = number < len(pieces) and setup.fabric.world_size > 1
+        with setup.fabric.no_backward_sync(setup.model, enabled=waiting):
+            loss = setup.task.loss(setup.model, piece, rng) * share
+            setup.fabric.backward(loss)
         total += loss.detach()
-    if parts.recipe.optim.clip_grad is not None:
-        parts.fabric.clip_gradients(
-            parts.model,
-            parts.stepper,
-            max_norm=parts.recipe.optim.clip_grad,
+    if setup.recipe.optim.clip_grad is not None:
+        setup.fabric.clip_gradients(
+            setup.model,
+            setup.stepper,
+            max_norm=setup.recipe.optim.clip_grad,
             error_if_nonfinite=False,  # 16-bit training skips such steps; others end at the log
         )
-    parts.stepper.step()
-    parts.stepper.zero_grad(set_to_none=True)
-    if parts.average is not None:
-        parts.average.update(parts.module, step + 1)
+    setup.stepper.step()
+    setup.stepper.zero_grad(set_to_none=True)
+    if setup.average is not None:
+        setup.average.update(setup.module, step + 1)
     return total
 
 
-def _evaluate_if_due(parts: Parts, state: State, report: Reporter) -> None:
-    due = parts.due(parts.recipe.run.eval_every, state.step) or state.step == state.steps
+def _evaluate_if_due(setup: Setup, state: State, report: Reporter) -> None:
+    due = setup.due(setup.recipe.run.eval_every, state.step) or state.step == state.steps
     if not due or state.evaluated >= state.step:
         return
-    result = parts.task.evaluate(parts.evaluated_module)
+    result = setup.task.evaluate(setup.evaluated_module)
     state.evaluated = state.step
     if result is not None:
         report("eval", **result.summary())
@@ -149,7 +149,7 @@ def _evaluate_if_due(parts: Parts, state: State, report: Reporter) -> None:
     if result is None or state.best_score is None or result.score >= state.best_score:
         state.best_score = None if result is None else result.score
         state.best_step = state.step
-        save_best(parts, state)
+        save_best(setup, state)
 
 
 def _finite(values: dict[str, float], rate: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Parts of stored files: a range of bytes of a local file or of an object behind an address.
+"""Setup of stored files: a range of bytes of a local file or of an object behind an address.
 
 A video inside a tar shard is named by its place, `SHARD.tar::MEMBER@OFFSET+SIZE`. Such a name
 stands wherever the path of a video may stand; only the named bytes are fetched.

@@ -195,7 +195,7 @@ def _march(
 
 
 def _correlate(source, grad, parts, sizes, ends, lines, AXES: tl.constexpr, BLOCK: tl.constexpr):
-    """Parts of the weights' gradient: `source` (N, *sizes, C) times `grad` (N, *ends, C).
+    """Setup of the weights' gradient: `source` (N, *sizes, C) times `grad` (N, *ends, C).
 
     A program goes over `lines[0]` lines of the gradient's `lines[1]` (N T H together) with all
     taps in a block `BLOCK[0]` taps x `BLOCK[1]` channels of sums, which becomes its part of `parts`

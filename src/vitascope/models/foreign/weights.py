@@ -33,7 +33,7 @@ _HEADS = ("classifier.", "fc_norm.", "pooler.")
 _FAMILIES: dict[str, tuple[Pair, ...]] = {
     "videomae": _VIDEOMAE, "timesformer": (), "vivit": _VIVIT, "vjepa2": (),
 }  # fmt: skip
-# Parts for the pre-training alone.
+# Setup for the pre-training alone.
 _PRETRAINING = re.compile(
     r"^((vjepa2\.)?predictor|decoder|encoder_to_decoder|mask_token|position_embeddings)(\.|$)"
 )

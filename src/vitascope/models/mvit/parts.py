@@ -1,4 +1,4 @@
-"""Parts of multiscale vision transformers, as their builder puts them together."""
+"""Setup of multiscale vision transformers, as their builder puts them together."""
 
 from __future__ import annotations
 

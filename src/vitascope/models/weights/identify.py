@@ -147,7 +147,7 @@ def _that_fit(
     return found
 
 
-# Parts of names that only one kind of network has, in any dialect, and its builders.
+# Setup of names that only one kind of network has, in any dialect, and its builders.
 _KINDS = (
     (r"patch_embed\.", "transformers"),
     (r"multipathway|pathway1_|(^|\.)t_(conv|res)", "slowfast"),

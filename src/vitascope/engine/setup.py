@@ -1,4 +1,4 @@
-"""The parts of a run: everything that the loop works with, made from a recipe."""
+"""The setup of a run: everything that the loop works with, made from a recipe."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from vitascope.engine.config import AugmentConfig, Recipe
 from vitascope.engine.device import channels_last, launch
 from vitascope.engine.ema import MovingAverage
 from vitascope.engine.folder import RunFolder, open_folder, version_note
-from vitascope.engine.mixing import Mixing
 from vitascope.engine.optim import create_optimizer
 from vitascope.engine.scoring import Scoring, score_videos
 from vitascope.engine.tasks import Task
-from vitascope.engine.tasks.classification import Classification
+from vitascope.engine.tasks.classification import Classification, Mixing
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError
 from vitascope.spec import Contract, LabelSpec, ViewProtocol
 
@@ -61,7 +60,7 @@ def _mixing(augment: AugmentConfig, num_classes: int) -> Mixing:
     )
 
 
-class Parts:
+class Setup:
     """Everything that the loop works with.
 
     Attributes:
@@ -88,7 +87,7 @@ class Parts:
         if config.batch_size % share:
             raise ConfigError(
                 f"optim.batch_size = {config.batch_size} cannot be divided by "
-                f"{fabric.world_size} devices x {config.accumulate} parts"
+                f"{fabric.world_size} devices x {config.accumulate} setup"
             )
         self.rank_batch = config.batch_size // fabric.world_size
         count = data.train.num_videos
@@ -147,7 +146,7 @@ class Parts:
         return iter(loader)
 
     def pieces(self, batch: Mapping[str, Any]) -> list[tuple[dict[str, Tensor], float]]:
-        """The parts of a batch that pass through the network in turn, each with its share.
+        """The setup of a batch that pass through the network in turn, each with its share.
 
         Raises:
             DatasetError: an empty batch where other processes wait for this one.
@@ -158,9 +157,9 @@ class Parts:
                 "not one clip of a batch could be read. Run `vitascope check` on the data, or "
                 "train with a larger batch"
             )
-        parts = min(self.recipe.optim.accumulate, count)
-        videos = batch["video"].tensor_split(parts) if count else ()
-        labels = batch["label"].tensor_split(parts) if count else ()
+        setup = min(self.recipe.optim.accumulate, count)
+        videos = batch["video"].tensor_split(setup) if count else ()
+        labels = batch["label"].tensor_split(setup) if count else ()
         device = self.fabric.device
         return [
             ({"video": video.to(device), "label": label.to(device)}, len(label) / count)
@@ -181,8 +180,8 @@ class Parts:
         }
 
 
-def build(recipe: Recipe, out: str | Path, *, resume: bool = False, force: bool = False) -> Parts:
-    """Checks everything, makes all parts of a run, and only then begins its folder.
+def build(recipe: Recipe, out: str | Path, *, resume: bool = False, force: bool = False) -> Setup:
+    """Checks everything, makes all setup of a run, and only then begins its folder.
 
     Raises:
         VitascopeError: bad data, an unknown name, a folder that is in use.
@@ -191,9 +190,9 @@ def build(recipe: Recipe, out: str | Path, *, resume: bool = False, force: bool 
     fabric = launch(recipe.run)
     folder = open_folder(out, recipe, data.fingerprint(), resume=resume, force=force)
     threads = folder.threads or recipe.run.threads
-    if threads:  # a resumed run adds up its sums in as many parts as before
+    if threads:  # a resumed run adds up its sums in as many setup as before
         torch.set_num_threads(threads)
-    parts = Parts(recipe, folder, fabric, data)
+    setup = Setup(recipe, folder, fabric, data)
     fabric.barrier()  # every process has seen the folder as it was
     if fabric.is_global_zero and not folder.resumed:
         counts = {s: len(data.table.of(s)) for s in data.table.splits}
@@ -202,4 +201,4 @@ def build(recipe: Recipe, out: str | Path, *, resume: bool = False, force: bool 
         with writing(folder.path / "split.csv"):
             write_split(data.table, folder.path / "split.csv")
     fabric.barrier()
-    return parts
+    return setup

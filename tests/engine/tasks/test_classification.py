@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from vitascope.engine.device import seed_step
-from vitascope.engine.mixing import Mixing
-from vitascope.engine.tasks.classification import Classification
+from vitascope.engine.tasks.classification import Classification, Mixing
 from vitascope.transforms.mix import CutMix, MixUp, MixVideo
 
 
