@@ -174,18 +174,18 @@ class Reporter:
     """Hands events to the listener and the log; in the first process only.
 
     Args:
-        parts: the run.
+        setup: the run.
         state: where it is; read anew for each event.
         listener: called with every event.
     """
 
-    def __init__(self, parts: Setup, state: State, listener: Listener) -> None:
-        self.parts, self.state, self.listener = parts, state, listener
-        self.chief = parts.fabric.is_global_zero
+    def __init__(self, setup: Setup, state: State, listener: Listener) -> None:
+        self.setup, self.state, self.listener = setup, state, listener
+        self.chief = setup.fabric.is_global_zero
         self._drawn = time.monotonic()
         self._warned = False
         if self.chief:
-            path = parts.folder / "log.jsonl"
+            path = setup.folder / "log.jsonl"
             self.log = RunLog(path, state.step, state.evaluated, state.reported)
 
     def __call__(self, kind: Kind, **values: Any) -> None:
@@ -194,11 +194,11 @@ class Reporter:
             return
         state = self.state
         if kind == "log" and not self._warned:
-            faults = state.faults.joined(self.parts.data.train.fault_report())
+            faults = state.faults.joined(self.setup.data.train.fault_report())
             if faults.clips:  # an epoch may be long: people hear of the first ones at once
                 self._warned = True
                 self("note", text=f"{faults}. The end of each epoch will say how many it had")
-        epoch = state.step / self.parts.steps_per_epoch
+        epoch = state.step / self.setup.steps_per_epoch
         event = Event(kind=kind, step=state.step, steps=state.steps, epoch=epoch, values=values)
         if kind in _ROWS:
             self.log.write(event)
@@ -209,7 +209,7 @@ class Reporter:
     def curves(self) -> None:
         """Draws the curves so far."""
         if self.chief:
-            draw_curves(self.log.path, self.parts.folder / "curves.png")
+            draw_curves(self.log.path, self.setup.folder / "curves.png")
             self._drawn = time.monotonic()
 
 
