@@ -13,7 +13,7 @@ import torch
 
 from support.videos import film, films, numbers, times
 from vitascope.data import clips, frames
-from vitascope.data.cache.frames import FrameStore
+from vitascope.data.cache.frames import FrameCache
 from vitascope.data.clips import Clip
 from vitascope.data.collate import collate
 from vitascope.data.dataset import ClipDataset
@@ -199,7 +199,7 @@ def test_scale_is_applied_while_decoding(records: list[VideoRecord]) -> None:
 
 
 def test_settings_that_contradict(records: list[VideoRecord], tmp_path: Path) -> None:
-    store = FrameStore(tmp_path, 40)
+    store = FrameCache(tmp_path, 40)
     with pytest.raises(ConfigError, match=r"holds Scale\(short_side=40.*short_side=80"):
         ClipDataset(records, VIDEO, train=True, store=store, scale=Scale(short_side=80))
     with pytest.raises(ConfigError, match="decodes with pyav, not images"):
@@ -238,10 +238,10 @@ def test_packed_records_are_the_records() -> None:
 
 def test_a_clip_covers_a_part_of_the_video(records: list[VideoRecord]) -> None:
     """Frames of each clip lie in a part of the drawn length; the parts lie anywhere."""
-    data = ClipDataset(records, VIDEO, train=True, cover=(0.5, 0.5))
+    data = ClipDataset(records, VIDEO, train=True, span=(0.5, 0.5))
     count = 24
     seen = [numbers(data[0, (0, epoch, 0)]["video"]) for epoch in range(60)]
     assert all(shown[-1] - shown[0] <= count / 2 + 1 for shown in seen)
     assert min(shown[0] for shown in seen) <= 1 and max(shown[-1] for shown in seen) >= count - 2
-    with pytest.raises(ConfigError, match="cover"):
-        ClipDataset(records, VIDEO, train=True, cover=(0.0, 1.0))
+    with pytest.raises(ConfigError, match="span"):
+        ClipDataset(records, VIDEO, train=True, span=(0.0, 1.0))

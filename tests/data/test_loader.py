@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from support.videos import Noise, films
-from vitascope.data.cache.frames import FrameStore
+from vitascope.data.cache.frames import FrameCache
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import ClipLoader, make_loader, steps_per_epoch
 from vitascope.data.records import VideoRecord
@@ -72,7 +72,7 @@ def test_ranks_share_the_steps(records: list[VideoRecord]) -> None:
 
 @pytest.mark.slow
 def test_spawned_workers_give_the_same(records: list[VideoRecord], tmp_path: Path) -> None:
-    store = FrameStore(tmp_path, 40)
+    store = FrameCache(tmp_path, 40)
     data = dataset(records, store=store)
     want = hashes(make_loader(dataset(records), 3, seed=4, shuffle=True))
     samples = order(4, 0, COUNT)

@@ -49,10 +49,10 @@ import gc, json, sys
 import psutil
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.records import VideoRecord
-from vitascope.data.cache.frames import FrameStore
+from vitascope.data.cache.frames import FrameCache
 from vitascope.spec import ClipSpec
 
-store = FrameStore(sys.argv[2], 40) if sys.argv[2] else None
+store = FrameCache(sys.argv[2], 40) if sys.argv[2] else None
 data = ClipDataset([VideoRecord(sys.argv[1], 0)], ClipSpec(num_frames=2, fps=12), train=True,
                    store=store)
 seen = []

@@ -119,6 +119,14 @@ def test_reading_refuses_unknown_and_missing_fields() -> None:
         Recipe.from_json(plain)
 
 
+def test_settings_of_older_recipes_are_read_by_their_old_names() -> None:
+    plain = recipe().to_json()
+    plain["augment"] |= {"cover": [0.5, 0.75], "place": 0.25}
+    del plain["augment"]["span"], plain["augment"]["crop_jitter"]
+    augment = Recipe.from_json(plain).augment
+    assert (augment.span, augment.crop_jitter) == ((0.5, 0.75), 0.25)
+
+
 def test_differences_name_paths_and_both_values() -> None:
     here = recipe()
     there = dataclasses.replace(here, optim=OptimConfig(lr=0.5))

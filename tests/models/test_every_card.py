@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from support.small_models import small
 from vitascope.errors import InputError, UnknownNameError
 from vitascope.models.card import ModelCard
-from vitascope.models.measure.meta import hollow
+from vitascope.models.measure.meta import meta_model
 from vitascope.models.mvit.reversible import ReversibleBlock
 from vitascope.models.registry import get_card, list_cards, list_models
 
@@ -190,6 +190,6 @@ def test_full_size_on_meta(card: ModelCard) -> None:
         model = card.build(**card.logit_args)
     assert model.num_classes > 1
     shapes = {name: (value.shape, value.dtype) for name, value in model.state_dict().items()}
-    found = hollow(card)
-    assert hollow(card) is found and all(p.is_meta for p in found.parameters())
+    found = meta_model(card)
+    assert meta_model(card) is found and all(p.is_meta for p in found.parameters())
     assert shapes == {n: (v.shape, v.dtype) for n, v in found.state_dict().items()}

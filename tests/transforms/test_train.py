@@ -121,7 +121,7 @@ def test_a_wide_frame_is_not_squeezed_into_a_square_window():
 
 
 def test_place_keeps_the_window_near_the_middle():
-    transform = TrainTransform(pixels=PIXELS, scale=(0.3, 0.6), place=0.25)
+    transform = TrainTransform(pixels=PIXELS, scale=(0.3, 0.6), crop_jitter=0.25)
     for u in np.random.default_rng(2).random((200, 8)):
         w = transform.window(200, 300, u)
         for at, size, whole in ((w.top, w.height, 200), (w.left, w.width, 300)):

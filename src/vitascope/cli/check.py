@@ -77,7 +77,7 @@ def _show(out: Output, files: Sequence[FileReport], faults: Sequence[FileReport]
     if not faults:
         return
     root = os.path.commonpath([os.path.dirname(file.path) for file in files])
-    out.heading(f"Faults in {root}" if root else "Faults")
+    out.heading(f"UnreadableCounter in {root}" if root else "UnreadableCounter")
     out.table(
         ("file", "frames", "fault"),
         [(os.path.relpath(f.path, root or "."), f.frames, f.error) for f in faults],

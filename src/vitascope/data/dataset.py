@@ -18,17 +18,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vitascope.data import clips, frames
-from vitascope.data.cache.frames import FrameStore
+from vitascope.data.cache.frames import FrameCache
 from vitascope.data.cache.video import TIME_LIMIT
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import Decoder, Size, open_video
-from vitascope.data.faults import FaultReport, Faults
 from vitascope.data.frames import Selection
-from vitascope.data.modalities import Modality, Scene, load_all
+from vitascope.data.modalities import ClipContext, Modality, load_all
 from vitascope.data.packed import PackedRecords
 from vitascope.data.records import VideoRecord
 from vitascope.data.sampler import Item, Key, check_key, multi_clip
 from vitascope.data.scale import Scale
+from vitascope.data.unreadable import UnreadableCounter, UnreadableReport
 from vitascope.errors import ConfigError, DatasetError, DecodeError
 from vitascope.spec import ClipSpec, ViewProtocol
 
@@ -53,7 +53,7 @@ class ClipDataset(Dataset[Sample]):
       only with the rule "pad".
     - `valid`: False if the video could not be read; then `fault` says why. There is no `video`
       with the policy "skip", and black frames with "substitute-black".
-    - what `extras` add, with the dimensions V or K of `video` in front.
+    - what `modalities` add, with the dimensions V or K of `video` in front.
 
     Args:
         records: the videos; kept in a few shared tensors.
@@ -69,11 +69,11 @@ class ClipDataset(Dataset[Sample]):
         decoder: backend by name.
         store: cache of decoded frames; its scale is used.
         scale: size of the frames that reach the transform; None leaves them as stored.
-        cover: in training with coverage "video", least and greatest share of the video that the
+        span: in training with coverage "video", least and greatest share of the video that the
             frames of a clip are spread over; where the part lies is drawn too.
         clips: in training, clips of each sample, drawn and transformed each by its own key; the
             video is opened and its frames are decoded once for all of them.
-        extras: what else is read for each clip: sound, optical flow, motion sensors.
+        modalities: what else is read for each clip: sound, optical flow, motion sensors.
 
     Raises:
         ConfigError: settings that contradict each other.
@@ -90,12 +90,12 @@ class ClipDataset(Dataset[Sample]):
         seed: int = 0,
         on_bad: OnBad = "error",
         decoder: str = "pyav",
-        store: FrameStore | None = None,
+        store: FrameCache | None = None,
         scale: Scale | None = None,
-        cover: tuple[float, float] = (1.0, 1.0),
+        span: tuple[float, float] = (1.0, 1.0),
         budget: float = 1.0,
         clips: int | None = None,
-        extras: Sequence[Modality] = (),
+        modalities: Sequence[Modality] = (),
     ) -> None:
         check_key(seed, 0)
         if on_bad not in _POLICIES:
@@ -108,16 +108,23 @@ class ClipDataset(Dataset[Sample]):
             raise ConfigError(f"the frame cache holds {store.scale}, and {scale} is asked for")
         if store is not None and store.decoder != decoder:
             raise ConfigError(f"the frame cache decodes with {store.decoder}, not {decoder}")
-        if not 0 < cover[0] <= cover[1] <= 1:
-            raise ConfigError(f"cover = {cover}; two shares of the video, above 0, at most 1")
-        if extras and on_bad == "substitute-black":
-            raise ConfigError("black frames have no sound; with extras, on_bad is error or skip")
-        self.cover, self.budget, self.clips, self.extras = cover, budget, clips, tuple(extras)
+        if not 0 < span[0] <= span[1] <= 1:
+            raise ConfigError(f"span = {span}; two shares of the video, above 0, at most 1")
+        if modalities and on_bad == "substitute-black":
+            raise ConfigError(
+                "black frames have no sound; with modalities, on_bad is error or skip"
+            )
+        self.span, self.budget, self.clips, self.modalities = (
+            span,
+            budget,
+            clips,
+            tuple(modalities),
+        )
         self.records = PackedRecords(records)
         self.clip, self.transform, self.train, self.views = clip, transform, train, views
         self.seed, self.on_bad, self.decoder, self.store = seed, on_bad, decoder, store
         self.scale = store.scale if store is not None else scale or Scale()
-        self.faults = Faults(self.substitutes)
+        self.faults = UnreadableCounter(self.substitutes)
 
     @property
     def substitutes(self) -> bool:
@@ -132,10 +139,10 @@ class ClipDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def fault_report(self) -> FaultReport:
+    def fault_report(self) -> UnreadableReport:
         """Which videos could not be read so far, as far as this process was told.
 
-        Faults of worker processes are told by the loader, with the batch they belong to.
+        UnreadableCounter of worker processes are told by the loader, with the batch they belong to.
         """
         return self.faults.report()
 
@@ -216,7 +223,7 @@ class ClipDataset(Dataset[Sample]):
 
     def _covered(self, within: Clip, rng: np.random.Generator) -> Clip:
         """The part of a video that its frames are spread over."""
-        low, high = map(Fraction, self.cover)
+        low, high = map(Fraction, self.span)
         if low == 1:
             return within
         share = low + (high - low) * Fraction(int(rng.integers(0, 2**32, endpoint=True)), 2**32)
@@ -237,8 +244,8 @@ class ClipDataset(Dataset[Sample]):
         self, video: Decoder, record: VideoRecord, within: Clip, chosen: Sequence[Selection]
     ) -> list[dict[str, Tensor]]:
         """What the modalities have of each clip."""
-        scenes = [Scene(record, video, c.clip or within, within, c.indices) for c in chosen]
-        return load_all(self.extras, scenes)
+        contexts = [ClipContext(record, video, c.clip or within, within, c.indices) for c in chosen]
+        return load_all(self.modalities, contexts)
 
     def _viewed(self, parts: Sequence[Tensor], valid: Sequence[Sequence[bool]]) -> Sample:
         """An evaluation sample of decoded clips."""

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from vitascope.data.collate import Batch, collate
 from vitascope.data.dataset import ClipDataset, Sample
-from vitascope.data.faults import FaultReport, Faults
 from vitascope.data.sampler import Item, Order, Plan, order
+from vitascope.data.unreadable import UnreadableCounter, UnreadableReport
 from vitascope.errors import ConfigError, VitascopeError
 
 _LOG = logging.getLogger(__name__)
@@ -125,8 +125,8 @@ class ClipLoader:
         # Linux system libraries do not survive a fork.
         self.start_method = start_method or ("fork" if sys.platform == "linux" else "spawn")
 
-        self.faults: FaultReport = Faults(dataset.substitutes).report()
-        self.known = FaultReport()
+        self.faults: UnreadableReport = UnreadableCounter(dataset.substitutes).report()
+        self.known = UnreadableReport()
 
     def __len__(self) -> int:
         return max(-(-len(self.samples) // self.batch_size) - self.start_step, 0)
@@ -137,7 +137,10 @@ class ClipLoader:
         Raises:
             VitascopeError: what a sample raised, or more bad videos than `dataset.budget` allows.
         """
-        faults, videos = Faults(self.dataset.substitutes), len(np.unique(self.samples.videos))
+        faults, videos = (
+            UnreadableCounter(self.dataset.substitutes),
+            len(np.unique(self.samples.videos)),
+        )
         mine = np.intersect1d([number for number, _ in self.known.videos], self.samples.videos)
         try:
             for batch in self._batches():

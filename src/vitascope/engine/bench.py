@@ -22,6 +22,7 @@ from vitascope.engine.config import AugmentConfig
 from vitascope.errors import ConfigError, DatasetError, DecodeError
 from vitascope.models.registry import create_model, get_card
 from vitascope.transforms.pathways import pack_pathways
+from vitascope.transforms.train import TrainTransform
 
 _SCALE = 1.25  # as `data.scale`: frames for training are a little larger than the crop
 
@@ -80,7 +81,7 @@ def measure_data(
     records = table.of("train") if "train" in table.splits else table.records
     scale = Scale(short_side=math.ceil(card.pixels.short_side * _SCALE))
     data = ClipDataset(records, card.clip, train=True, seed=seed, decoder=decoder, scale=scale)
-    transform = AugmentConfig().transform(card.pixels)
+    transform = TrainTransform(pixels=card.pixels, **AugmentConfig().single_clip)
     spent, done, failed, reason = [0.0, 0.0, 0.0], 0, 0, ""
     rounds = range(-(-clips // len(records)))
     items = [item for epoch in rounds for item in order(seed, epoch, len(records))]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitascope.data.cache.frames import FrameStore
+from vitascope.data.cache.frames import FrameCache
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import BACKENDS
 from vitascope.data.records import Table
@@ -34,6 +34,7 @@ from vitascope.models.weights import load_into, load_own
 from vitascope.models.weights.read import is_foreign
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import evaluation_transform
+from vitascope.transforms.train import TrainTransform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +121,10 @@ def build_data(recipe: Recipe, table: Table) -> Data:
     train = ClipDataset(
         table.of("train"),
         recipe.clip,
-        transform=recipe.augment.transform(pixels),
+        transform=TrainTransform(pixels=pixels, **recipe.augment.single_clip),
         train=True,
         seed=recipe.run.seed,
-        cover=recipe.augment.cover,
+        span=recipe.augment.span,
         store=_store(config, short_side=scale.short_side, size=scale.size),
         scale=scale,
         **shared,
@@ -131,10 +132,10 @@ def build_data(recipe: Recipe, table: Table) -> Data:
     return Data(table=table, train=train, val=val)
 
 
-def _store(config: DataConfig, **size: Any) -> FrameStore | None:
+def _store(config: DataConfig, **size: Any) -> FrameCache | None:
     if not config.cache:
         return None
-    return FrameStore(
+    return FrameCache(
         config.cache_dir or cache_folder("frames"),
         budget=int(config.cache_gb * 1e9),
         decoder=config.decoder,
@@ -142,7 +143,7 @@ def _store(config: DataConfig, **size: Any) -> FrameStore | None:
     )
 
 
-def _validation_store(recipe: Recipe) -> FrameStore | None:
+def _validation_store(recipe: Recipe) -> FrameCache | None:
     """A cache of scaled frames; none where crops are cut from whole frames and scaled then."""
     if recipe.pixels.fit == "squash" and recipe.run.views.crops > 1:
         return None

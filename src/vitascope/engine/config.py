@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from vitascope.engine.typed import convert, help_lines, hints, spell
 from vitascope.errors import ConfigError
@@ -111,11 +111,11 @@ class AugmentConfig:
     """How training clips are changed at random. Zero switches an item off.
 
     Attributes:
-        cover: least and greatest share of the video for a clip, with clip.coverage=video.
+        span: least and greatest share of the video for a clip, with clip.coverage=video.
         hflip: probability of a mirror image; 0 where classes name a direction.
         scale: least and greatest area shown, as a share of the largest window that fits.
         ratio: least and greatest change of width by height.
-        place: share of the room around the middle in which the window may lie, 0 to 1.
+        crop_jitter: share of the room around the middle in which the window may lie, 0 to 1.
         brightness: greatest relative change of brightness, 0 to 1.
         contrast: greatest relative change of contrast, 0 to 1.
         saturation: greatest relative change of saturation, 0 to 1.
@@ -130,11 +130,13 @@ class AugmentConfig:
         label_smoothing: share of the label spread evenly over all classes.
     """
 
-    cover: tuple[float, float] = (1.0, 1.0)
+    RENAMED: ClassVar[Mapping[str, str]] = {"cover": "span", "place": "crop_jitter"}
+
+    span: tuple[float, float] = (1.0, 1.0)
     hflip: float = 0.5
     scale: tuple[float, float] = (0.4, 1.0)
     ratio: tuple[float, float] = (0.75, 1.3333)
-    place: float = 1.0
+    crop_jitter: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -159,18 +161,19 @@ class AugmentConfig:
         )
         _require(
             "augment",
-            (0 < self.cover[0] <= self.cover[1] <= 1, f"cover = {self.cover}; two shares up to 1"),
+            (0 < self.span[0] <= self.span[1] <= 1, f"span = {self.span}; two shares up to 1"),
         )
         try:
-            self.transform(PixelSpec(short_side=1, crop=(1, 1)))
+            TrainTransform(pixels=PixelSpec(short_side=1, crop=(1, 1)), **self.single_clip)
         except ConfigError as error:
             raise ConfigError(f"augment.{error}") from error
 
-    def transform(self, pixels: PixelSpec) -> TrainTransform:
-        """The transform of single clips."""
-        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    @property
+    def single_clip(self) -> dict[str, Any]:
+        """The settings that change single clips: arguments of `TrainTransform`."""
         known = {f.name for f in dataclasses.fields(TrainTransform)}
-        return TrainTransform(pixels=pixels, **{n: v for n, v in own.items() if n in known})
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: value for name, value in own.items() if name in known}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from vitascope.data.faults import FaultReport
 from vitascope.data.loader import make_loader, steps_per_epoch
 from vitascope.data.tables.split import write_split
+from vitascope.data.unreadable import UnreadableReport
 from vitascope.engine.build import Data, build_data, build_model, model_args, read_data
 from vitascope.engine.checkpoint import writing
 from vitascope.engine.config import AugmentConfig, Recipe
@@ -122,7 +122,9 @@ class Setup:
         """Whether something that is done every so many steps (None: after an epoch) comes now."""
         return step > 0 and step % (every or self.steps_per_epoch) == 0
 
-    def train_batches(self, epoch: int, done: int, faults: FaultReport) -> Iterator[dict[str, Any]]:
+    def train_batches(
+        self, epoch: int, done: int, faults: UnreadableReport
+    ) -> Iterator[dict[str, Any]]:
         """Batches of an epoch after the first `done`: exactly one for each step that is left.
 
         `faults` is what could not be read of the first ones.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch.distributed as dist
 from torch import Tensor
 
-from vitascope.data.faults import FaultReport
+from vitascope.data.unreadable import UnreadableReport
 from vitascope.engine.checkpoint import (
     EMA,
     Checkpoint,
@@ -58,7 +58,7 @@ class State:
     best_score: float | None = None
     best_step: int = 0
     scaler: dict[str, Any] = field(default_factory=dict)
-    faults: FaultReport = field(default_factory=FaultReport)
+    faults: UnreadableReport = field(default_factory=UnreadableReport)
     reported: int = 0
 
 
@@ -103,7 +103,7 @@ def restore(setup: Setup) -> State:
     known = {f.name for f in dataclasses.fields(State)}
     for name, value in checkpoint.state.items():
         if name in known:
-            setattr(state, name, FaultReport.from_json(value) if name == "faults" else value)
+            setattr(state, name, UnreadableReport.from_json(value) if name == "faults" else value)
     own = {n: t for n, t in checkpoint.tensors.items() if not n.startswith((EMA, OPTIM))}
     _load(setup.module, own, checkpoint)
     if setup.average is not None:
@@ -193,10 +193,10 @@ def report_epoch(setup: Setup, state: State, report: Callable[..., None]) -> Non
         return
     collect(setup, state)
     report("faults", **facts(setup, state.faults))
-    state.faults, state.reported = FaultReport(), state.step
+    state.faults, state.reported = UnreadableReport(), state.step
 
 
-def facts(setup: Setup, faults: FaultReport) -> dict[str, Any]:
+def facts(setup: Setup, faults: UnreadableReport) -> dict[str, Any]:
     """The values of an event of kind "faults"."""
     records = setup.data.train.records
     return {

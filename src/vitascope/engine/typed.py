@@ -70,6 +70,8 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     A whole number passes as a number, a list as a tuple, text as a Fraction, a mapping as a
     dataclass; one number stands for a pair of equal ones. Nothing else is converted.
 
+    A dataclass may have a class variable `RENAMED`, old name -> name: files hold old names.
+
     Args:
         hint: the resolved type hint.
         value: the value to check.
@@ -144,6 +146,8 @@ def _convert_dataclass(cls: type, value: Any, where: str) -> Any:
     if not isinstance(value, Mapping):
         raise _wrong(where, cls, value)
     known = hints(cls)
+    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
+    value = {renamed.get(name, name): v for name, v in value.items()}
     for name in value:
         if name not in known:
             raise UnknownNameError(f"field of {where}", str(name), known)

@@ -274,7 +274,7 @@ def _augment(mirror: bool) -> AugmentConfig:
         hflip=0.5 if mirror else 0.0,
         scale=WINDOW,
         ratio=(0.8, 1.25),
-        place=0.5,
+        crop_jitter=0.5,
         brightness=0.2,
         contrast=0.2,
         saturation=0.2,

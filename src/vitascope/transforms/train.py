@@ -58,8 +58,8 @@ class TrainTransform:
         scale: least and greatest area of the window, as a share of the largest window with the
             proportions of the result that fits into the frame.
         ratio: least and greatest change of width by height.
-        place: share of the room around the middle in which the window may lie: 0 is the middle,
-            1 anywhere.
+        crop_jitter: share of the room around the middle in which the window may lie: 0 is the
+            middle, 1 anywhere.
         brightness: greatest relative change, from 0 to 1.
         contrast: greatest relative change around the mean brightness of the clip, from 0 to 1.
         saturation: greatest relative change, from 0 to 1.
@@ -80,7 +80,7 @@ class TrainTransform:
     hflip: float = 0.5
     scale: tuple[float, float] = (0.4, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    place: float = 1.0
+    crop_jitter: float = 1.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -91,7 +91,7 @@ class TrainTransform:
     translate: float = 0.0
 
     def __post_init__(self) -> None:
-        limits = dict.fromkeys(("hflip", "grayscale", "erase", "place"), 1.0)
+        limits = dict.fromkeys(("hflip", "grayscale", "erase", "crop_jitter"), 1.0)
         limits |= dict.fromkeys(("brightness", "contrast", "saturation", "translate"), 1.0)
         limits |= {"hue": 0.5, "rotate": 180.0}
         for name, limit in limits.items():
@@ -140,8 +140,8 @@ class TrainTransform:
         if area <= 1:
             w, h = min(w, 1.0), min(h, 1.0)
         rows, columns = max(1, round(h * height)), max(1, round(w * width))
-        y = (height - rows) / 2 * (1 + self.place * (2 * u[2] - 1))
-        x = (width - columns) / 2 * (1 + self.place * (2 * u[3] - 1))
+        y = (height - rows) / 2 * (1 + self.crop_jitter * (2 * u[2] - 1))
+        x = (width - columns) / 2 * (1 + self.crop_jitter * (2 * u[3] - 1))
         moved = self.translate > 0
         y += moved * (2 * u[4] - 1) * self.translate * rows
         x += moved * (2 * u[5] - 1) * self.translate * columns

@@ -20,8 +20,8 @@ import torch
 
 from support.videos import film, films, numbers
 from vitascope.data.cache import frames as store_module
-from vitascope.data.cache.frames import FrameStore, visible
-from vitascope.data.cache.video import StoredVideo
+from vitascope.data.cache.frames import FrameCache, visible
+from vitascope.data.cache.video import CachedVideo
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import open_video
 from vitascope.data.records import VideoRecord
@@ -54,7 +54,7 @@ def files(folder: Path) -> list[str]:
 def test_same_samples_cold_warm_and_without(
     records: list[VideoRecord], tmp_path: Path, scale: Scale
 ) -> None:
-    store = FrameStore(tmp_path, scale.short_side, size=scale.size)
+    store = FrameCache(tmp_path, scale.short_side, size=scale.size)
     for spec in SPECS:
         for train in (True, False):
             views = ViewProtocol(clips=1 if train else 2)
@@ -76,9 +76,9 @@ def test_an_evaluation_sees_the_same_pixels_through_a_cache_of_its_size(
 ) -> None:
     pixels = PixelSpec(short_side=20, crop=(18, 26), fit=fit)  # type: ignore[arg-type]
     crops = 3 if fit == "crop" else 1
-    store = FrameStore(tmp_path / "all", pixels=pixels)
-    none = FrameStore(tmp_path / "none", pixels=pixels, budget=0)
-    short = FrameStore(tmp_path / "short", 20)
+    store = FrameCache(tmp_path / "all", pixels=pixels)
+    none = FrameCache(tmp_path / "none", pixels=pixels, budget=0)
+    short = FrameCache(tmp_path / "short", 20)
     differ = 0
     for spec in SPECS:
         options = {
@@ -98,7 +98,7 @@ def test_an_evaluation_sees_the_same_pixels_through_a_cache_of_its_size(
     assert differ  # scaling while decoding gives other pixels, so the cache is needed
     assert store.report().written == len(records) and not none.report().written
     video = store.open(records[0].path)
-    assert isinstance(video, StoredVideo)
+    assert isinstance(video, CachedVideo)
     height, width = scaled_size(video.height, video.width, pixels)
     assert video.read([0, 3]).data.shape == (2, height, width, 3)
 
@@ -106,21 +106,21 @@ def test_an_evaluation_sees_the_same_pixels_through_a_cache_of_its_size(
 def test_frames_beside_a_cached_part_come_whole(tmp_path: Path) -> None:
     path = str(film(tmp_path / "a.mp4", 24, 24))
     pixels = PixelSpec(short_side=20, crop=(20, 20))
-    part = FrameStore(tmp_path / "store", pixels=pixels).open(path, end=Fraction(1, 2))
+    part = FrameCache(tmp_path / "store", pixels=pixels).open(path, end=Fraction(1, 2))
     with part, open_video(path) as whole:
-        assert isinstance(part, StoredVideo)
+        assert isinstance(part, CachedVideo)
         assert part.read([3]).data.shape[1] == 20
         assert torch.equal(part.read([3, 20]).data, whole.read([3, 20]).data)
     with pytest.raises(ConfigError, match="or has a short side"):
-        FrameStore(tmp_path / "both", 20, pixels=pixels)
+        FrameCache(tmp_path / "both", 20, pixels=pixels)
 
 
 def test_facts_of_the_video_survive(tmp_path: Path) -> None:
     ticks = [0, 1, 2, 5, 9, 10]
     path = str(film(tmp_path / "vfr.mp4", 6, 12, pts=[t + 7 for t in ticks]))
-    store = FrameStore(tmp_path / "store", 40)
+    store = FrameCache(tmp_path / "store", 40)
     with open_video(path) as video, store.open(path) as cold, store.open(path) as warm:
-        assert isinstance(cold, StoredVideo) and isinstance(warm, StoredVideo)
+        assert isinstance(cold, CachedVideo) and isinstance(warm, CachedVideo)
         for name in ("path", "start", "times", "durations", "duration", "fps", "width", "height",
                      "pixel_aspect"):  # fmt: skip
             assert getattr(warm, name) == getattr(video, name), name
@@ -139,7 +139,7 @@ def test_facts_of_the_video_survive(tmp_path: Path) -> None:
 
 
 def test_only_the_trimmed_part_is_kept(records: list[VideoRecord], tmp_path: Path) -> None:
-    store = FrameStore(tmp_path, 40)
+    store = FrameCache(tmp_path, 40)
     with store.open(records[2].path, records[2].start, records[2].end) as video:
         assert len(video.times) == 24
         inside = video.read([4, 15]).data  # on the screen at 9/24 s and before 31/24 s
@@ -162,14 +162,14 @@ def test_visible_frames() -> None:
 
 def test_a_changed_file_is_decoded_anew(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", 6)
-    store = FrameStore(tmp_path / "store", 40)
+    store = FrameCache(tmp_path / "store", 40)
     with store.open(str(path)) as video:
         assert numbers(video.read([0]).data) == [0]
     film(path, 6, first=50)
     os.utime(path, ns=(1, 1))
     with store.open(str(path)) as video:
         assert numbers(video.read([0]).data) == [50]
-    other = FrameStore(tmp_path / "store", 48)
+    other = FrameCache(tmp_path / "store", 48)
     with other.open(str(path)) as video:
         assert video.read([0]).data.shape == (1, 48, 77, 3)
     assert store.report().written == 2 and other.report().written == 1
@@ -182,7 +182,7 @@ def test_folders_of_frames(tmp_path: Path) -> None:
     folder.mkdir()
     for i, frame in enumerate(frames):
         av.VideoFrame.from_ndarray(frame, format="rgb24").save(folder / f"{i:03}.png")
-    store = FrameStore(tmp_path / "store")
+    store = FrameCache(tmp_path / "store")
     for _ in range(2):
         with store.open(str(folder)) as video:
             assert numbers(video.read([2, 0]).data) == [2, 0]
@@ -192,7 +192,7 @@ def test_folders_of_frames(tmp_path: Path) -> None:
 def test_budget_and_long_videos(records: list[VideoRecord], tmp_path: Path) -> None:
     plain = ClipDataset(records[:2], SPECS[2], train=True, scale=Scale(short_side=40))
     one = 24 * 40 * 64 * 3
-    store = FrameStore(tmp_path / "a", 40, budget=one + 2000)
+    store = FrameCache(tmp_path / "a", 40, budget=one + 2000)
     data = ClipDataset(records[:2], SPECS[2], train=True, store=store)
     for _ in range(3):
         for i in range(2):
@@ -200,9 +200,9 @@ def test_budget_and_long_videos(records: list[VideoRecord], tmp_path: Path) -> N
     report = store.report()
     assert (report.written, report.hits, report.decoded) == (1, 2, 3)
     assert one < report.used <= one + 2000 and not report.problem
-    again = FrameStore(tmp_path / "a", 40, budget=one + 2000)  # counts what is there
+    again = FrameCache(tmp_path / "a", 40, budget=one + 2000)  # counts what is there
     assert again.report().used == report.used
-    short = FrameStore(tmp_path / "b", 40, max_frames=24)
+    short = FrameCache(tmp_path / "b", 40, max_frames=24)
     data = ClipDataset(records[:2], SPECS[2], train=True, store=short)
     for i in range(2):
         assert torch.equal(data[i]["video"], plain[i]["video"])
@@ -228,7 +228,7 @@ def test_a_full_disk_is_said_once_and_costs_time_only(
         return real(path, cut())
 
     monkeypatch.setattr(store_module, "write_atomically", fail)
-    store = FrameStore(tmp_path, 40)
+    store = FrameCache(tmp_path, 40)
     data = ClipDataset(records, SPECS[2], train=True, store=store)
     plain = ClipDataset(records, SPECS[2], train=True, scale=store.scale)
     with caplog.at_level(logging.WARNING):
@@ -248,9 +248,9 @@ def test_a_full_disk_is_said_once_and_costs_time_only(
 LIMITED = """
 import resource, signal, sys
 from fractions import Fraction
-from vitascope.data.cache.frames import FrameStore
+from vitascope.data.cache.frames import FrameCache
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = FrameStore(sys.argv[2], 40)
+store = FrameCache(sys.argv[2], 40)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 with store.open(sys.argv[1]) as video:
     print(len(video.times), video.read([5], size=(40, 64)).data.shape)
@@ -273,7 +273,7 @@ def test_a_write_that_really_fails_leaves_nothing(
 
 
 def test_damaged_and_abandoned_cache_files(records: list[VideoRecord], tmp_path: Path) -> None:
-    store = FrameStore(tmp_path, 40)
+    store = FrameCache(tmp_path, 40)
     store.open(records[0].path).close()
     [file] = tmp_path.rglob("*.npy")
     whole = file.read_bytes()
@@ -284,10 +284,10 @@ def test_damaged_and_abandoned_cache_files(records: list[VideoRecord], tmp_path:
         assert file.read_bytes() == whole
     part = file.with_name(".abc.npy.123-0.part")
     part.write_bytes(b"half")
-    FrameStore(tmp_path, 40)
+    FrameCache(tmp_path, 40)
     assert part.exists()  # it may be another process's work
     os.utime(part, (time.time() - 7200,) * 2)
-    FrameStore(tmp_path, 40)
+    FrameCache(tmp_path, 40)
     assert files(tmp_path) == [file.name]
 
 
@@ -299,7 +299,7 @@ def test_damaged_videos_are_not_kept(tmp_path: Path) -> None:
     for position, size in packets[12:]:
         raw[position + 4 : position + size] = bytes(size - 4)
     path.write_bytes(raw)
-    store = FrameStore(tmp_path / "store", 40)
+    store = FrameCache(tmp_path / "store", 40)
     with pytest.raises(DecodeError), store.open(str(path)) as video:
         video.read(range(24), size=(40, 64))
     assert files(tmp_path / "store") == [] and store.report().decoded == 1
@@ -308,7 +308,7 @@ def test_damaged_videos_are_not_kept(tmp_path: Path) -> None:
 
 
 def test_several_writers_of_one_video(records: list[VideoRecord], tmp_path: Path) -> None:
-    stores = [FrameStore(tmp_path, 40) for _ in range(4)]
+    stores = [FrameCache(tmp_path, 40) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         videos = list(pool.map(lambda s: s.open(records[0].path), stores))
     data = [video.read(range(24)).data for video in videos]
@@ -319,4 +319,4 @@ def test_several_writers_of_one_video(records: list[VideoRecord], tmp_path: Path
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match=r"file/cache: the folder of the frame cache cannot be"):
-        FrameStore(tmp_path / "file" / "cache", 40)
+        FrameCache(tmp_path / "file" / "cache", 40)

@@ -91,7 +91,7 @@ def loud(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_frames_and_sound_of_a_clip_are_of_the_same_time(loud: Path) -> None:
-    data = ClipDataset([VideoRecord(str(loud), 0)], WINDOW, train=True, extras=[Audio(RATE)])
+    data = ClipDataset([VideoRecord(str(loud), 0)], WINDOW, train=True, modalities=[Audio(RATE)])
     heard = 0
     for epoch in range(12):
         sample = data[0, (0, epoch, 0)]
@@ -109,13 +109,15 @@ def test_frames_and_sound_of_a_clip_are_of_the_same_time(loud: Path) -> None:
 def test_sound_in_views_batches_and_workers(loud: Path, tmp_path: Path) -> None:
     mute = film(tmp_path / "mute.mp4", 50, fps=25)
     records = [VideoRecord(str(loud), 0), VideoRecord(str(mute), 1)]
-    extras = [Audio(16000, log_mel=LogMel(num_mels=10))]
+    modalities = [Audio(16000, log_mel=LogMel(num_mels=10))]
 
     def crops(frames: torch.Tensor) -> list[torch.Tensor]:
         return [frames[:, :, x : x + 80].permute(3, 0, 1, 2) for x in (0, 24, 48)]
 
     views = ViewProtocol(clips=2, crops=3)
-    data = ClipDataset(records, WINDOW, train=False, transform=crops, views=views, extras=extras)
+    data = ClipDataset(
+        records, WINDOW, train=False, transform=crops, views=views, modalities=modalities
+    )
     sample = data[0]
     assert sample["audio"].shape == (6, 1, 6400) and sample["log_mel"].shape == (6, 1, 40, 10)
     assert torch.equal(sample["audio"][0], sample["audio"][1])
@@ -126,7 +128,7 @@ def test_sound_in_views_batches_and_workers(loud: Path, tmp_path: Path) -> None:
     batch = collate([data[0], data[1]])
     assert batch["has_audio"].tolist() == [[True] * 6, [False] * 6]
     assert not batch["audio"][1].any()
-    train = ClipDataset(records, WINDOW, train=True, clips=3, extras=[Audio(16000)])
+    train = ClipDataset(records, WINDOW, train=True, clips=3, modalities=[Audio(16000)])
     assert train[0]["audio"].shape == (3, 1, 6400)
     epochs = [
         [b["audio"] for b in make_loader(train, 1, seed=1, epoch=0, workers=workers)]
@@ -134,15 +136,15 @@ def test_sound_in_views_batches_and_workers(loud: Path, tmp_path: Path) -> None:
     ]
     assert all(torch.equal(a, b) for a, b in zip(*epochs, strict=True))
     with pytest.raises(ConfigError, match="black frames"):
-        ClipDataset(records, WINDOW, train=True, on_bad="substitute-black", extras=extras)
+        ClipDataset(records, WINDOW, train=True, on_bad="substitute-black", modalities=modalities)
     with pytest.raises(ConfigError, match="'audio'"):
-        ClipDataset(records, WINDOW, train=True, extras=[Audio(), Audio()])[0]
+        ClipDataset(records, WINDOW, train=True, modalities=[Audio(), Audio()])[0]
 
 
 def test_sound_outside_the_labelled_part_is_not_heard(tmp_path: Path) -> None:
     path = film_with_sound(tmp_path / "a.mov", chirp(2, 16000), 16000)
     record = VideoRecord(str(path), 0, start=Fraction(1, 2), end=Fraction(4, 5))
-    sample = ClipDataset([record], WINDOW, train=False, extras=[Audio(16000)])[0]
+    sample = ClipDataset([record], WINDOW, train=False, modalities=[Audio(16000)])[0]
     heard = sample["audio"][0, 0]
     assert heard.shape == (6400,)  # 0.4 s from 0.5 s on, of which 0.3 s belong to the label
     written = torch.from_numpy(chirp(2, 16000)[0]).float()
@@ -169,14 +171,19 @@ def moving(count: int, dx: int, dy: int) -> list[np.ndarray]:
 def test_computed_flow_is_the_motion_that_was_drawn(tmp_path: Path, dx: int, dy: int) -> None:
     pytest.importorskip("cv2")
     path = write_video(tmp_path / "a.mp4", moving(20, dx, dy), 25)
-    data = ClipDataset([VideoRecord(str(path), 0)], WINDOW, train=False, extras=[ComputedFlow()])
+    data = ClipDataset(
+        [VideoRecord(str(path), 0)], WINDOW, train=False, modalities=[ComputedFlow()]
+    )
     sample = data[0]
     flow = sample["flow"][0]
     assert flow.shape == (2, 5, 96, 128) and sample["flow_valid"].all()
     inner = flow[:, :, 12:-12, 12:-12].flatten(2)
     assert (inner.median(2).values - torch.tensor([[dx], [dy]])).abs().max() < 0.15
     half = ClipDataset(
-        [VideoRecord(str(path), 0)], WINDOW, train=False, extras=[ComputedFlow("fast", (48, 64))]
+        [VideoRecord(str(path), 0)],
+        WINDOW,
+        train=False,
+        modalities=[ComputedFlow("fast", (48, 64))],
     )[0]["flow"][0]
     assert half.shape == (2, 5, 48, 64)
     inner = half[:, :, 6:-6, 6:-6].flatten(2)
@@ -207,7 +214,7 @@ def test_stored_flow_belongs_to_the_frames_of_the_clip(tmp_path: Path) -> None:
     record = VideoRecord(str(path), 0)
     for name, folder in kinds.items():
         flow = StoredFlow(BesideVideo(folder.parent, tmp_path / "films"))
-        data = ClipDataset([record], WINDOW, train=True, extras=[flow])
+        data = ClipDataset([record], WINDOW, train=True, modalities=[flow])
         for epoch in range(4):
             sample = data[0, (0, epoch, 0)]
             seen = numbers(sample["video"])
@@ -222,9 +229,9 @@ def test_stored_flow_belongs_to_the_frames_of_the_clip(tmp_path: Path) -> None:
     (tmp_path / "flo" / "a").rename(tmp_path / "flo" / "b")
     wrong = StoredFlow(BesideVideo(tmp_path / "flo", tmp_path / "films"))
     with pytest.raises(DatasetError, match="19 flows, and the video has 9 frames"):
-        ClipDataset([longer], WINDOW, train=True, extras=[wrong])[0]
+        ClipDataset([longer], WINDOW, train=True, modalities=[wrong])[0]
     with pytest.raises(DatasetError, match="nothing belongs to it"):
-        ClipDataset([record], WINDOW, train=True, extras=[wrong])[0]
+        ClipDataset([record], WINDOW, train=True, modalities=[wrong])[0]
 
 
 def test_flow_files_that_cannot_be_used(tmp_path: Path) -> None:
@@ -305,7 +312,11 @@ def test_sensors_in_a_data_set(tmp_path: Path) -> None:
     (tmp_path / "imu" / "a.csv").write_text("\n".join(["time,x", *rows]))
     imu = Imu(BesideVideo(tmp_path / "imu", tmp_path / "films"), rate=50)
     data = ClipDataset(
-        [VideoRecord(str(path), 0)], WINDOW, train=False, views=ViewProtocol(clips=3), extras=[imu]
+        [VideoRecord(str(path), 0)],
+        WINDOW,
+        train=False,
+        views=ViewProtocol(clips=3),
+        modalities=[imu],
     )
     sample = data[0]
     assert sample["imu"].shape == (3, 1, 20)

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from support.videos import Noise, film, numbers
-from vitascope.data.cache.frames import FrameStore
+from vitascope.data.cache.frames import FrameCache
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import open_video
 from vitascope.data.loader import make_loader, steps_per_epoch
@@ -86,7 +86,7 @@ def test_a_table_survives(table: Table, shards: Path) -> None:
 def test_the_same_frames_as_from_files(table: Table, shards: Path, tmp_path: Path) -> None:
     read = read_table(shards)
     files = {r.where: r for r in table.records}
-    store = FrameStore(tmp_path, 40)
+    store = FrameCache(tmp_path, 40)
     plain, cached = dataset(read), dataset(read, store=store, scale=None)
     for index, record in enumerate(read.of("train")):
         file = ClipDataset([files[record.where]], SPEC, train=True, transform=Noise(),

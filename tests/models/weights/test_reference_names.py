@@ -71,7 +71,7 @@ def pairs() -> Any:
 MAPS = {row["id"]: row for row in record("name_maps.json").get("maps", [])} or {"absent": None}
 
 
-def hollow(build: Any) -> nn.Module:
+def meta_model(build: Any) -> nn.Module:
     """A network without memory for its values: names and shapes only."""
     with torch.device("meta"):
         return build()
@@ -118,7 +118,7 @@ def test_native_names(name: str) -> None:
     if name == "absent":
         pytest.skip(f"reference data not present: {FOLDER}")
     table = pairs()[name]
-    model = hollow(lambda: eval(MAPS[name]["ptv"], dict(old_names())))
+    model = meta_model(lambda: eval(MAPS[name]["ptv"], dict(old_names())))
     own = model.state_dict()
     state = native_state(table, own)
     mine, report = convert_state_dict(state, model)
@@ -151,7 +151,7 @@ def test_caffe2_blobs(net: str) -> None:
     table = record("caffe2_names.json.gz")
     if not table:
         pytest.skip(f"reference data not present: {FOLDER}")
-    model = hollow(lambda: get_card(BLOBS[net]).build(**CHANGES.get(net, {})))
+    model = meta_model(lambda: get_card(BLOBS[net]).build(**CHANGES.get(net, {})))
     native = {blob: constant(i, shape) for i, (name, blob, shape) in enumerate(table[net])}
     through = {name: native[blob] for name, blob, _ in table[net]}
     state = {**native, "lr": constant(1, ()), "model_iter": constant(2, ())}

@@ -58,7 +58,7 @@ class StoreReport:
     problem: str
 
 
-class FrameStore:
+class FrameCache:
     """Opens videos through the cache. Safe with any number of processes on one folder.
 
     Args:

@@ -77,7 +77,7 @@ def encode(
     yield known + len(known).to_bytes(8, "little") + MARK
 
 
-def open_stored(file: Path) -> StoredVideo | None:
+def open_stored(file: Path) -> CachedVideo | None:
     """Opens a cached video; None if there is none. A damaged file is removed, and is none."""
     try:
         handle = os.open(file, os.O_RDONLY)
@@ -93,7 +93,7 @@ def open_stored(file: Path) -> StoredVideo | None:
         # Renamed into place before its content reached the disk, and then the power went.
         file.unlink(missing_ok=True)
         return None
-    return StoredVideo(mapped, known)
+    return CachedVideo(mapped, known)
 
 
 def _read_known(mapped: mmap.mmap, total: int) -> dict[str, Any] | None:
@@ -105,7 +105,7 @@ def _read_known(mapped: mmap.mmap, total: int) -> dict[str, Any] | None:
     return known if whole else None
 
 
-class StoredVideo(Closing):
+class CachedVideo(Closing):
     """A cached video; frames that are not in the cache come from the file itself.
 
     Those are decoded at the size of the cache, or as large as they are where the cached ones were

@@ -25,7 +25,7 @@ Values = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Scene:
+class ClipContext:
     """A clip of an open video.
 
     Attributes:
@@ -44,9 +44,9 @@ class Scene:
 
 
 class Modality(Protocol):
-    """Something that is read for each clip; see `ClipDataset(extras=...)`."""
+    """Something that is read for each clip; see `ClipDataset(modalities=...)`."""
 
-    def load(self, scene: Scene) -> Values:
+    def load(self, context: ClipContext) -> Values:
         """Tensors by name; names and shapes are the same for every clip of one length.
 
         Raises:
@@ -83,15 +83,17 @@ class Audio:
                 f"{self.log_mel.rate}"
             )
 
-    def load(self, scene: Scene) -> Values:
+    def load(self, context: ClipContext) -> Values:
         """The sound of the clip, zero outside the part that may be heard."""
-        path = scene.record.path
+        path = context.record.path
         if os.path.isdir(path):  # pictures have no sound
-            samples, has_audio = SoundReader.silence(scene.clip.length, self.rate), False
+            samples, has_audio = SoundReader.silence(context.clip.length, self.rate), False
         else:
-            sound = SoundReader(path, scene.video.start).read(scene.clip, self.rate, mono=self.mono)
+            sound = SoundReader(path, context.video.start).read(
+                context.clip, self.rate, mono=self.mono
+            )
             samples, has_audio = sound.samples, sound.has_audio
-        samples = _only_within(samples, scene, self.rate)
+        samples = _only_within(samples, context, self.rate)
         found = {"audio": samples, "has_audio": torch.tensor(has_audio)}
         if self.log_mel is not None:
             found["log_mel"] = self.log_mel(samples)
@@ -144,17 +146,17 @@ class StoredFlow:
     place: BesideVideo
     bound: float = 20.0
 
-    def load(self, scene: Scene) -> Values:
+    def load(self, context: ClipContext) -> Values:
         """The flow at the chosen frames."""
-        path = self.place.find(scene.record, ("", ".npy", ".npz"))
+        path = self.place.find(context.record, ("", ".npy", ".npz"))
         flow = open_flow(path, self.bound)
-        count = len(scene.video.times)
+        count = len(context.video.times)
         if len(flow) not in (count, count - 1):
             raise DatasetError(
                 f"{path}: {len(flow)} flows, and the video has {count} frames; {count - 1} or "
                 f"{count} are expected. Compute them again from this file"
             )
-        return _flow_values(scene, lambda wanted: flow.read(wanted))
+        return _flow_values(context, lambda wanted: flow.read(wanted))
 
 
 @dataclass(frozen=True)
@@ -169,17 +171,17 @@ class ComputedFlow:
     preset: str = "medium"
     size: tuple[int, int] | None = None
 
-    def load(self, scene: Scene) -> Values:
+    def load(self, context: ClipContext) -> Values:
         """The flow at the chosen frames."""
 
         def between(wanted: Sequence[int]) -> Tensor:
             needed = sorted({i + step for i in wanted for step in (0, 1)})
-            frames = scene.video.read(needed, self.size).data
+            frames = context.video.read(needed, self.size).data
             place = {index: i for i, index in enumerate(needed)}
             pairs = [(frames[place[i]], frames[place[i + 1]]) for i in wanted]
             return compute_flow(pairs, self.preset)
 
-        return _flow_values(scene, between)
+        return _flow_values(context, between)
 
 
 @dataclass(frozen=True)
@@ -207,26 +209,26 @@ class Imu:
     origin: Fraction | None = None
     max_gap: float = field(default=float("inf"))
 
-    def load(self, scene: Scene) -> Values:
+    def load(self, context: ClipContext) -> Values:
         """The readings of the clip."""
-        path = self.place.find(scene.record, (".csv", ".npz"))
+        path = self.place.find(context.record, (".csv", ".npz"))
         track = read_imu(path, self.columns, time=self.time, unit=self.unit, origin=self.origin)
-        values, valid = track.resample(scene.clip, self.rate, max_gap=self.max_gap)
-        valid = _only_within(valid[None], scene, self.rate)[0]
+        values, valid = track.resample(context.clip, self.rate, max_gap=self.max_gap)
+        valid = _only_within(valid[None], context, self.rate)[0]
         return {"imu": values * valid, "imu_valid": valid}
 
 
-def load_all(extras: Iterable[Modality], scenes: Sequence[Scene]) -> list[Values]:
+def load_all(modalities: Iterable[Modality], contexts: Sequence[ClipContext]) -> list[Values]:
     """What all modalities have of each of several clips of one video.
 
     Raises:
         ConfigError: two modalities with one name.
     """
     found = []
-    for scene in scenes:
+    for context in contexts:
         values: Values = {}
-        for extra in extras:
-            loaded = extra.load(scene)
+        for modality in modalities:
+            loaded = modality.load(context)
             twice = [name for name in loaded if name in values or name in _TAKEN]
             if twice:
                 raise ConfigError(
@@ -240,21 +242,21 @@ def load_all(extras: Iterable[Modality], scenes: Sequence[Scene]) -> list[Values
 _TAKEN = frozenset({"video", "label", "index", "valid", "mask", "fault", "faults"})
 
 
-def _only_within(samples: Tensor, scene: Scene, rate: int) -> Tensor:
+def _only_within(samples: Tensor, context: ClipContext, rate: int) -> Tensor:
     """Zero (False) outside the part of the video that belongs to the record; C S."""
     places = torch.arange(samples.shape[-1])
-    begin = (scene.within.start - scene.clip.start) * rate
-    end = (scene.within.end - scene.clip.start) * rate
+    begin = (context.within.start - context.clip.start) * rate
+    end = (context.within.end - context.clip.start) * rate
     return samples * ((places >= -(-begin // 1)) & (places < -(-end // 1)))
 
 
-def _flow_values(scene: Scene, read: Any) -> Values:
-    last = len(scene.video.times) - 1
-    valid = torch.tensor([i < last for i in scene.indices])
-    wanted = sorted({i for i in scene.indices if i < last} or {0})
+def _flow_values(context: ClipContext, read: Any) -> Values:
+    last = len(context.video.times) - 1
+    valid = torch.tensor([i < last for i in context.indices])
+    wanted = sorted({i for i in context.indices if i < last} or {0})
     if last < 1:
-        raise DatasetError(f"{scene.record.path}: a video of one frame has no optical flow")
+        raise DatasetError(f"{context.record.path}: a video of one frame has no optical flow")
     flows = read(wanted)
     place = {index: i for i, index in enumerate(wanted)}
-    chosen = flows[[place.get(i, 0) for i in scene.indices]] * valid[:, None, None, None]
+    chosen = flows[[place.get(i, 0) for i in context.indices]] * valid[:, None, None, None]
     return {"flow": chosen.permute(3, 0, 1, 2).contiguous(), "flow_valid": valid}

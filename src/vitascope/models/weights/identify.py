@@ -16,7 +16,7 @@ from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign.cards import is_foreign
-from vitascope.models.measure.meta import hollow
+from vitascope.models.measure.meta import meta_model
 from vitascope.models.mvit.variant import MViTVariant
 from vitascope.models.registry import create_model, get_card, list_cards
 from vitascope.models.weights.containers import split_tensors, unwrap
@@ -63,7 +63,7 @@ def open_foreign(path: str | Path, model: str | None = None) -> Opened:
     card = find_card(content, path) if model is None else get_card(model)
     args = {name: card.args[name] for name in card.kept}
     foreign = is_foreign(card.full_name)
-    shape = card(**card.logit_args) if foreign else hollow(card)
+    shape = card(**card.logit_args) if foreign else meta_model(card)
     _, report = convert_state_dict(content, shape, what=str(path))
     classes = _classes(report) if report.only_head_differs else None
     network = shape
@@ -134,7 +134,7 @@ def _that_fit(
 ) -> list[tuple[ModelCard, Report]]:
     found = []
     for card in cards:
-        model = hollow(card)
+        model = meta_model(card)
         if _kernels(model.state_dict()) != kernels:
             continue
         try:

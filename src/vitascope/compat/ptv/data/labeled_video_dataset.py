@@ -27,7 +27,7 @@ from vitascope.compat.ptv.data.clip_sampling import (
 from vitascope.compat.ptv.data.labeled_video_paths import LabeledVideoPaths
 from vitascope.compat.ptv.data.video import VideoPathHandler
 from vitascope.compat.ptv.data.video_base import Video
-from vitascope.data.faults import FaultReport, Faults
+from vitascope.data.unreadable import UnreadableCounter, UnreadableReport
 from vitascope.errors import ConfigError, DatasetError, DecodeError
 from vitascope.transforms.apply import apply, global_seed
 
@@ -62,7 +62,7 @@ class WorkerShares(IterableDataset[Any]):
         # Shared, so that workers that live on see what `set_epoch` writes.
         self._epoch = torch.zeros(1, dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]
-        self.faults = Faults()
+        self.faults = UnreadableCounter()
         self._running: Iterator[Any] | None = None
 
     @property
@@ -76,7 +76,7 @@ class WorkerShares(IterableDataset[Any]):
         if hasattr(self._video_sampler, "set_epoch"):
             self._video_sampler.set_epoch(epoch)
 
-    def fault_report(self) -> FaultReport:
+    def fault_report(self) -> UnreadableReport:
         """Which videos were left out so far in this process."""
         return self.faults.report()
 

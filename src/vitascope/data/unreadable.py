@@ -10,7 +10,7 @@ from vitascope.errors import DatasetError
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaultReport:
+class UnreadableReport:
     """Clips that were asked for and could not be read.
 
     Attributes:
@@ -23,10 +23,10 @@ class FaultReport:
     videos: tuple[tuple[int, str], ...] = ()
     substituted: bool = False
 
-    def joined(self, other: FaultReport) -> FaultReport:
+    def joined(self, other: UnreadableReport) -> UnreadableReport:
         """Both together; of a video that is in both the first reason."""
         reasons = dict(other.videos) | dict(self.videos)
-        return FaultReport(
+        return UnreadableReport(
             clips=self.clips + other.clips,
             videos=tuple(sorted(reasons.items())),
             substituted=self.substituted or other.substituted,
@@ -47,7 +47,7 @@ class FaultReport:
         return f"{self.clips} clips of {len(self.videos)} videos were {done}: {some}{more}"
 
 
-class Faults:
+class UnreadableCounter:
     """Collects what could not be read.
 
     Args:
@@ -83,15 +83,15 @@ class Faults:
                 f"check` on the data, or raise the budget"
             )
 
-    def take(self) -> FaultReport:
+    def take(self) -> UnreadableReport:
         """What was collected, and begins anew."""
         found = self.report()
         self._clips, self._reasons = 0, {}
         return found
 
-    def report(self) -> FaultReport:
+    def report(self) -> UnreadableReport:
         """What was collected since the beginning or the last `take`."""
-        return FaultReport(
+        return UnreadableReport(
             clips=self._clips,
             videos=tuple(sorted(self._reasons.items())),
             substituted=self._substituted,
