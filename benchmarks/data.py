@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 
 from vitascope.data.cache.timelines import lookup
-from vitascope.data.check.check import check
+from vitascope.data.check.check import check_files
 from vitascope.data.dataset import ClipDataset, Sample
 from vitascope.data.decoder import open_video, short_side_size
 from vitascope.data.decoders import pyav
@@ -218,7 +218,7 @@ def epoch_memory(folder: Path, samples: int, workers: int) -> list[float]:
     films = [folder / f"{number}.mp4" for number in range(100)]
     for film in films:
         render_numbered(film, 24, size=(40, 64), options={"preset": "ultrafast", "g": "12"})
-    check(folder, jobs=1)
+    check_files(folder, jobs=1)
     records = (VideoRecord(str(films[i % len(films)]), i % 10) for i in range(samples))
     data = ClipDataset(records, ClipSpec(num_frames=4, fps=Fraction(12)), train=True)
     seen, batch = [], 20
@@ -357,7 +357,7 @@ def compare(folder: Path, codec: str, seconds: int, options: argparse.Namespace)
         print(f"  {codec} {seconds} s: not measured ({error})")
         return
     if lookup(path) is None:
-        check(path, jobs=1)
+        check_files(path, jobs=1)
     rates, busy = measure(path, seconds, options.clips, options.repeats)
     middle = {name: statistics.median(found) for name, found in rates.items()}
     for name, found in rates.items():

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vitascope.models.card import ModelCard
-from vitascope.models.measure.measure import counting_rule, explain, measure
+from vitascope.models.measure.measure import counting_rule, explain_difference, measure
 from vitascope.models.registry import get_card, list_cards
 from vitascope.spec import Result
 
@@ -105,7 +105,7 @@ def size_rows(card: ModelCard) -> list[list[str]]:
     rows = []
     for cost in card.cost:
         there = size if cost.crop is None else measure(card, cost.crop)
-        rule, (_, why) = counting_rule(there, cost), explain(there, cost)
+        rule, (_, why) = counting_rule(there, cost), explain_difference(there, cost)
         count = f" ({there.flops[rule] / 1e9:.2f})" if rule else ""
         published = ["" if n is None else f"{n:g}" for n in (cost.parameters, cost.gflops)]
         first, _, rest = why.partition("; ")

@@ -23,7 +23,7 @@ from vitascope.accelerator.export import (
     TARGETS,
     Artefact,
     artefact_path,
-    export,
+    export_model,
     open_artefact,
     require_target,
 )
@@ -108,7 +108,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], P
 
 def _write(path: Path, to: str, model: nn.Module | None = None) -> tuple[nn.Module, Path]:
     model = model or Small()
-    written, checked = export(model, CONTRACT, _clips(), path, to=to, repeats=1)
+    written, checked = export_model(model, CONTRACT, _clips(), path, to=to, repeats=1)
     assert checked.ok
     return model, written
 
@@ -117,7 +117,7 @@ def _write(path: Path, to: str, model: nn.Module | None = None) -> tuple[nn.Modu
 @pytest.mark.parametrize("to", NAMES)
 def test_artefact_computes_the_same_and_carries_its_contract(to: str, tmp_path: Path) -> None:
     model = Small().train()
-    path, checked = export(model, CONTRACT, _clips(), tmp_path / "out", to=to, repeats=3)
+    path, checked = export_model(model, CONTRACT, _clips(), tmp_path / "out", to=to, repeats=3)
     assert path == tmp_path / "out" / f"model{TARGETS[to].suffix}"
     assert checked.ok and checked.top1_agreement == 1.0 and checked.n_clips == 5
     assert checked.max_abs_diff <= 1e-4
@@ -143,7 +143,7 @@ def test_artefact_computes_the_same_and_carries_its_contract(to: str, tmp_path: 
 def test_pathways_become_separate_inputs(to: str, tmp_path: Path) -> None:
     model = TwoPathways()
     clips = [[torch.randn(3, 2, 8, 8), torch.randn(3, 8, 8, 8)] for _ in range(3)]
-    path, checked = export(model, CONTRACT, clips, tmp_path, to=to, repeats=1)
+    path, checked = export_model(model, CONTRACT, clips, tmp_path, to=to, repeats=1)
     assert checked.ok
     batch = [torch.randn(5, 3, 2, 8, 8), torch.randn(5, 3, 8, 8, 8)]
     torch.testing.assert_close(open_artefact(path)(batch), model(batch).detach())
@@ -156,7 +156,7 @@ def test_pathways_of_the_contract_are_packed_inside(to: str, tmp_path: Path) -> 
     clip = ClipSpec(num_frames=8, pathways=(4, 1))
     clips = [torch.randn(3, 8, 8, 8) for _ in range(3)]
     contract = dataclasses.replace(CONTRACT, clip=clip)
-    path, checked = export(model, contract, clips, tmp_path, to=to, repeats=1)
+    path, checked = export_model(model, contract, clips, tmp_path, to=to, repeats=1)
     assert checked.ok
     batch = torch.randn(5, 3, 8, 8, 8)
     expected = model([batch[:, :, [0, 7]], batch]).detach()  # first and last frame
@@ -176,7 +176,7 @@ def test_beyond_tolerance_no_file_is_kept(
 
     old = written(to, tmp_path / "m")
     before = {file.name: file.read_bytes() for file in old.parent.iterdir()}
-    path, checked = export(Moody(), CONTRACT, _clips(), tmp_path / "m", to=to, repeats=1)
+    path, checked = export_model(Moody(), CONTRACT, _clips(), tmp_path / "m", to=to, repeats=1)
     assert not checked.ok
     assert checked.max_abs_diff == pytest.approx(0.5, abs=1e-4)
     # The older artefact under that name is untouched, and no temporary file remains.
@@ -292,7 +292,7 @@ def test_missing_package_names_the_extra(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, hidden, None)
     with pytest.raises(MissingExtraError, match=rf"{hidden}.*vitascope\[{to}\]"):
-        export(Small(), CONTRACT, _clips(), tmp_path / "x", to=to)
+        export_model(Small(), CONTRACT, _clips(), tmp_path / "x", to=to)
     assert not (tmp_path / "x").exists()
 
 
@@ -302,7 +302,7 @@ def test_torch_export_needs_no_extra() -> None:
 
 def test_unknown_target_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="onnx"):
-        export(Small(), CONTRACT, _clips(), tmp_path, to="onxx")
+        export_model(Small(), CONTRACT, _clips(), tmp_path, to="onxx")
 
 
 def test_names_of_artefacts(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_names_of_artefacts(tmp_path: Path) -> None:
 
 def test_no_clips_no_export(tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match="real clips"):
-        export(Small(), CONTRACT, [], tmp_path / "x", to="torch.export")
+        export_model(Small(), CONTRACT, [], tmp_path / "x", to="torch.export")
     assert not (tmp_path / "x").exists()
 
 
@@ -328,14 +328,14 @@ def test_model_that_cannot_be_expressed(tmp_path: Path) -> None:
             return super().forward(x) if x.sum() > 0 else x.mean((2, 3, 4))
 
     with pytest.raises(VerificationError, match=r"Branching \(small\) cannot be converted"):
-        export(Branching(), CONTRACT, _clips(), tmp_path, to="torch.export")
+        export_model(Branching(), CONTRACT, _clips(), tmp_path, to="torch.export")
     assert not list(tmp_path.iterdir())
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="cannot be written"):
-        export(Small(), CONTRACT, _clips(), tmp_path / "file" / "m", to="torch.export")
+        export_model(Small(), CONTRACT, _clips(), tmp_path / "file" / "m", to="torch.export")
 
 
 def test_an_artefact_is_called_like_a_model() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from vitascope.accelerator.export import TARGETS, export, open_artefact
+from vitascope.accelerator.export import TARGETS, export_model, open_artefact
 from vitascope.models.registry import create_model, get_card
 from vitascope.spec import Contract, LabelSpec
 
@@ -38,7 +38,7 @@ def _contract(name: str, classes: int) -> Contract:
 
 def _check(model: nn.Module, name: str, to: str, frames: int, crop: int, path: Path) -> Path:
     clips = [torch.randn(3, frames, crop, crop) * 1.5 for _ in range(3)]
-    path, checked = export(model, _contract(name, 7), clips, path, to=to, repeats=1)
+    path, checked = export_model(model, _contract(name, 7), clips, path, to=to, repeats=1)
     assert checked.ok and checked.top1_agreement == 1.0
     assert checked.allowed > 2 * checked.tolerance, "scores too small to show a difference"
     batch = torch.stack(clips)

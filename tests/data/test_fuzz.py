@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vitascope.data.check.check import check
+from vitascope.data.check.check import check_files
 from vitascope.data.decoder import open_video
 from vitascope.data.render import render_numbered
 from vitascope.errors import DecodeError
@@ -102,7 +102,7 @@ def write(folder: Path, files: Iterator[tuple[str, bytes]]) -> list[Path]:
 
 def judge(folder: Path, paths: list[Path]) -> Counter[str]:
     """`check` runs each file in processes that may die; no row may say that one did."""
-    report = check(*paths, jobs=2, time_limit=20, folder=folder / "index")
+    report = check_files(*paths, jobs=2, time_limit=20, folder=folder / "index")
     assert len(report.files) == len(paths)
     bad = [row for row in report.files if "crashed" in str(row.error) or "hung" in str(row.error)]
     assert bad == []

@@ -16,7 +16,7 @@ from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import make_loader
 from vitascope.data.sets import DATASETS
 from vitascope.data.sets.locate import official_files
-from vitascope.data.sets.verify import verify
+from vitascope.data.sets.verify import verify_files
 from vitascope.errors import DatasetError, DatasetNotFoundError
 from vitascope.layers.roi_align import RoIAlign
 from vitascope.losses.ava import binary_cross_entropy_with_logits
@@ -96,13 +96,13 @@ def train_two_steps(data: Examples) -> list[float]:
 def check(name: str, root: Path) -> None:
     make(name, root)
     table = official_files(name, root)
-    report = verify(table, jobs=2)
+    report = verify_files(table, jobs=2)
     assert report.present == report.listed == len(table) > 0, report
     data = examples(name, root)
     first, second, third = train_two_steps(data)
     assert third < second < first, (first, second, third)
     Path(table.records[0].path).rename(root / "elsewhere.x")
-    assert len(verify(official_files(name, root), jobs=2).missing) == 1
+    assert len(verify_files(official_files(name, root), jobs=2).missing) == 1
 
 
 QUICK = ("kinetics400", "ucf101", "jester", "charades", "epic_kitchens100", "ego4d_moments")

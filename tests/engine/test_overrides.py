@@ -54,7 +54,7 @@ BASE = Recipe(
     ],
 )
 def test_assignment_sets_one_typed_value(assignment: str, path: str, value: object) -> None:
-    changed = overrides.apply(BASE, [assignment])
+    changed = overrides.apply_overrides(BASE, [assignment])
     assert set(BASE.differences(changed)) == {path}
     found = BASE.differences(changed)[path][1]
     assert found == value
@@ -63,7 +63,7 @@ def test_assignment_sets_one_typed_value(assignment: str, path: str, value: obje
 
 def _except_path(assignment: str, error: type[Exception]) -> str:
     with pytest.raises(error) as caught:
-        overrides.apply(BASE, [assignment])
+        overrides.apply_overrides(BASE, [assignment])
     return str(caught.value)
 
 
@@ -109,15 +109,17 @@ def test_illegal_values_say_what_is_expected(assignment: str, words: str) -> Non
 
 
 def test_dependent_settings_change_together_and_the_last_wins() -> None:
-    changed = overrides.apply(BASE, ["pixels.crop=64", "pixels.short_side=72", "optim.lr=1"])
+    changed = overrides.apply_overrides(
+        BASE, ["pixels.crop=64", "pixels.short_side=72", "optim.lr=1"]
+    )
     assert changed.pixels == PixelSpec(short_side=72, crop=(64, 64))
-    twice = overrides.apply(BASE, ["optim.lr=1", "optim.lr=2"])
+    twice = overrides.apply_overrides(BASE, ["optim.lr=1", "optim.lr=2"])
     assert twice.optim.lr == 2
-    assert overrides.apply(BASE, []) is BASE
+    assert overrides.apply_overrides(BASE, []) is BASE
 
 
 @given(st.sampled_from([f for f in BASE.fields() if f.path != "model.args"]))
 def test_every_setting_reads_back_its_own_value(field) -> None:
     value = field.value
     text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    assert overrides.apply(BASE, [f"{field.path}={text}"]) == BASE
+    assert overrides.apply_overrides(BASE, [f"{field.path}={text}"]) == BASE

@@ -28,7 +28,7 @@ from vitascope.transforms.preprocess import evaluation_transform
 def run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short run with weights that tell clips apart."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    fit(overrides.apply(toy.toy_recipe(films), ["optim.lr=0.05", "run.ema=0"]), out)
+    fit(overrides.apply_overrides(toy.toy_recipe(films), ["optim.lr=0.05", "run.ema=0"]), out)
     return out
 
 
@@ -182,7 +182,7 @@ def test_the_split_of_training_is_used_again(tmp_path: Path) -> None:
     data = tmp_path / "films"
     toy.render(tmp_path / "all", train=10, val=0, test=0)
     (tmp_path / "all" / "train").rename(data)
-    recipe = overrides.apply(
+    recipe = overrides.apply_overrides(
         toy.toy_recipe(data),
         ["optim.epochs=1", "optim.batch_size=4", "data.fractions=0.6,0.2,0.2"],
     )
@@ -209,7 +209,7 @@ def test_validation_is_taken_from_the_training_videos_only(tmp_path: Path) -> No
     assert {Path(r.path).parts[-3] for r in table.of("val")} == {"train"}
     assert {Path(r.path).parts[-3] for r in table.of("test")} == {"test"}
     assert build_data(recipe, table).fingerprint() == build_data(recipe, table).fingerprint()
-    none = overrides.apply(recipe, ["data.val_share=0"])
+    none = overrides.apply_overrides(recipe, ["data.val_share=0"])
     assert build_data(none, read_data(none)).val is None
 
 
@@ -225,7 +225,7 @@ def test_validation_figures_are_those_of_evaluate(
 ) -> None:
     """The last validation of a training and an evaluation of its last checkpoint agree."""
     place = f"data.cache_dir={tmp_path / 'cache'}"
-    recipe = overrides.apply(
+    recipe = overrides.apply_overrides(
         toy.toy_recipe(films), ["optim.epochs=2", "optim.lr=0.05", place, *settings]
     )
     out = tmp_path / "run"

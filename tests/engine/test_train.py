@@ -74,7 +74,7 @@ def test_the_same_recipe_gives_the_same_bits_for_any_number_of_workers(
     films: Path, straight, tmp_path: Path
 ) -> None:
     other = toy.toy_recipe(films)
-    other = overrides.apply(
+    other = overrides.apply_overrides(
         other, ["data.workers=2", "data.cache=true", f"data.cache_dir={tmp_path}/c"]
     )
     fit(other, tmp_path / "run")
@@ -127,7 +127,7 @@ def test_stopped_at_an_event_and_resumed_gives_the_same_bits(
 
 def test_stopped_again_and_again(films: Path, straight, tmp_path: Path) -> None:
     """Stopped every seven events until it ends: each part begins somewhere else in an epoch."""
-    recipe = overrides.apply(toy.toy_recipe(films), ["run.save_every=1"])
+    recipe = overrides.apply_overrides(toy.toy_recipe(films), ["run.save_every=1"])
     setup = 1
     while fit_until(recipe, tmp_path / "run", 7) is None:
         setup += 1
@@ -267,7 +267,7 @@ def test_a_second_sigint_aborts_at_once(films: Path, tmp_path: Path) -> None:
 def test_accumulated_parts_give_the_update_of_the_whole_batch(films: Path, tmp_path: Path) -> None:
     weights = {}
     for setup in (1, 2, 4):
-        recipe = overrides.apply(
+        recipe = overrides.apply_overrides(
             toy.toy_recipe(films),
             [f"optim.accumulate={setup}", "model.args.norm=false", "model.args.dropout=0",
              "augment.mixup=0", "augment.cutmix=0", "optim.name=sgd", "optim.lr=0.05",
@@ -289,7 +289,7 @@ def test_a_small_network_learns_which_way_things_move(tmp_path: Path) -> None:
                     x = (4 + 5 * number + step * (t - 4)) % 32
                     frames[t, number % 20 : number % 20 + 10, x : x + 6] = 220
                 write_video(tmp_path / "films" / split / name / f"{number}.mp4", frames, 8)
-    recipe = overrides.apply(
+    recipe = overrides.apply_overrides(
         toy.toy_recipe(tmp_path / "films"),
         ["augment.mixup=0", "augment.cutmix=0", "augment.erase=0", "optim.epochs=10",
          "optim.lr=0.01", "model.args.dropout=0", "run.ema=0", "augment.scale=0.7,1",
@@ -320,7 +320,7 @@ def test_a_folder_in_use_is_refused(films: Path, straight, tmp_path: Path) -> No
     recipe = toy.toy_recipe(films)
     text = refused(recipe, run, RunError)
     assert "finished" in text and "--force" in text
-    other = overrides.apply(recipe, ["optim.lr=0.5", "optim.epochs=4", "run.log_every=3"])
+    other = overrides.apply_overrides(recipe, ["optim.lr=0.5", "optim.epochs=4", "run.log_every=3"])
     for resume in (False, True):
         text = refused(other, run, RunError, resume=resume)
         assert "another run" in text and "optim.lr = 0.5 (there 0.003)" in text
@@ -336,7 +336,9 @@ def test_a_folder_in_use_is_refused(films: Path, straight, tmp_path: Path) -> No
 
 def test_other_data_in_the_same_place_is_another_run(tmp_path: Path) -> None:
     data = toy.render(tmp_path / "films", train=4, val=1, test=0)
-    recipe = overrides.apply(toy.toy_recipe(data), ["optim.epochs=1", "optim.batch_size=4"])
+    recipe = overrides.apply_overrides(
+        toy.toy_recipe(data), ["optim.epochs=1", "optim.batch_size=4"]
+    )
     fit(recipe, tmp_path / "run")
     next((data / "train" / "grow").iterdir()).unlink()
     text = refused(recipe, tmp_path / "run", RunError, resume=True)
@@ -345,14 +347,14 @@ def test_other_data_in_the_same_place_is_another_run(tmp_path: Path) -> None:
 
 def test_unfinished_runs_ask_for_resume_or_force(films: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    recipe = overrides.apply(toy.toy_recipe(films), ["optim.epochs=2"])
+    recipe = overrides.apply_overrides(toy.toy_recipe(films), ["optim.epochs=2"])
     fit_until(recipe, run, 1, "start")
     assert "before its first checkpoint" in refused(recipe, run, RunError)
     fit_until(recipe, run, 1, "save")
     text = refused(recipe, run, RunError)
     assert "step 2 of 6" in text and "--resume" in text
     (run / "notes.txt").write_text("keep me")
-    other = overrides.apply(recipe, ["optim.epochs=1"])
+    other = overrides.apply_overrides(recipe, ["optim.epochs=1"])
     assert fit(other, run, force=True).steps == 3
     assert (run / "notes.txt").read_text() == "keep me"
     assert [r["step"] for r in read_log(run / "log.jsonl") if r["kind"] == "eval"] == [3]
@@ -407,7 +409,7 @@ def test_bad_settings_stop_before_anything_is_written(
 ) -> None:
     if "cuda" in setting and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    recipe = overrides.apply(toy.toy_recipe(films), [setting])
+    recipe = overrides.apply_overrides(toy.toy_recipe(films), [setting])
     assert words in refused(recipe, tmp_path / "run", error)
 
 
@@ -416,7 +418,7 @@ def test_bad_settings_stop_before_anything_is_written(
 def test_a_training_that_explodes_ends_and_saves_no_broken_weights(
     films: Path, tmp_path: Path, save_every: int, clip: str
 ) -> None:
-    recipe = overrides.apply(
+    recipe = overrides.apply_overrides(
         toy.toy_recipe(films),
         ["optim.name=sgd", "optim.lr=1e38", "optim.warmup=0", f"optim.clip_grad={clip}",
          "augment.mixup=0", "augment.cutmix=0", f"run.save_every={save_every}"],
@@ -433,12 +435,12 @@ def test_bad_videos_stop_the_run_or_are_skipped_and_counted(tmp_path: Path) -> N
     data = toy.render(tmp_path / "films", train=4, val=2, test=0)
     bad = sorted((data / "train" / "grow").iterdir())[1]
     bad.write_bytes(bad.read_bytes()[:300])
-    recipe = overrides.apply(
+    recipe = overrides.apply_overrides(
         toy.toy_recipe(data), ["optim.batch_size=1", "optim.epochs=2", "run.save_every=1"]
     )
     with pytest.raises(DecodeError, match=bad.name):
         fit(recipe, tmp_path / "stops")
-    recipe = overrides.apply(recipe, ["data.on_bad=skip"])
+    recipe = overrides.apply_overrides(recipe, ["data.on_bad=skip"])
     events: list[Event] = []
     result = fit(recipe, tmp_path / "skips", on_event=events.append)
     assert result.step == result.steps == 24  # a batch without a clip still counts as a step
@@ -466,7 +468,7 @@ def test_the_budget_counts_what_was_bad_before_a_stop(tmp_path: Path) -> None:
     data = toy.render(tmp_path / "films", train=4, val=0, test=0)
     for bad in sorted((data / "train" / "grow").iterdir())[:2]:
         bad.write_bytes(b"no video")
-    recipe = overrides.apply(
+    recipe = overrides.apply_overrides(
         toy.toy_recipe(data),
         ["data.on_bad=skip", "data.val_share=0", "optim.batch_size=1", "run.log_every=1",
          "optim.epochs=1", "optim.warmup=0"],
@@ -480,7 +482,7 @@ def test_the_budget_counts_what_was_bad_before_a_stop(tmp_path: Path) -> None:
 
     for budget, enough in (("0.2", True), ("0.1", False)):
         run = tmp_path / budget
-        limited = overrides.apply(recipe, [f"data.bad_budget={budget}"])
+        limited = overrides.apply_overrides(recipe, [f"data.bad_budget={budget}"])
         assert fit(limited, run, on_event=stop_after_one).interrupted
         if enough:
             assert fit(limited, run, resume=True).step == 12
@@ -492,7 +494,7 @@ def test_the_budget_counts_what_was_bad_before_a_stop(tmp_path: Path) -> None:
 
 def test_every_epoch_is_reported_also_without_faults(films: Path, tmp_path: Path) -> None:
     for policy, want in (("error", []), ("substitute-black", [0])):
-        recipe = overrides.apply(
+        recipe = overrides.apply_overrides(
             toy.toy_recipe(films), [f"data.on_bad={policy}", "optim.epochs=1", "optim.warmup=0"]
         )
         fit(recipe, tmp_path / policy)
@@ -507,7 +509,7 @@ def test_black_validation_videos_are_not_scored(tmp_path: Path) -> None:
     bad.write_bytes(bad.read_bytes()[:300])
     scores = {}
     for policy in ("skip", "substitute-black"):
-        recipe = overrides.apply(
+        recipe = overrides.apply_overrides(
             toy.toy_recipe(data), ["optim.batch_size=4", f"data.on_bad={policy}"]
         )
         fit(recipe, tmp_path / policy)
@@ -519,7 +521,7 @@ def test_black_validation_videos_are_not_scored(tmp_path: Path) -> None:
 
 def test_without_validation_the_last_weights_are_the_best(tmp_path: Path) -> None:
     data = toy.render(tmp_path / "films", train=4, val=0, test=0)
-    recipe = overrides.apply(
+    recipe = overrides.apply_overrides(
         toy.toy_recipe(data), ["optim.batch_size=4", "optim.epochs=2", "data.val_share=0"]
     )
     result = fit(recipe, tmp_path / "run")
@@ -537,7 +539,7 @@ def test_fine_tuning_puts_a_new_head_on_other_classes(
     render_motion_dataset(
         two, ("shrink", "grow"), {"train": 4, "val": 1}, size=(32, 32), frames=8, fps=8
     )
-    recipe = overrides.apply(
+    recipe = overrides.apply_overrides(
         toy.toy_recipe(two),
         [f"model.init={straight[0]}", "optim.lr=0", "optim.epochs=1", "optim.batch_size=4"],
     )
@@ -548,6 +550,6 @@ def test_fine_tuning_puts_a_new_head_on_other_classes(
     start, new = load_weights(straight[0]).weights(), load_weights(tmp_path / "run").weights()
     assert new["head.weight"].shape == (2, 16)
     assert torch.equal(new["deep.weight"], start["deep.weight"])
-    wider = overrides.apply(recipe, ["model.args.width=4"])
+    wider = overrides.apply_overrides(recipe, ["model.args.width=4"])
     with pytest.raises(Exception, match="does not fit this network"):
         fit(wider, tmp_path / "wide")

@@ -14,7 +14,13 @@ from support.pyslowfast_cases import keys_of
 from vitascope.compat.pyslowfast import build_model
 from vitascope.models.base import count_parameters
 from vitascope.models.measure.flops import count_by_rule
-from vitascope.models.measure.measure import Size, agrees, counting_rule, explain, measure
+from vitascope.models.measure.measure import (
+    Size,
+    agrees,
+    counting_rule,
+    explain_difference,
+    measure,
+)
 from vitascope.models.registry import get_card, list_cards
 from vitascope.spec import Cost
 
@@ -41,7 +47,7 @@ def test_every_card(card: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """A number that is not reproduced says why; one that is says nothing of the kind."""
     for cost in card.cost:
         size = measure(card, cost.crop)
-        same, why = explain(size, cost)
+        same, why = explain_difference(size, cost)
         assert same == (not cost.note), f"{card.full_name}: {why}"
         rule = counting_rule(size, cost)
         counted = f"{size.flops[rule] / 1e9:9.3f}" if rule else " " * 9

@@ -14,8 +14,8 @@ from vitascope.data.render import render_motion_dataset
 from vitascope.errors import UnknownNameError
 from vitascope.models.registry import get_card
 from vitascope.recipes import fit_to_data
-from vitascope.recipes.fit_to_data import WINDOW, Facts, choose, mean_side, training_cost
-from vitascope.recipes.folder import plan
+from vitascope.recipes.fit_to_data import WINDOW, Facts, fit_recipe, mean_side, training_cost
+from vitascope.recipes.folder import plan_training
 
 FACTS = Facts(
     videos=800,
@@ -34,7 +34,7 @@ def _minutes(recipe, facts, model="x3d_s"):
 
 
 def test_a_training_takes_about_the_planned_time():
-    recipe = choose(FACTS).recipe
+    recipe = fit_recipe(FACTS).recipe
     assert 0.8 * fit_to_data.MINUTES <= _minutes(recipe, FACTS) <= fit_to_data.MINUTES
     assert recipe.optim.epochs >= fit_to_data.WANTED_EPOCHS
 
@@ -43,7 +43,7 @@ def test_a_training_takes_about_the_planned_time():
 @given(videos=st.integers(2, 50_000), cores=st.integers(1, 64), side=st.integers(48, 1080))
 def test_every_choice_is_legal_and_within_its_limits(videos, cores, side):
     facts = replace(FACTS, videos=videos, cores=cores, short_side=side)
-    recipe = choose(facts).recipe
+    recipe = fit_recipe(facts).recipe
     low, high = fit_to_data.EPOCHS
     assert low <= recipe.optim.epochs <= high
     assert recipe.optim.batch_size <= videos
@@ -55,21 +55,21 @@ def test_every_choice_is_legal_and_within_its_limits(videos, cores, side):
 def test_more_cores_buy_a_larger_picture_never_a_smaller_one():
     sizes = []
     for cores in (1, 2, 4, 8, 16, 32):
-        recipe = choose(replace(FACTS, cores=cores)).recipe
+        recipe = fit_recipe(replace(FACTS, cores=cores)).recipe
         sizes.append(recipe.clip.num_frames * recipe.pixels.crop[0] ** 2)
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
 
 
 def test_no_mirror_images_where_a_class_names_a_direction():
-    choice = choose(replace(FACTS, directional=("turn left",)))
+    choice = fit_recipe(replace(FACTS, directional=("turn left",)))
     assert choice.recipe.augment.hflip == 0
     assert any("turn left" in reason for reason in choice.reasons)
-    assert choose(FACTS).recipe.augment.hflip > 0
+    assert fit_recipe(FACTS).recipe.augment.hflip > 0
 
 
 def test_short_videos_are_seen_whole_and_long_ones_in_windows():
-    assert choose(FACTS).recipe.clip.coverage == "video"
-    long = choose(replace(FACTS, seconds=Fraction(60))).recipe.clip
+    assert fit_recipe(FACTS).recipe.clip.coverage == "video"
+    long = fit_recipe(replace(FACTS, seconds=Fraction(60))).recipe.clip
     card = get_card("x3d_s").clip
     assert long.coverage == "window"
     # the window is as long as the published one, to a third, whatever the number of frames
@@ -78,11 +78,11 @@ def test_short_videos_are_seen_whole_and_long_ones_in_windows():
 
 
 def test_the_same_facts_give_the_same_recipe():
-    assert choose(FACTS) == choose(FACTS)
+    assert fit_recipe(FACTS) == fit_recipe(FACTS)
 
 
 def test_a_gpu_trains_at_the_published_size():
-    recipe = choose(replace(FACTS, gpus=1)).recipe
+    recipe = fit_recipe(replace(FACTS, gpus=1)).recipe
     card = get_card("x3d_s")
     assert recipe.clip.num_frames == card.clip.num_frames
     assert recipe.pixels == card.pixels
@@ -91,29 +91,31 @@ def test_a_gpu_trains_at_the_published_size():
 
 def test_unknown_model():
     with pytest.raises(UnknownNameError, match="x3d_s"):
-        choose(FACTS, "x3d_sx")
+        fit_recipe(FACTS, "x3d_sx")
 
 
 def test_warm_up_and_rate_follow_epochs_and_batch_given_by_the_user():
-    short = choose(FACTS, epochs=1, batch=4).recipe
+    short = fit_recipe(FACTS, epochs=1, batch=4).recipe
     assert short.optim.epochs == 1 and short.optim.batch_size == 4
     assert short.optim.warmup < 0.5
-    assert short.optim.lr == pytest.approx(choose(FACTS, batch=16).recipe.optim.lr / 2, rel=1e-2)
+    assert short.optim.lr == pytest.approx(
+        fit_recipe(FACTS, batch=16).recipe.optim.lr / 2, rel=1e-2
+    )
 
 
 @pytest.mark.parametrize("areas", [(0.65, 1.0), (0.08, 1.0), (0.5, 0.5)])
 def test_evaluation_shows_things_at_the_size_of_training(areas) -> None:
     drawn = np.sqrt(np.random.default_rng(0).uniform(*areas, 200_000)).mean()
     assert mean_side(areas) == pytest.approx(drawn, abs=1e-3)
-    pixels = choose(FACTS, "x3d_s").recipe.pixels
+    pixels = fit_recipe(FACTS, "x3d_s").recipe.pixels
     assert abs(pixels.short_side - pixels.crop[0] / mean_side(WINDOW)) <= 1
     assert pixels.short_side % 2 == 0
 
 
 def test_a_plan_says_what_was_given_in_place_of_what_was_chosen(tmp_path):
     render_motion_dataset(tmp_path, ["grow", "shrink"], {"train": 2}, frames=8, size=(32, 32))
-    chosen = plan(tmp_path)
-    changed = plan(tmp_path, overrides=["clip.num_frames=4", "optim.epochs=2"])
+    chosen = plan_training(tmp_path)
+    changed = plan_training(tmp_path, overrides=["clip.num_frames=4", "optim.epochs=2"])
     assert changed.recipe.clip.num_frames == 4 != chosen.recipe.clip.num_frames
     assert changed.reasons[-1].endswith("clip.num_frames=4 optim.epochs=2")
     assert not any("as given" in reason for reason in chosen.reasons)

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from vitascope.serving.draw import Image, data_uri, jpeg, png, scale, strip
+from vitascope.serving.draw import Image, data_uri, jpeg, png, scale_to_height, strip
 
 
 def _decode(data: bytes) -> Image:
@@ -68,6 +68,6 @@ def test_strip_shows_first_to_last() -> None:
 
 
 def test_scale_keeps_ratio_and_mean() -> None:
-    scaled = scale(_gradient(100, 200), 25)
+    scaled = scale_to_height(_gradient(100, 200), 25)
     assert scaled.shape == (25, 50, 3)
     assert abs(float(scaled.mean()) - float(_gradient(100, 200).mean())) < 1

@@ -15,10 +15,10 @@ from vitascope.serving.charts import Chart, Curve
 from vitascope.serving.report import (
     Example,
     Figure,
-    Report,
-    Table,
-    render,
-    size,
+    ReportTable,
+    RunReport,
+    file_size,
+    render_report,
     worst_confusions,
     write_report,
 )
@@ -36,14 +36,14 @@ def _frames(seed: int) -> list[np.ndarray]:
     return [rng.integers(0, 256, (24, 32, 3), np.uint8) for _ in range(6)]
 
 
-def _report() -> Report:
+def _report() -> RunReport:
     right = Example(
         path="go/1 & 2.mp4", truth="go", top=[("go", 0.911), ("stop", 0.0521)], frames=_frames(1)
     )
     wrong = Example(
         path="stop/3.mp4", truth="stop", top=[("go", 0.678)], frames=_frames(2), loss=4.321
     )
-    return Report(
+    return RunReport(
         title="x3d_s on <signs>",
         lead="Trained on 71 clips.",
         created="21 November 2025",
@@ -54,7 +54,9 @@ def _report() -> Report:
         confusion=((27, 3, 0), (5, 24, 1), (0, 0, 0)),
         examples=[right],
         worst=[wrong],
-        data=[Table(header=("class", "train"), rows=[("go", "713")], numbers=(1,), note="1.7 s")],
+        data=[
+            ReportTable(header=("class", "train"), rows=[("go", "713")], numbers=(1,), note="1.7 s")
+        ],
         exports=[("model.onnx", CHECK)],
         environment={"PyTorch": "2.13.0", "Threads": "2"},
         recipe='{"lr": 0.0125, "note": "</pre><script>"}',
@@ -99,7 +101,7 @@ def _page(html: str) -> _Page:
 
 
 def test_every_number_and_name_is_there() -> None:
-    text = _page(render(_report())).text
+    text = _page(render_report(_report())).text
     for wanted in (
         "x3d_s on <signs>", "Trained on 71 clips.", "21 November 2025",
         "vitascope train signs --model x3d_s", "87.3 %", "83.1 to 90.6 %", "last 0.437",
@@ -112,7 +114,7 @@ def test_every_number_and_name_is_there() -> None:
 
 
 def test_nothing_outside_is_referred_to() -> None:
-    html = render(_report())
+    html = render_report(_report())
     page = _page(html)
     assert page.references and all(r.startswith("data:image/") for r in page.references)
     assert "script" not in page.tags and "link" not in page.tags and "iframe" not in page.tags
@@ -122,12 +124,14 @@ def test_nothing_outside_is_referred_to() -> None:
 
 
 def test_beyond_tolerance_is_said() -> None:
-    text = _page(render(replace(_report(), exports=[("m.xml", replace(CHECK, ok=False))]))).text
+    text = _page(
+        render_report(replace(_report(), exports=[("m.xml", replace(CHECK, ok=False))]))
+    ).text
     assert "✗ beyond tolerance" in text
 
 
 def test_sections_without_content_are_left_out() -> None:
-    text = _page(render(Report(title="empty"))).text
+    text = _page(render_report(RunReport(title="empty"))).text
     for word in ("Learning", "Confusion", "clips", "Data", "Export", "Environment"):
         assert word not in text
 
@@ -137,13 +141,13 @@ def test_matrix_only_while_it_can_be_read(count: int, shown: bool) -> None:
     names = [f"class {i}" for i in range(count)]
     counts = np.eye(count, dtype=int) * 9
     counts[1, 3] = 4
-    html = render(Report(title="t", classes=names, confusion=counts.tolist()))
+    html = render_report(RunReport(title="t", classes=names, confusion=counts.tolist()))
     assert ("Confusion matrix" in html) is shown
     assert "4 of 13" in _page(html).text  # the list of confusions is always there
 
 
 def test_no_mistakes() -> None:
-    html = render(Report(title="t", classes=("a", "b"), confusion=((3, 0), (0, 4))))
+    html = render_report(RunReport(title="t", classes=("a", "b"), confusion=((3, 0), (0, 4))))
     assert "every clip was named correctly" in html
 
 
@@ -155,12 +159,12 @@ def test_worst_confusions_order() -> None:
 
 def test_matrix_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="3 classes"):
-        Report(title="t", classes=("a", "b", "c"), confusion=((1, 0), (0, 1)))
+        RunReport(title="t", classes=("a", "b", "c"), confusion=((1, 0), (0, 1)))
 
 
 def test_unlabelled_example_makes_no_judgement() -> None:
     example = Example(path="x.mp4", truth=None, top=[("go", 0.5)], frames=[])
-    text = _page(render(Report(title="t", examples=[example]))).text
+    text = _page(render_report(RunReport(title="t", examples=[example]))).text
     assert "says go" in text and "right" not in text and "wrong" not in text
 
 
@@ -168,7 +172,7 @@ def test_written_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
     assert write_report(_report(), path) == path
-    assert path.read_text(encoding="utf-8") == render(_report())
+    assert path.read_text(encoding="utf-8") == render_report(_report())
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -176,4 +180,4 @@ def test_written_in_one_step(tmp_path: Path) -> None:
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (15_300, "15.3 kB"), (2.5e9, "2.5 GB")]
 )
 def test_size(count: float, text: str) -> None:
-    assert size(int(count)) == text
+    assert file_size(int(count)) == text

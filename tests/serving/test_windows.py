@@ -14,7 +14,7 @@ from vitascope.data.clips import Clip, uniform
 from vitascope.data.decoder import Image
 from vitascope.data.frames import select
 from vitascope.errors import ConfigError
-from vitascope.serving.windows import Ring, plan, windows
+from vitascope.serving.windows import Ring, plan_windows, windows
 from vitascope.spec import ClipSpec
 
 fractions = st.fractions(min_value=Fraction(1, 10), max_value=20, max_denominator=30)
@@ -44,7 +44,7 @@ def _numbers(frames: tuple[Image, ...]) -> tuple[int, ...]:
     ],
 )
 def test_places(duration: float, length: float, every: float, starts: list[float]) -> None:
-    found = list(plan(Fraction(duration), Fraction(length), Fraction(every)))
+    found = list(plan_windows(Fraction(duration), Fraction(length), Fraction(every)))
     assert [clip.start for clip in found] == starts
     assert all(clip.length == length for clip in found)
 
@@ -56,13 +56,13 @@ def test_overlapping_windows_are_the_uniform_plan(
 ) -> None:
     every = min(every, length)
     expected = uniform(Clip(Fraction(0), duration), length, every, last="shift")
-    assert tuple(plan(duration, length, every)) == expected
+    assert tuple(plan_windows(duration, length, every)) == expected
 
 
 @pytest.mark.parametrize(("length", "every"), [(0, 1), (1, 0), (-1, 1)])
 def test_illegal_lengths(length: int, every: int) -> None:
     with pytest.raises(ConfigError, match="above 0"):
-        list(plan(Fraction(5), Fraction(length), Fraction(every)))
+        list(plan_windows(Fraction(5), Fraction(length), Fraction(every)))
 
 
 specs = st.builds(
@@ -99,9 +99,9 @@ def test_frames_are_those_of_a_video_cut_to_the_window(
 
     own = spec.duration(Fraction(12))
     found = list(windows(counted(), duration, spec, clip_length=own, length=length, every=every))
-    assert len(found) == len(list(plan(duration, length, every)))
+    assert len(found) == len(list(plan_windows(duration, length, every)))
     assert given_out <= len(times)
-    for window, clip in zip(found, plan(duration, length, every), strict=True):
+    for window, clip in zip(found, plan_windows(duration, length, every), strict=True):
         within = Clip(clip.start, min(clip.end, duration))
         room = max(within.length - own, Fraction(0)) / 2
         middle = Clip(within.start + room, within.start + room + own)
@@ -117,7 +117,7 @@ def test_memory_is_one_window_whatever_the_length() -> None:
     for seconds in (20, 200):
         times = [Fraction(i, 25) for i in range(25 * seconds)]
         ring = Ring(_film(times))
-        for clip in plan(Fraction(seconds), Fraction(2), Fraction(1)):
+        for clip in plan_windows(Fraction(seconds), Fraction(2), Fraction(1)):
             ring.fill(clip)
         held.append(ring.most)
     assert held[0] == held[1] <= 2 * 25 + 2
@@ -126,6 +126,6 @@ def test_memory_is_one_window_whatever_the_length() -> None:
 def test_gaps_between_windows_hold_nothing() -> None:
     times = [Fraction(i, 25) for i in range(25 * 60)]
     ring = Ring(_film(times))
-    for clip in plan(Fraction(60), Fraction(1), Fraction(20)):
+    for clip in plan_windows(Fraction(60), Fraction(1), Fraction(20)):
         ring.fill(clip)
     assert ring.most <= 25 + 2

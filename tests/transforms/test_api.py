@@ -16,7 +16,7 @@ from vitascope.compat.pyslowfast.transforms.image_augment import rand_augment_tr
 from vitascope.errors import ConfigError, InputError
 from vitascope.spec import ClipSpec
 from vitascope.transforms import Compose, RandAugment, RandomCrop, RandomShortSideScale
-from vitascope.transforms.apply import apply
+from vitascope.transforms.apply import apply_transform
 from vitascope.transforms.functional import uniform_temporal_subsample
 from vitascope.transforms.pathways import PackPathway, pack_pathways
 from vitascope.transforms.spatial import short_side_scale, uniform_crop
@@ -72,9 +72,9 @@ def foreign(x: float) -> tuple[float, float, float, float]:
 
 def test_foreign_transforms_are_seeded_and_leave_no_trace():
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    first = apply(foreign, 1.0, np.random.default_rng(5))
-    assert first == apply(foreign, 1.0, np.random.default_rng(5))
-    assert first != apply(foreign, 1.0, np.random.default_rng(6))
+    first = apply_transform(foreign, 1.0, np.random.default_rng(5))
+    assert first == apply_transform(foreign, 1.0, np.random.default_rng(5))
+    assert first != apply_transform(foreign, 1.0, np.random.default_rng(6))
     assert torch.equal(states[0], torch.get_rng_state())
     assert np.array_equal(states[1], np.random.get_state()[1]) and states[2] == random.getstate()
 

@@ -7,11 +7,11 @@ import torch
 from vitascope.errors import ConfigError, InputError
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import (
-    crop_boxes,
     evaluation_transform,
     normalise,
     resize,
     scaled_size,
+    view_windows,
 )
 
 
@@ -60,13 +60,13 @@ def test_scaled_size(size, pixels, expected):
 
 
 def test_crops_cover_the_long_side_from_left_to_right():
-    assert crop_boxes(8, 15, (8, 8), 1) == [(0, 4, 8, 8)]
-    assert crop_boxes(8, 15, (8, 8), 3) == [(0, 0, 8, 8), (0, 4, 8, 8), (0, 7, 8, 8)]
-    assert crop_boxes(15, 8, (8, 8), 3) == [(0, 0, 8, 8), (4, 0, 8, 8), (7, 0, 8, 8)]
-    five = crop_boxes(10, 12, (8, 8), 5)
+    assert view_windows(8, 15, (8, 8), 1) == [(0, 4, 8, 8)]
+    assert view_windows(8, 15, (8, 8), 3) == [(0, 0, 8, 8), (0, 4, 8, 8), (0, 7, 8, 8)]
+    assert view_windows(15, 8, (8, 8), 3) == [(0, 0, 8, 8), (4, 0, 8, 8), (7, 0, 8, 8)]
+    five = view_windows(10, 12, (8, 8), 5)
     assert five == [(0, 0, 8, 8), (0, 4, 8, 8), (2, 0, 8, 8), (2, 4, 8, 8), (1, 2, 8, 8)]
     with pytest.raises(ConfigError, match="1, 3, 5"):
-        crop_boxes(8, 8, (8, 8), 2)
+        view_windows(8, 8, (8, 8), 2)
 
 
 def test_crop_transform_shows_the_right_pixels():

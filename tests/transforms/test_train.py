@@ -11,8 +11,8 @@ from vitascope.errors import ConfigError, InputError
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import evaluation_transform
 from vitascope.transforms.train import (
+    CropWindow,
     TrainTransform,
-    Window,
     apply_colour,
     colour_matrix,
     erased_box,
@@ -137,20 +137,20 @@ def test_a_squashed_window_keeps_the_proportions_of_the_frame():
 
 def test_show_cuts_mirrors_and_turns():
     x = ramp(40, 60)
-    cut = show(x, Window(4, 10, 32, 32), (32, 32))
+    cut = show(x, CropWindow(4, 10, 32, 32), (32, 32))
     assert cut.dtype == torch.uint8
     assert torch.equal(cut[:, 0], x[0, 4:36, 10:42].permute(2, 0, 1))
-    assert torch.equal(show(x, Window(4, 10, 32, 32, 0.0, True), (32, 32)), cut.flip(3))
+    assert torch.equal(show(x, CropWindow(4, 10, 32, 32, 0.0, True), (32, 32)), cut.flip(3))
     # A quarter turn samples at pixel centres, so it gives the very pixels.
-    turned = show(x, Window(4, 10, 32, 32, math.pi / 2), (32, 32))
+    turned = show(x, CropWindow(4, 10, 32, 32, math.pi / 2), (32, 32))
     assert torch.allclose(turned[:, 0], torch.rot90(cut[:, 0], 1, (1, 2)).float(), atol=1e-3)
-    tiny = show(x, Window(4, 10, 32, 32, 1e-7), (32, 32))
+    tiny = show(x, CropWindow(4, 10, 32, 32, 1e-7), (32, 32))
     assert torch.allclose(tiny, cut.float(), atol=1e-3)
 
 
 def test_outside_of_the_frame_the_edge_goes_on():
     x = ramp(20, 30)
-    clip = show(x, Window(-5, -7, 20, 30), (20, 30))
+    clip = show(x, CropWindow(-5, -7, 20, 30), (20, 30))
     assert torch.allclose(clip[0, 0, 10], 4.0 * (torch.arange(30) - 7).clamp(min=0), atol=1e-3)
     assert torch.allclose(clip[1, 0, :, 10], 4.0 * (torch.arange(20) - 5).clamp(min=0), atol=1e-3)
 
@@ -158,7 +158,7 @@ def test_outside_of_the_frame_the_edge_goes_on():
 def test_a_turned_window_of_a_large_frame_is_not_aliased():
     # Stripes of one pixel must average to grey at an eighth of the size.
     x = (torch.arange(320) % 2 * 255).to(torch.uint8).view(1, 1, 320, 1)
-    clip = show(x.expand(1, 240, 320, 3), Window(0, 0, 240, 320, math.radians(3)), (30, 40))
+    clip = show(x.expand(1, 240, 320, 3), CropWindow(0, 0, 240, 320, math.radians(3)), (30, 40))
     assert (clip[:, :, 3:-3, 3:-3] - 127.5).abs().max() < 10
 
 

@@ -60,7 +60,7 @@ class Verification:
         }
 
 
-def verify(
+def verify_export(
     original: Forward,
     converted: Forward,
     clips: Sequence[Inputs],

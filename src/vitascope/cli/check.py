@@ -36,7 +36,7 @@ def check(data: Data, jobs: Jobs = None, json_file: JsonFile = None) -> None:
       vitascope check train.csv --jobs 8 --json faults.json
     """
     with Output("check", json_file) as out:
-        from vitascope.data.check.check import check as check_files
+        from vitascope.data.check.check import check_files as check_files
 
         columns = (
             TextColumn("decoding"),

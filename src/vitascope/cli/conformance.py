@@ -41,7 +41,7 @@ def conformance(
       vitascope conformance --decoder torchcodec --only h264
     """
     with Output("conformance", json_file) as out:
-        from vitascope.data.check.conformance import conformance as run
+        from vitascope.data.check.conformance import run_conformance as run
         from vitascope.data.check.conformance_videos import FILMS
         from vitascope.errors import UnknownNameError
 

@@ -49,7 +49,7 @@ def convert(
       vitascope convert run slow.pyth --to pyslowfast
     """
     with Output("convert", json_file) as out:
-        from vitascope.serving.converting import convert as run_convert
+        from vitascope.serving.converting import convert_checkpoint as run_convert
 
         done = run_convert(source, out_path, model=model, to=to, force=force)
         out.data.update(

@@ -96,13 +96,13 @@ def verify_dataset(
     with Output("data verify", json_file) as out:
         from vitascope.data.sets.card import get_dataset
         from vitascope.data.sets.locate import official_files
-        from vitascope.data.sets.verify import verify
+        from vitascope.data.sets.verify import verify_files
 
         card = get_dataset(name)
         table = official_files(name, root, lists)
         with out.progress(TextColumn("looking"), *BAR) as progress:
             bar = progress.add_task("looking", total=len(table))
-            report = verify(
+            report = verify_files(
                 table, jobs=jobs, progress=lambda done, _: progress.update(bar, completed=done)
             )
         out.data.update(dataset=card.name, published=card.splits, **report.to_json())

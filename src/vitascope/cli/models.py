@@ -169,7 +169,7 @@ def _spell_shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
 
 def _show_size(out: Output, card: ModelCard, size: Size) -> None:
     """Measured now, then each published size with the way it was counted."""
-    from vitascope.models.measure.measure import counting_rule, explain, measure
+    from vitascope.models.measure.measure import counting_rule, explain_difference, measure
 
     out.heading("Size")
     rows = [("measured now", f"{size.parameters / 1e6:.2f}", f"{size.gflops:.2f}", "")]
@@ -177,7 +177,7 @@ def _show_size(out: Output, card: ModelCard, size: Size) -> None:
         there = size if cost.crop is None else measure(card, cost.crop)
         rule = counting_rule(there, cost)
         counted = f", here {there.flops[rule] / 1e9:.2f}" if rule else ""
-        _, why = explain(there, cost)
+        _, why = explain_difference(there, cost)
         parameters, gflops = ("" if n is None else f"{n:g}" for n in (cost.parameters, cost.gflops))
         rows.append((f"published: {cost.source}", parameters, gflops, f"{why}{counted}"))
     out.table(("", "M params", "GFLOPs", "counted"), rows, numbers=(1, 2))

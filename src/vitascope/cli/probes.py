@@ -81,7 +81,7 @@ def probe_target(name: str) -> dict[str, Any]:
     """Exports a network of two layers and compares its scores with the original's."""
     import torch
 
-    from vitascope.accelerator.export import export
+    from vitascope.accelerator.export import export_model
     from vitascope.accelerator.export.target import TARGETS
     from vitascope.spec import ClipSpec, Contract, LabelSpec, PixelSpec
 
@@ -102,7 +102,7 @@ def probe_target(name: str) -> dict[str, Any]:
     )
     clips = [torch.randn(3, 4, 8, 8) for _ in range(2)]
     with tempfile.TemporaryDirectory(prefix="vitascope-doctor-") as folder:
-        _, checked = export(net, contract, clips, Path(folder), to=name, repeats=1)
+        _, checked = export_model(net, contract, clips, Path(folder), to=name, repeats=1)
     if not checked.ok:
         raise VerificationError(
             f"scores differ by {checked.max_abs_diff:.2g}; {checked.allowed:.2g} is allowed"

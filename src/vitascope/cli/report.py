@@ -22,7 +22,7 @@ from vitascope.errors import DecodeError
 from vitascope.recipes.folder import Trained
 from vitascope.serving.charts import Chart, Curve, percent
 from vitascope.serving.draw import Image
-from vitascope.serving.report import Example, Figure, Report, Table, write_report
+from vitascope.serving.report import Example, Figure, ReportTable, RunReport, write_report
 
 EXAMPLES, WORST = 12, 8
 FRAMES, HEIGHT = 5, 96  # of a clip's film strip
@@ -51,7 +51,7 @@ def write_run_report(
     videos = sum(counts.get("train", {}).values())
     start = f"started from {recipe.model.init}" if recipe.model.init else "trained from scratch"
     rows = read_log(run / "log.jsonl")
-    report = Report(
+    report = RunReport(
         title=f"{run.resolve().name}: {recipe.model.name} on {Path(recipe.data.path).name}",
         lead=f"{recipe.model.name}, {start} on {videos} videos of "
         f"{len(trained.plan.table.classes)} classes in {_minutes(result.seconds)}.",
@@ -192,7 +192,7 @@ def _frames(path: str) -> list[Image]:
         return []
 
 
-def _data_tables(summary: Summary) -> list[Table]:
+def _data_tables(summary: Summary) -> list[ReportTable]:
     splits = list(summary.counts)
     rows = [
         (name, *(str(summary.counts[split].get(name, 0)) for split in splits))
@@ -201,13 +201,13 @@ def _data_tables(summary: Summary) -> list[Table]:
     total = ("all", *(str(sum(summary.counts[split].values())) for split in splits))
     facts = [line.strip() for line in summary.lines()[1:] if ": " in line or line.strip()]
     return [
-        Table(
+        ReportTable(
             header=("Class", *splits),
             rows=[*rows, total],
             numbers=tuple(range(1, len(splits) + 1)),
             note=f"{summary.root}: {summary.videos} videos ({summary.layout}).",
         ),
-        Table(header=("What was understood",), rows=[(fact,) for fact in facts]),
+        ReportTable(header=("What was understood",), rows=[(fact,) for fact in facts]),
     ]
 
 

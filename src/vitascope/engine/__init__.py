@@ -1,10 +1,10 @@
 """The one place that trains, evaluates and saves.
 
-    from vitascope.engine.overrides import apply
+    from vitascope.engine.overrides import apply_overrides
     from vitascope.engine.train import fit
     from vitascope.engine.evaluate import evaluate
 
-    recipe = apply(recipe, ["data.path=clips", "optim.epochs=20"])
+    recipe = apply_overrides(recipe, ["data.path=clips", "optim.epochs=20"])
     result = fit(recipe, "RUN", resume=False, on_event=print)    # TrainResult
     scores = evaluate("RUN", split="test", views="10x3")         # EvalResult
 

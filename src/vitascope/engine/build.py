@@ -31,7 +31,7 @@ from vitascope.files import cache_folder
 from vitascope.models.base import VideoModel
 from vitascope.models.registry import create_model, get_card
 from vitascope.models.weights import load_into, load_own
-from vitascope.models.weights.read import is_foreign
+from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import evaluation_transform
 from vitascope.transforms.train import TrainTransform
@@ -178,7 +178,7 @@ def model_args(recipe: Recipe) -> dict[str, Any]:
     return args | dict(recipe.model.args)
 
 
-def build_model(
+def model_of_recipe(
     recipe: Recipe, num_classes: int, on_note: Callable[[str], None] = lambda text: None
 ) -> VideoModel:
     """The recipe's network, started from `run.seed` or from `model.init`.
@@ -205,7 +205,7 @@ def build_model(
         for module in model.modules():
             if getattr(module, "block_final_bn", False):
                 nn.init.ones_(module.weight)  # type: ignore[arg-type]
-    if init not in (None, "pretrained") and is_foreign(str(init)):
+    if init not in (None, "pretrained") and is_foreign_checkpoint(str(init)):
         report = load_into(model, str(init), new_head=True)
         on_note(f"{init}: {report.dialect}, {len(report.renamed)} entries renamed")
         for what in sorted({*report.changed.values()}):

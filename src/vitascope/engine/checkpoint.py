@@ -33,7 +33,7 @@ from torch import Tensor
 from vitascope.engine.optim import OPTIM
 from vitascope.errors import RunError, WeightsError
 from vitascope.models.weights.identify import open_foreign
-from vitascope.models.weights.read import is_foreign
+from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import Contract, to_json
 
 FORMAT = "vitascope.checkpoint/1"
@@ -270,14 +270,14 @@ def load_weights(path: str | Path) -> Checkpoint:
         for name in ("best", "last"):
             if (path / f"{name}.json").is_file():
                 return load_checkpoint(path, name)
-        if is_foreign(path):
+        if is_foreign_checkpoint(path):
             return _read_foreign(path)
         raise WeightsError(f"{path} holds no best.json or last.json; is it a run folder?")
     if not path.is_file():
         raise WeightsError(f"{path}: no such run folder or checkpoint")
     if path.suffix == ".json":
         return _read_record(path)
-    if is_foreign(path):
+    if is_foreign_checkpoint(path):
         return _read_foreign(path)
     for record in sorted(path.parent.glob("*.json")):
         if _named_file(record) == path.name:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from vitascope.engine.typed import convert, help_lines, hints, spell
+from vitascope.engine.typed import help_lines, hints, spell, to_type
 from vitascope.errors import ConfigError
 from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol, to_json
 from vitascope.transforms.train import TrainTransform
@@ -24,7 +24,7 @@ def _typed(config: Any, where: str) -> None:
     cls: type = type(config)
     for name, hint in hints(cls).items():
         path = f"{where}.{name}" if where else name
-        object.__setattr__(config, name, convert(hint, getattr(config, name), path))
+        object.__setattr__(config, name, to_type(hint, getattr(config, name), path))
 
 
 def _require(where: str, *rules: tuple[bool, str]) -> None:
@@ -351,7 +351,7 @@ class Recipe:
             ConfigError: a value of the wrong type, or a required field is absent.
             UnknownNameError: a field that no recipe has.
         """
-        recipe: Self = convert(cls, data, "")
+        recipe: Self = to_type(cls, data, "")
         return recipe
 
     def fields(self) -> Iterator[Field]:

@@ -15,7 +15,7 @@ class _Below(dict[str, Any]):
     """Changes below a path, told apart from a mapping that replaces another one."""
 
 
-def apply(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """Returns the recipe with each `path=value` carried out, in order.
 
     Paths are those that `Recipe.fields` lists (`optim.lr`, `pixels.crop`); below a mapping such

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vitascope.data.loader import make_loader, steps_per_epoch
 from vitascope.data.tables.split import write_split
 from vitascope.data.unreadable import UnreadableReport
-from vitascope.engine.build import Data, build_data, build_model, model_args, read_data
+from vitascope.engine.build import Data, build_data, model_args, model_of_recipe, read_data
 from vitascope.engine.checkpoint import writing
 from vitascope.engine.config import AugmentConfig, Recipe
 from vitascope.engine.device import channels_last, launch
@@ -97,7 +97,7 @@ class Setup:
                 f"optim.batch_size = {config.batch_size} is above the {count} training videos"
             )
         self.steps = self.steps_per_epoch * config.epochs
-        self.module = build_model(recipe, len(data.table.classes), self.notes.append)
+        self.module = model_of_recipe(recipe, len(data.table.classes), self.notes.append)
         channels_last(self.module).to(fabric.device)
         self.average = MovingAverage(self.module, run.ema) if run.ema else None
         compiled: Any = torch.compile(self.module) if run.compile else self.module

@@ -64,7 +64,7 @@ def _wrong(where: str, hint: Any, value: Any) -> ConfigError:
     return ConfigError(f"{where} = {value!r}: expected {spell(hint)}")
 
 
-def convert(hint: Any, value: Any, where: str) -> Any:
+def to_type(hint: Any, value: Any, where: str) -> Any:
     """Checks a JSON (or already typed) value against a hint and returns it in that type.
 
     A whole number passes as a number, a list as a tuple, text as a Fraction, a mapping as a
@@ -95,7 +95,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
             raise _wrong(where, hint, value)
-        return {k: convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
+        return {k: to_type(args[1], v, f"{where}.{k}") for k, v in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _convert_dataclass(hint, value, where)
     return _convert_scalar(hint, value, where)
@@ -119,7 +119,7 @@ def _convert_union(args: tuple[Any, ...], hint: Any, value: Any, where: str) -> 
     errors = []
     for arg in args:
         try:
-            return convert(arg, value, where)
+            return to_type(arg, value, where)
         except ConfigError as error:
             errors.append(error)
     raise _wrong(where, hint, value) from errors[0]
@@ -134,7 +134,7 @@ def _convert_tuple(args: tuple[Any, ...], hint: Any, value: Any, where: str) -> 
     if len(kinds) != len(value):
         raise _wrong(where, hint, value)
     return tuple(
-        convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+        to_type(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
     )
 
 
@@ -151,7 +151,7 @@ def _convert_dataclass(cls: type, value: Any, where: str) -> Any:
     for name in value:
         if name not in known:
             raise UnknownNameError(f"field of {where}", str(name), known)
-    typed = {n: convert(known[n], v, f"{where}.{n}".lstrip(".")) for n, v in value.items()}
+    typed = {n: to_type(known[n], v, f"{where}.{n}".lstrip(".")) for n, v in value.items()}
     missing = [
         f.name
         for f in dataclasses.fields(cls)
@@ -192,9 +192,9 @@ def parse(hint: Any, text: str, where: str) -> Any:
             raise _wrong(where, hint, word)
         return tuple(parse(k, i, where) for k, i in zip(kinds, items, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return convert(hint, _parse_free(word), where)
+        return to_type(hint, _parse_free(word), where)
     if dataclasses.is_dataclass(hint):
-        return convert(hint, word if hasattr(hint, "parse") else _parse_free(word), where)
+        return to_type(hint, word if hasattr(hint, "parse") else _parse_free(word), where)
     return _parse_scalar(hint, word, where)
 
 
@@ -210,7 +210,7 @@ def _parse_scalar(hint: Any, word: str, where: str) -> Any:
         value: Any = {int: int, float: float, Fraction: Fraction}[hint](word)
     except (ValueError, ZeroDivisionError):
         raise _wrong(where, hint, word) from None
-    return convert(hint, value, where)
+    return to_type(hint, value, where)
 
 
 def _parse_union(args: list[Any], hint: Any, word: str, where: str) -> Any:

@@ -129,7 +129,7 @@ def make_dropout(rate: float) -> nn.Module | None:
     return nn.Dropout(rate) if rate > 0 else None
 
 
-def make_pool(
+def make_head_pool(
     pool: Callable[..., nn.Module] | None,
     kernel_size: Any,
     stride: Any,
@@ -185,7 +185,7 @@ def create_res_basic_head(
         detach: see `ResNetBasicHead`.
     """
     return ResNetBasicHead(
-        pool=make_pool(pool, pool_kernel_size, pool_stride, pool_padding, output_size),
+        pool=make_head_pool(pool, pool_kernel_size, pool_stride, pool_padding, output_size),
         dropout=make_dropout(dropout_rate),
         proj=nn.Linear(in_features, out_features),
         activation=make_activation(activation),
@@ -314,7 +314,7 @@ def create_res_roi_pooling_head(
     # Left out where not asked for, so that any RoI layer with torchvision's first arguments fits.
     shift = {"aligned": True} if aligned else {}
     return ResNetRoIHead(
-        pool=make_pool(pool, pool_kernel_size, pool_stride, pool_padding, output_size),
+        pool=make_head_pool(pool, pool_kernel_size, pool_stride, pool_padding, output_size),
         pool_spatial=None if pool_spatial is None else pool_spatial(resolution, stride=1),
         roi_layer=(
             None

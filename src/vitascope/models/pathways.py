@@ -11,7 +11,7 @@ from torch import nn
 from vitascope.errors import ConfigError
 from vitascope.layers.batch_norm import ModuleFactory
 from vitascope.models.base import FeatureInfo, InputSpec, Triple, smallest_input
-from vitascope.models.head import make_pool
+from vitascope.models.head import make_head_pool
 from vitascope.models.net import MultiPathWayWithFuse
 from vitascope.models.resnet_blocks import multiply, same_padding
 from vitascope.models.resnet_stages import StagePlan, plan_stages
@@ -193,7 +193,7 @@ class PathwayBlocks:
         pools, steps = [], []
         for p in self.pathways:
             window = p.stage1_pool_kernel_size
-            pools.append(make_pool(p.stage1_pool, window, window, (0, 0, 0), None))
+            pools.append(make_head_pool(p.stage1_pool, window, window, (0, 0, 0), None))
             steps.append(window if p.stage1_pool is not None else (1, 1, 1))
         self._add(pools, None, steps)
 

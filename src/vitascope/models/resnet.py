@@ -30,7 +30,13 @@ from vitascope.models.resnet_blocks import (
     multiply,
     same_padding,
 )
-from vitascope.models.resnet_stages import Kernels, Rows, blocks_of_stages, per_stage, plan_stages
+from vitascope.models.resnet_stages import (
+    Kernels,
+    StageRows,
+    blocks_of_stages,
+    per_stage,
+    plan_stages,
+)
 from vitascope.models.stem import create_res_basic_stem
 
 __all__ = [
@@ -165,7 +171,7 @@ def create_resnet(
         activation=activation,
     )
     total = multiply(stem_conv_stride, stem_pool_stride if stem_pool else (1, 1, 1))
-    rows = Rows(first, stem_dim_out, total)
+    rows = StageRows(first, stem_dim_out, total)
     for i, plan in enumerate(plans):
         stage = plan.build(
             rows.dim,

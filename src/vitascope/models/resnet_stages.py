@@ -138,7 +138,7 @@ def plan_stages(
     return plans
 
 
-class Rows:
+class StageRows:
     """Blocks as they are put one after the other, with their widths and strides."""
 
     def __init__(self, stem: nn.Module, dim: int, stride: Triple) -> None:

@@ -13,7 +13,7 @@ from vitascope.models.base import Triple
 from vitascope.models.head import (
     create_res_basic_head,
     create_res_roi_pooling_head,
-    make_pool,
+    make_head_pool,
 )
 from vitascope.models.net import DetectionBBoxNetwork, Net
 from vitascope.models.pathways import FusionBuilder, PathwayBlocks, list_pathways
@@ -224,7 +224,7 @@ def join_pathways(
     if pool is None:
         return PoolConcatPathway(retain_list=False, pool=None, channels=rows.dims)
     pools = [
-        make_pool(pool, path.head_pool_kernel_size, (1, 1, 1), (0, 0, 0), size)
+        make_head_pool(pool, path.head_pool_kernel_size, (1, 1, 1), (0, 0, 0), size)
         for path, size in zip(pathways, sizes, strict=True)
     ]
     return PoolConcatPathway(

@@ -91,7 +91,7 @@ def machine_cores() -> int:
     return os.cpu_count() or 1
 
 
-def choose(
+def fit_recipe(
     facts: Facts,
     model: str = "x3d_s",
     *,

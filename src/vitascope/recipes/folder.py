@@ -15,12 +15,12 @@ from vitascope.engine.config import ModelConfig, Recipe
 from vitascope.engine.evaluate import evaluate as evaluate
 from vitascope.engine.folder import read_run
 from vitascope.engine.log import Listener, ignore
-from vitascope.engine.overrides import apply
+from vitascope.engine.overrides import apply_overrides
 from vitascope.engine.scoring import EvalResult, Progress
 from vitascope.engine.train import TrainResult, fit
 from vitascope.errors import DatasetError, RunError
 from vitascope.models.registry import get_card
-from vitascope.recipes.fit_to_data import choose, facts_of
+from vitascope.recipes.fit_to_data import facts_of, fit_recipe
 
 DEFAULT_MODEL = "x3d_s"
 _ALL_FOR_TRAINING = (
@@ -62,7 +62,7 @@ class Trained:
     test: EvalResult | None
 
 
-def plan(
+def plan_training(
     data: str | Path,
     model: str | None = None,
     *,
@@ -92,9 +92,9 @@ def plan(
     if base is None:
         # The settings of the data decide how it is read, so they are needed before the others.
         named = [text for text in overrides if text.startswith("data.")]
-        reading = apply(_unfitted(model or DEFAULT_MODEL), named)
+        reading = apply_overrides(_unfitted(model or DEFAULT_MODEL), named)
     else:
-        reading = apply(_adapted(base, model, init), overrides)
+        reading = apply_overrides(_adapted(base, model, init), overrides)
     table = read_table(data, labels=reading.data.labels)
     reasons: tuple[str, ...] = ()
     if base is None and _judged_by_test(table, overrides):
@@ -105,9 +105,9 @@ def plan(
     if base is None:
         facts = facts_of(table, summary)
         wanted = _given(reading, overrides)
-        choice = choose(facts, model or DEFAULT_MODEL, init=init, **wanted)
+        choice = fit_recipe(facts, model or DEFAULT_MODEL, init=init, **wanted)
         data_config = replace(choice.recipe.data, val_share=reading.data.val_share)
-        reading = apply(replace(choice.recipe, data=data_config), overrides)
+        reading = apply_overrides(replace(choice.recipe, data=data_config), overrides)
         reasons = choice.reasons + reasons
         if overrides:
             reasons += (f"in place of what was chosen, as given: {' '.join(overrides)}",)
@@ -163,7 +163,7 @@ def _given(recipe: Recipe, overrides: Sequence[str]) -> dict[str, int]:
     """Epochs and batch size where the user sets them: other settings follow from these two."""
     names = {"optim.epochs": "epochs", "optim.batch_size": "batch"}
     mine = [text for text in overrides if text.partition("=")[0].strip() in names]
-    optim = apply(recipe, mine).optim
+    optim = apply_overrides(recipe, mine).optim
     values = {"optim.epochs": optim.epochs, "optim.batch_size": optim.batch_size}
     return {names[k]: values[k] for k in {text.partition("=")[0].strip() for text in mine}}
 
@@ -211,7 +211,7 @@ def train(
     Raises:
         VitascopeError: bad data, an unknown name or setting, or an output folder in use.
     """
-    planned = plan(
+    planned = plan_training(
         data, model, out=out, recipe=recipe, init=init, overrides=overrides, resume=resume
     )
     if on_plan is not None:

@@ -15,9 +15,9 @@ from vitascope.engine.build import load_model
 from vitascope.engine.checkpoint import save_checkpoint, writing
 from vitascope.errors import ConfigError, RunError, WeightsError
 from vitascope.models.base import VideoModel
-from vitascope.models.weights import DIALECTS, Report, export_state_dict
+from vitascope.models.weights import DIALECTS, ConversionReport, export_state_dict
 from vitascope.models.weights.identify import open_foreign
-from vitascope.models.weights.read import is_foreign
+from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import Contract
 
 OURS = "vitascope"
@@ -38,11 +38,11 @@ class Converted:
     path: Path
     dialect: str
     contract: Contract
-    report: Report | None
+    report: ConversionReport | None
     entries: int
 
 
-def convert(
+def convert_checkpoint(
     source: str | Path,
     out: str | Path,
     *,
@@ -97,8 +97,8 @@ def convert(
     return Converted(target, to, contract, report, len(entries))
 
 
-def _open(source: Path, model: str | None) -> tuple[VideoModel, Contract, Report | None]:
-    if is_foreign(source):
+def _open(source: Path, model: str | None) -> tuple[VideoModel, Contract, ConversionReport | None]:
+    if is_foreign_checkpoint(source):
         opened = open_foreign(source, model)
         return opened.model, opened.contract, opened.report
     network, checkpoint = load_model(source)

@@ -59,7 +59,7 @@ def data_uri(data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def scale(image: Image, height: int) -> Image:
+def scale_to_height(image: Image, height: int) -> Image:
     """Scales an H W 3 image to `height` rows, keeping its aspect ratio."""
     rows, columns = image.shape[:2]
     size = (height, max(2, round(columns * height / rows)))
@@ -72,7 +72,7 @@ def scale(image: Image, height: int) -> Image:
 def strip(frames: Sequence[Image], height: int, count: int, gap: int = 2) -> Image:
     """`count` frames from first to last, evenly chosen, side by side with light gaps."""
     chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
-    pictures = [scale(frames[i], height) for i in chosen]
+    pictures = [scale_to_height(frames[i], height) for i in chosen]
     line = np.full((height, gap, 3), 235, np.uint8)
     parts = [part for picture in pictures for part in (line, picture)][1:]
     joined: Image = np.concatenate(parts, axis=1)

@@ -23,8 +23,8 @@ from vitascope.data.decoder import open_video
 from vitascope.engine.device import network_input
 from vitascope.errors import ConfigError, InputError, RunError, UnknownNameError, WeightsError
 from vitascope.models.base import VideoModel
-from vitascope.serving.predictor import Predictor, seconds
-from vitascope.serving.windows import plan
+from vitascope.serving.predictor import Predictor, to_seconds
+from vitascope.serving.windows import plan_windows
 from vitascope.spec import to_json
 
 Pool = Literal["all", "time", "none"]
@@ -175,8 +175,8 @@ def write_features(
         raise ConfigError(f"several videos are named {sorted(twice)[0].removesuffix('.npz')}")
     shared = {
         **extractor.facts(),
-        "every": str(seconds("every", every)),
-        "window": None if window is None else str(seconds("window", window)),
+        "every": str(to_seconds("every", every)),
+        "window": None if window is None else str(to_seconds("window", window)),
     }
     for video, place in zip(videos, places, strict=True):
         facts = json.dumps({**shared, **_identity(video)}, sort_keys=True)
@@ -246,8 +246,10 @@ def _count(
     window: Fraction | float | str | None,
 ) -> int:
     with open_video(video) as film:
-        length = predictor.clip.duration(film.fps) if window is None else seconds("window", window)
-        return sum(1 for _ in plan(film.duration, length, seconds("every", every)))
+        length = (
+            predictor.clip.duration(film.fps) if window is None else to_seconds("window", window)
+        )
+        return sum(1 for _ in plan_windows(film.duration, length, to_seconds("every", every)))
 
 
 def _add(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:

@@ -14,14 +14,14 @@ from vitascope.engine.build import load_model
 from vitascope.engine.checkpoint import PICKLES
 from vitascope.engine.device import network_input
 from vitascope.errors import WeightsError
-from vitascope.models.weights.read import is_foreign
+from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import Contract
 
 RECORDS = (".json", ".safetensors")
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """A model that was found at a path.
 
     Attributes:
@@ -40,7 +40,7 @@ class Source:
     module: nn.Module | None = None
 
 
-def open_model(path: str | Path, device: str | torch.device = "cpu") -> Source:
+def open_model(path: str | Path, device: str | torch.device = "cpu") -> ModelSource:
     """Opens a run folder, a checkpoint or an exported model.
 
     Args:
@@ -56,14 +56,18 @@ def open_model(path: str | Path, device: str | torch.device = "cpu") -> Source:
     path = Path(path)
     suffixes = {target.suffix: target.name for target in TARGETS.values()}
     run = any((path / f"{name}.json").is_file() for name in ("best", "last"))
-    if path.is_dir() and not run and not is_foreign(path):
+    if path.is_dir() and not run and not is_foreign_checkpoint(path):
         path = _only_artefact(path, tuple(suffixes))
     if path.suffix in suffixes:
         opened = open_artefact(path)
-        return Source(path, opened.target, opened.contract, opened)
+        return ModelSource(path, opened.target, opened.contract, opened)
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise WeightsError(f"{path} holds only the weights; give {path.with_suffix('.xml')}")
-    if path.is_file() and path.suffix not in (*RECORDS, *PICKLES) and not is_foreign(path):
+    if (
+        path.is_file()
+        and path.suffix not in (*RECORDS, *PICKLES)
+        and not is_foreign_checkpoint(path)
+    ):
         known = ", ".join((*RECORDS, *suffixes))
         raise WeightsError(
             f"{path} is no model. Give a run folder or a file that ends in one of: {known}"
@@ -84,7 +88,7 @@ def _only_artefact(folder: Path, suffixes: tuple[str, ...]) -> Path:
     )
 
 
-def _from_checkpoint(path: Path, device: torch.device) -> Source:
+def _from_checkpoint(path: Path, device: torch.device) -> ModelSource:
     model, checkpoint = load_model(path)
     contract = checkpoint.contract
     model.requires_grad_(False).to(device)
@@ -95,4 +99,4 @@ def _from_checkpoint(path: Path, device: torch.device) -> Source:
             scores: Tensor = model(network_input(video.to(device), contract.clip.pathways))
         return scores.float().cpu()
 
-    return Source(path, "checkpoint", contract, forward, model)
+    return ModelSource(path, "checkpoint", contract, forward, model)

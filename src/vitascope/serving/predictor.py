@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vitascope.accelerator.artefact import Forward, Inputs
-from vitascope.accelerator.export import export
+from vitascope.accelerator.export import export_model
 from vitascope.accelerator.verify import Verification
 from vitascope.data.cache.video import TIME_LIMIT
 from vitascope.data.clips import Clip
@@ -22,7 +22,7 @@ from vitascope.data.decoder import Image, open_video
 from vitascope.data.records import VideoRecord
 from vitascope.errors import ConfigError, DatasetError, DecodeError, WeightsError
 from vitascope.metrics.views import combine_views
-from vitascope.serving.loading import Source, open_model
+from vitascope.serving.loading import ModelSource, open_model
 from vitascope.serving.windows import windows
 from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol
 from vitascope.transforms.preprocess import evaluation_transform
@@ -107,7 +107,7 @@ class Predictor:
         views: views averaged unless a call says otherwise.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModelSource) -> None:
         self.source = source
         contract = source.contract
         self.classes: tuple[str, ...] = contract.labels.names
@@ -225,8 +225,8 @@ class Predictor:
         Yields:
             (window, V C T H W float32), V being the crops of the model's own views.
         """
-        step = seconds("every", every)
-        length = None if window is None else seconds("window", window)
+        step = to_seconds("every", every)
+        length = None if window is None else to_seconds("window", window)
         return self._stream(video, step, length)
 
     def _stream(
@@ -307,7 +307,7 @@ class Predictor:
                 f"it came from"
             )
         clips: list[Inputs] = [self.clips(video, views=ViewProtocol())[0] for video in videos]
-        return export(
+        return export_model(
             self.source.module,
             self.source.contract,
             clips,
@@ -352,7 +352,7 @@ def _check_top(top: int) -> None:
         raise ConfigError(f"top = {top}; at least 1 class is named")
 
 
-def seconds(name: str, value: Fraction | float | str) -> Fraction:
+def to_seconds(name: str, value: Fraction | float | str) -> Fraction:
     """Reads 2, 0.5, "1/3", "1s" or "1 s" as an exact number of seconds above 0.
 
     Raises:

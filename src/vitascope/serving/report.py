@@ -56,7 +56,7 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ReportTable:
     """Rows of text under a header.
 
     Attributes:
@@ -73,7 +73,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class RunReport:
     """What a report shows; a section without content is left out.
 
     Attributes:
@@ -105,7 +105,7 @@ class Report:
     split: str = "test"
     examples: Sequence[Example] = ()
     worst: Sequence[Example] = ()
-    data: Sequence[Table] = ()
+    data: Sequence[ReportTable] = ()
     exports: Sequence[tuple[str, Verification]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     recipe: str = ""
@@ -116,7 +116,7 @@ class Report:
             raise ValueError(f"a confusion matrix of {n} classes has {n} rows of {n} counts")
 
 
-def render(report: Report) -> str:
+def render_report(report: RunReport) -> str:
     """The page as text."""
     style = files("vitascope.serving").joinpath("report.css").read_text(encoding="utf-8")
     sections = [
@@ -147,11 +147,11 @@ def render(report: Report) -> str:
     )
 
 
-def write_report(report: Report, path: str | Path) -> Path:
+def write_report(report: RunReport, path: str | Path) -> Path:
     """Writes the page to `path`, replacing an older one in one step."""
     path = Path(path)
     draft = path.with_name(f".{path.name}.part")
-    draft.write_text(render(report), encoding="utf-8")
+    draft.write_text(render_report(report), encoding="utf-8")
     return draft.replace(path)
 
 
@@ -170,7 +170,7 @@ def _grid(cards: Sequence[str], kind: str) -> str:
     return f'<div class="grid {kind}">{"".join(cards)}</div>' if cards else ""
 
 
-def _head(report: Report) -> str:
+def _head(report: RunReport) -> str:
     figures = [
         _card(
             f'<div class="name">{escape(f.name)}</div><div class="value">{escape(f.value)}</div>'
@@ -187,12 +187,12 @@ def _head(report: Report) -> str:
     )
 
 
-def _curves(report: Report) -> str:
+def _curves(report: RunReport) -> str:
     cards = [_card(charts.line_chart(chart), "") for chart in report.charts]
     return _grid(cards, "two" if len(cards) in (2, 4) else "charts")
 
 
-def _classes(report: Report) -> str:
+def _classes(report: RunReport) -> str:
     if not report.confusion:
         return ""
     names, counts = report.classes, report.confusion
@@ -271,12 +271,12 @@ def _clip(example: Example, shown: int) -> str:
     )
 
 
-def _table(table: Table) -> str:
+def _table(table: ReportTable) -> str:
     note = f"<p class='soft'>{escape(table.note)}</p>" if table.note else ""
     return note + charts.table(table.header, table.rows, table.numbers)
 
 
-def _exports(report: Report) -> str:
+def _exports(report: RunReport) -> str:
     if not report.exports:
         return ""
     rows = []
@@ -288,7 +288,7 @@ def _exports(report: Report) -> str:
                 verdict,
                 f"{number(c.max_abs_diff)} (allowed {number(c.allowed)})",
                 f"{percent(c.top1_agreement)} of {c.n_clips}",
-                f"{size(c.size_bytes_before)} → {size(c.size_bytes)}",
+                f"{file_size(c.size_bytes_before)} → {file_size(c.size_bytes)}",
                 f"{number(c.latency_ms_before)} → {number(c.latency_ms)} ms",
             )
         )
@@ -301,7 +301,7 @@ def _exports(report: Report) -> str:
     return _card(f"<p class='soft'>{note}</p>" + charts.table(header, rows, numbers=(2, 3, 4, 5)))
 
 
-def size(count: int) -> str:
+def file_size(count: int) -> str:
     """A number of bytes for reading."""
     value, unit = float(count), "B"
     for larger in ("kB", "MB", "GB"):
@@ -311,7 +311,7 @@ def size(count: int) -> str:
     return f"{number(value)} {unit}"
 
 
-def _environment(report: Report) -> str:
+def _environment(report: RunReport) -> str:
     body = ""
     if report.environment:
         body = _card(charts.table(("What", "Value"), list(report.environment.items())))

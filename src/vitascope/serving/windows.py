@@ -27,7 +27,7 @@ Frame = TypeVar("Frame")
 
 
 @dataclass(frozen=True)
-class Window(Generic[Frame]):
+class TimeWindow(Generic[Frame]):
     """One window with its frames.
 
     Attributes:
@@ -41,7 +41,7 @@ class Window(Generic[Frame]):
     valid: tuple[bool, ...]
 
 
-def plan(duration: Fraction, length: Fraction, every: Fraction) -> Iterator[Clip]:
+def plan_windows(duration: Fraction, length: Fraction, every: Fraction) -> Iterator[Clip]:
     """The windows of a film of `duration` seconds, one after the other; see the module's rule.
 
     The last window of a film shorter than `length` runs beyond its end.
@@ -107,7 +107,7 @@ def windows(
     clip_length: Fraction,
     length: Fraction,
     every: Fraction,
-) -> Iterator[Window[Frame]]:
+) -> Iterator[TimeWindow[Frame]]:
     """Cuts a film into windows while it is decoded; each frame is taken from `stream` once.
 
     Memory holds the frames of one window, whatever the length of the film.
@@ -121,11 +121,11 @@ def windows(
         every: seconds from the start of one window to the start of the next.
     """
     ring = Ring(stream)
-    for place in plan(duration, length, every):
+    for place in plan_windows(duration, length, every):
         within = Clip(place.start, min(place.end, duration))
         clip = within
         if spec.coverage == "window":
             [clip] = evenly_spaced(within, clip_length, 1)
         ring.fill(within)
         chosen, images = ring.select(clip, spec, within)
-        yield Window(within, tuple(images), chosen.valid)
+        yield TimeWindow(within, tuple(images), chosen.valid)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitascope.layers.batch_norm import ModuleFactory, make_activation
-from vitascope.models.head import make_dropout, make_pool
+from vitascope.models.head import make_dropout, make_head_pool
 
 NormFactory = Callable[[int], nn.Module]
 
@@ -130,7 +130,7 @@ def create_contrastive_head(
     if num_layers > 1:
         proj = ProjectionMLP(in_features, out_features, mlp_dim, num_layers, norm)
     return ContrastiveHead(
-        make_pool(pool, pool_kernel_size, pool_stride, pool_padding, output_size),
+        make_head_pool(pool, pool_kernel_size, pool_stride, pool_padding, output_size),
         make_dropout(dropout_rate),
         proj,
         make_activation(activation),

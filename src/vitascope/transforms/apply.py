@@ -42,7 +42,7 @@ def global_seed(seed: int) -> Iterator[None]:
         random.setstate(states[2])
 
 
-def apply(transform: Callable[..., Any], x: Any, rng: RandomSource) -> Any:
+def apply_transform(transform: Callable[..., Any], x: Any, rng: RandomSource) -> Any:
     """Calls a transform.
 
     Args:

@@ -98,7 +98,7 @@ def scaled_size(height: int, width: int, pixels: PixelSpec) -> tuple[int, int]:
     return int(height * factor), int(width * factor)
 
 
-def crop_boxes(height: int, width: int, crop: tuple[int, int], crops: int) -> list[Box]:
+def view_windows(height: int, width: int, crop: tuple[int, int], crops: int) -> list[Box]:
     """Windows of a frame that are evaluated.
 
     Args:
@@ -138,7 +138,7 @@ def evaluation_transform(
 
     Args:
         pixels: size and scale of the model's input.
-        crops: windows of each frame: 1, 3 or 5, see `crop_boxes`. With fit "squash" one window
+        crops: windows of each frame: 1, 3 or 5, see `view_windows`. With fit "squash" one window
             is the whole frame, and each of several shows 7/8 of both sides.
         antialias: see `resize`; False repeats the scaling of PyTorchVideo and PySlowFast.
 
@@ -149,19 +149,19 @@ def evaluation_transform(
     Raises:
         ConfigError: `crops` is another number.
     """
-    crop_boxes(*pixels.crop, pixels.crop, crops)
+    view_windows(*pixels.crop, pixels.crop, crops)
 
     def transform(frames: Tensor) -> list[Tensor]:
         check_frames(frames, len(pixels.mean))
         height, width = frames.shape[1:3]
         if pixels.fit == "squash" and crops > 1:
             part = (max(1, int(height * _SQUASH_SHARE)), max(1, int(width * _SQUASH_SHARE)))
-            boxes = crop_boxes(height, width, part, crops)
+            boxes = view_windows(height, width, part, crops)
             windows = [resize(_cut(frames, box), *pixels.crop, antialias) for box in boxes]
         else:
             height, width = scaled_size(height, width, pixels)
             scaled = resize(frames, height, width, antialias)
-            boxes = crop_boxes(height, width, pixels.crop, crops)
+            boxes = view_windows(height, width, pixels.crop, crops)
             windows = [_cut(scaled, box) for box in boxes]
         return [normalise(window.permute(3, 0, 1, 2), pixels) for window in windows]
 

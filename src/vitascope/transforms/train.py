@@ -30,7 +30,7 @@ _DRAWS = 16
 
 
 @dataclass(frozen=True)
-class Window:
+class CropWindow:
     """The part of the frame that a clip shows, in source pixels and radians.
 
     `top` and `left` are corners before the rotation around the middle of the window.
@@ -117,7 +117,7 @@ class TrainTransform:
             clip[:, :, top : top + height, left : left + width] = 0
         return clip
 
-    def window(self, height: int, width: int, u: np.ndarray) -> Window:
+    def window(self, height: int, width: int, u: np.ndarray) -> CropWindow:
         """The part of a frame to show.
 
         Args:
@@ -146,7 +146,7 @@ class TrainTransform:
         y += moved * (2 * u[4] - 1) * self.translate * rows
         x += moved * (2 * u[5] - 1) * self.translate * columns
         angle = math.radians(self.rotate) * (2 * u[6] - 1)
-        return Window(round(y), round(x), rows, columns, angle, bool(u[7] < self.hflip))
+        return CropWindow(round(y), round(x), rows, columns, angle, bool(u[7] < self.hflip))
 
     def _colour(self, clip: Tensor, u: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         gray = bool(u[4] < self.grayscale)
@@ -209,7 +209,7 @@ def apply_colour(clip: Tensor, matrix: np.ndarray, offset: np.ndarray) -> Tensor
     return result.clamp_(0, 255)
 
 
-def show(frames: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
+def show(frames: Tensor, window: CropWindow, size: tuple[int, int]) -> Tensor:
     """Cuts a window out of uint8 frames and scales it, in one resampling.
 
     Args:
@@ -231,7 +231,7 @@ def show(frames: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
     return clip.flip(3) if window.mirrored else clip
 
 
-def _sample(frames: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
+def _sample(frames: Tensor, window: CropWindow, size: tuple[int, int]) -> Tensor:
     t, height, width, channels = frames.shape
     # Bilinear sampling looks at 2 x 2 pixels: beyond that the frame is made smaller first.
     small_h = max(1, height // max(1, int(window.height / size[0])))

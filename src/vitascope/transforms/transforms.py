@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vitascope.errors import ConfigError, InputError
 from vitascope.transforms import functional
-from vitascope.transforms.apply import apply
+from vitascope.transforms.apply import apply_transform
 from vitascope.transforms.random_source import RandomSource, as_draws
 from vitascope.transforms.spatial import center_crop, cut, frame_size, random_crop_box
 
@@ -30,7 +30,7 @@ class Compose:
     def __call__(self, x: Any, *, rng: RandomSource = None) -> Any:
         """Applies all transforms to `x`."""
         for transform in self.transforms:
-            x = apply(transform, x, rng)
+            x = apply_transform(transform, x, rng)
         return x
 
     def __repr__(self) -> str:
@@ -56,7 +56,7 @@ class ApplyTransformToKey:
         """
         if self._key not in x:
             raise InputError(f"a sample without {self._key!r}; it has {', '.join(map(str, x))}")
-        x[self._key] = apply(self._transform, x[self._key], rng)
+        x[self._key] = apply_transform(self._transform, x[self._key], rng)
         return x
 
 
@@ -340,7 +340,7 @@ class OpSampler(nn.Module):
         if self.randomly_sample_depth:
             count = draws.integer(1, count + 1)
         for index in draws.choice(self.transforms_prob, count, self.replacement):
-            x = apply(self.transforms_list[index], x, None if rng is None else draws)
+            x = apply_transform(self.transforms_list[index], x, None if rng is None else draws)
         return x
 
 

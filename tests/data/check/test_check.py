@@ -15,7 +15,7 @@ import pytest
 from vitascope.data.cache.timelines import entry, lookup, store
 from vitascope.data.check import check as index
 from vitascope.data.check import examine as examine_module
-from vitascope.data.check.check import check
+from vitascope.data.check.check import check_files
 from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import pyav
@@ -49,7 +49,7 @@ def test_check_reports_each_file_and_keeps_its_times(tmp_path: Path) -> None:
     damage(render_numbered(data / "b/torn.mp4", 36, options=GROUPS | {"bf": "0"}), 14)
     (data / "b/empty.mp4").touch()
     seen = []
-    report = check(data, jobs=2, progress=lambda done, total, row: seen.append((done, total)))
+    report = check_files(data, jobs=2, progress=lambda done, total, row: seen.append((done, total)))
     assert [(Path(row.path).name, row.frames) for row in report.files] == [
         ("one.mp4", 30),
         ("two.mp4", 24),
@@ -79,7 +79,7 @@ def test_check_reports_each_file_and_keeps_its_times(tmp_path: Path) -> None:
 
 def test_open_video_reads_no_packet_for_times_that_are_known(tmp_path: Path, monkeypatch) -> None:
     path = render_numbered(tmp_path / "film.mp4", 30, options=GROUPS)
-    check(path)
+    check_files(path)
 
     def refuse(source: object) -> None:
         raise AssertionError("scanned")
@@ -96,7 +96,7 @@ def test_open_video_reads_no_packet_for_times_that_are_known(tmp_path: Path, mon
 def test_known_faults_are_refused_without_decoding(tmp_path: Path) -> None:
     path = render_numbered(tmp_path / "film.mp4", 36, options=GROUPS | {"bf": "0"})
     damage(path, 14)
-    check(path)
+    check_files(path)
     with open_video(path) as video:
         with pytest.raises(DecodeError, match=r"frame 20 .*0\.800 s"):
             video.read([20])
@@ -148,9 +148,9 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     path = render_numbered(tmp_path / "film.mp4", 12, options=GROUPS)
     blocked = tmp_path / "file"
     blocked.touch()
-    assert check(path, folder=blocked / "index").faults == ()
+    assert check_files(path, folder=blocked / "index").faults == ()
     assert lookup(path, blocked / "index") is None
-    assert check(path, index=False).index is None
+    assert check_files(path, index=False).index is None
     assert not cache_folder("index").exists()
 
 
@@ -159,7 +159,7 @@ def test_a_folder_of_frames_is_checked_picture_by_picture(tmp_path: Path) -> Non
         picture = tmp_path / f"clips/a/{number}.png"
         write_video(picture, [numbered_frame(number)], 1, codec="png", pix_fmt="rgb24")
     (tmp_path / "clips/a/2.png").write_bytes(b"no picture")
-    (row,) = check(tmp_path / "clips/a").files
+    (row,) = check_files(tmp_path / "clips/a").files
     assert (row.frames, row.announced) == (3, 4)
     assert row.error is not None and row.error.startswith("2.png: not a video file")
 
@@ -192,7 +192,7 @@ def test_a_crash_and_a_hang_are_rows_and_nothing_more(tmp_path: Path, monkeypatc
     names = ["a.mp4", "b_crash.mp4", "c_hang.mp4", "d_slow.mp4", "e.mp4", "f_crash.mp4", "g.mp4"]
     for name in names:
         (tmp_path / name).touch()
-    report = check(*(tmp_path / n for n in names), jobs=2, time_limit=1)
+    report = check_files(*(tmp_path / n for n in names), jobs=2, time_limit=1)
     assert [Path(row.path).name for row in report.files] == names
     errors = {Path(row.path).name: row.error for row in report.faults}
     assert set(errors) == {"b_crash.mp4", "c_hang.mp4", "f_crash.mp4"}
@@ -202,17 +202,17 @@ def test_a_crash_and_a_hang_are_rows_and_nothing_more(tmp_path: Path, monkeypatc
 
 def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="jobs = 0"):
-        check(tmp_path, jobs=0)
+        check_files(tmp_path, jobs=0)
     with pytest.raises(DatasetNotFoundError):
-        check(tmp_path / "absent")
+        check_files(tmp_path / "absent")
     with pytest.raises(DatasetNotFoundError, match="nothing to check"):
-        check()
+        check_files()
 
 
 def test_every_file_of_the_codec_matrix(shared: Path, tmp_path: Path) -> None:
     folder = shared / "data" / "codecs"
     rows = {row["file"]: row for row in json.loads((folder / "manifest.json").read_text())}
-    found = {Path(f.path).name: f for f in check(folder, folder=tmp_path / "index").files}
+    found = {Path(f.path).name: f for f in check_files(folder, folder=tmp_path / "index").files}
     assert set(found) == set(rows)
     for name, row in rows.items():
         report = found[name]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from vitascope.data.check import conformance as suite
-from vitascope.data.check.conformance import FILMS, conformance, judge
-from vitascope.data.check.conformance_videos import Film, render
+from vitascope.data.check.conformance import FILMS, judge, run_conformance
+from vitascope.data.check.conformance_videos import Film, render_videos
 from vitascope.data.decoder import Decoder, Frames
 from vitascope.data.decoders.pyav import PyAVDecoder
 from vitascope.errors import ConfigError, DecodeError, MissingExtraError, UnknownNameError
@@ -42,7 +42,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_default_decoder_conforms(films: Path) -> None:
     seen = []
-    matrix = conformance(
+    matrix = run_conformance(
         ["pyav"], SOME, folder=films, progress=lambda done, total, _: seen.append((done, total))
     )
     assert len(SOME) == 9 and seen == [(n, 9) for n in range(1, 10)]
@@ -55,7 +55,7 @@ def test_the_default_decoder_conforms(films: Path) -> None:
 def test_other_decoders_give_no_wrong_frame(films: Path, name: str) -> None:
     known = [f for f in SOME if not (name == "decord" and f.name.endswith("ts"))]
     try:
-        matrix = conformance([name], known, folder=films)
+        matrix = run_conformance([name], known, folder=films)
     except MissingExtraError as error:
         pytest.skip(str(error))
     assert [v for v in matrix.verdicts if v.status == "fail"] == []
@@ -64,7 +64,7 @@ def test_other_decoders_give_no_wrong_frame(films: Path, name: str) -> None:
 
 @pytest.mark.slow
 def test_all_films_through_all_decoders(films: Path) -> None:
-    matrix = conformance(folder=films)
+    matrix = run_conformance(folder=films)
     assert matrix.passed("pyav") and matrix.counts("pyav")["pass"] == len(FILMS)
     for name in {v.decoder for v in matrix.verdicts} - {"decord"}:
         assert matrix.passed(name), [v for v in matrix.verdicts if v.status == "fail"]
@@ -125,7 +125,7 @@ class _Wrong:
 )
 def test_a_wrong_decoder_is_found_out(films: Path, monkeypatch, fault: str, reason: str) -> None:
     film = SOME[0]
-    path = render(film, films)
+    path = render_videos(film, films)
     monkeypatch.setattr(suite, "open_video", lambda p, d: _Wrong(PyAVDecoder(p), fault))
     verdict = judge(film, path, "pyav")
     assert verdict.status == "fail" and reason in verdict.reason
@@ -135,7 +135,7 @@ def test_a_decoder_that_refuses_fails_nothing(films: Path, monkeypatch) -> None:
     def refuse(path: Path, decoder: str) -> Decoder:
         raise DecodeError(str(path), "not today")
 
-    path = render(SOME[0], films)
+    path = render_videos(SOME[0], films)
     monkeypatch.setattr(suite, "open_video", refuse)
     verdict = judge(SOME[0], path, "pyav")
     assert (verdict.status, verdict.reason) == ("refused", "not today")
@@ -143,16 +143,16 @@ def test_a_decoder_that_refuses_fails_nothing(films: Path, monkeypatch) -> None:
 
 def test_a_film_without_encoder_is_absent_and_passes_nobody(tmp_path: Path) -> None:
     film = Film(name="odd.mp4", codec="nonsense")
-    matrix = conformance(["pyav"], [film], folder=tmp_path)
+    matrix = run_conformance(["pyav"], [film], folder=tmp_path)
     assert matrix.verdicts[0].status == "absent" and "nonsense" in matrix.verdicts[0].reason
     assert not matrix.passed("pyav")
 
 
 def test_names_that_are_no_decoders_of_films() -> None:
     with pytest.raises(UnknownNameError):
-        conformance(["pyaf"])
+        run_conformance(["pyaf"])
     with pytest.raises(ConfigError, match="folders of frames"):
-        conformance(["images"])
+        run_conformance(["images"])
 
 
 def test_missing_decoders_are_named(monkeypatch) -> None:
@@ -163,10 +163,10 @@ def test_missing_decoders_are_named(monkeypatch) -> None:
         return PyAVDecoder if name == "pyav" else opener
 
     monkeypatch.setattr(suite, "backend", absent)
-    matrix = conformance(films=[])
+    matrix = run_conformance(films=[])
     assert {name for name, _ in matrix.missing} == {"torchcodec", "opencv", "decord"}
     with pytest.raises(MissingExtraError):
-        conformance(["opencv"], films=[])
+        run_conformance(["opencv"], films=[])
 
 
 def test_film_times_are_those_that_were_drawn() -> None:

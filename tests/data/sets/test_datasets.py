@@ -14,7 +14,7 @@ from support.videos import film
 from vitascope.data.clips import Clip
 from vitascope.data.sets import DATASETS
 from vitascope.data.sets.card import CLASS_LIST, get_dataset
-from vitascope.data.sets.verify import verify
+from vitascope.data.sets.verify import verify_files
 from vitascope.errors import DatasetError, DatasetNotFoundError, UnknownNameError
 
 
@@ -113,7 +113,7 @@ def test_verify_counts_against_the_list(tmp_path: Path) -> None:
     film(root / "one_000000_000010.mp4", 4)
     touch(root, "three_000000_000010.mp4")
     steps: list[tuple[int, int]] = []
-    report = verify(
+    report = verify_files(
         get_dataset("kinetics400").read(file, root=root, files="trust"),
         progress=lambda done, of: steps.append((done, of)),
     )

@@ -28,7 +28,7 @@ from vitascope.layers.depthwise import (
 from vitascope.layers.depthwise import (
     triton as depthwise_triton,
 )
-from vitascope.layers.depthwise.choice import Case, choose, convolve, difference
+from vitascope.layers.depthwise.choice import Case, choose_kernel, convolve, difference
 from vitascope.layers.depthwise.kernels import Kernels, load_kernels
 from vitascope.layers.depthwise.triton import triton_conv3d
 
@@ -486,7 +486,7 @@ def test_choose_times_forward_and_backward(chooser):
         assert len(run()) == 3, "the result and two gradients"
         return next(times)
 
-    choice = choose(case, tensors, lambda c, w, b: F.conv3d(c, w, b, groups=2), own, clock)
+    choice = choose_kernel(case, tensors, lambda c, w, b: F.conv3d(c, w, b, groups=2), own, clock)
     assert choice.triton and (choice.triton_ms, choice.native_ms) == (1.0, 3.0)
     assert set(seen) == {(True, False, True)}
 

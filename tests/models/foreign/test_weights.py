@@ -18,7 +18,7 @@ from vitascope.models.foreign.base import ForeignModel
 from vitascope.models.registry import create_model
 from vitascope.models.weights import convert_state_dict, export_state_dict, load_into
 from vitascope.models.weights.identify import open_foreign
-from vitascope.serving.converting import convert
+from vitascope.serving.converting import convert_checkpoint
 from vitascope.serving.loading import open_model
 
 transformers = pytest.importorskip("transformers")
@@ -84,13 +84,13 @@ def test_load_and_convert_take_them(form: str, tmp_path: Path) -> None:
     expected = _scores(original)
     torch.testing.assert_close(open_model(path).forward(_clip()), expected, rtol=1e-4, atol=1e-5)
     assert vitascope.load(path).classes[2] == "action 2"
-    done = convert(path, tmp_path / "ours.json")
+    done = convert_checkpoint(path, tmp_path / "ours.json")
     assert done.contract.args["config"]["hidden_size"] == 24 and done.report is not None
     for file in (tmp_path / "net").iterdir():
         file.unlink()  # the converted one needs its folder no more
     found = open_model(done.path).forward(_clip())
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    back = convert(done.path, tmp_path / "theirs.safetensors", to="transformers")
+    back = convert_checkpoint(done.path, tmp_path / "theirs.safetensors", to="transformers")
     names = load_file(back.path)
     assert "videomae.encoder.layer.0.attention.attention.q_bias" in names
     again = transformers.VideoMAEForVideoClassification.from_pretrained(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vitascope.accelerator.artefact import Artefact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
-from vitascope.accelerator.verify import Verification, verify
+from vitascope.accelerator.verify import Verification, verify_export
 from vitascope.errors import ConfigError, RunError, VerificationError
 from vitascope.optional import require
 from vitascope.spec import Contract
@@ -25,7 +25,7 @@ __all__ = [
     "Artefact",
     "ExportTarget",
     "artefact_path",
-    "export",
+    "export_model",
     "open_artefact",
     "require_target",
     "target_of",
@@ -61,7 +61,7 @@ def artefact_path(path: str | Path, target: ExportTarget) -> Path:
     return path if path.suffix == target.suffix else path / f"model{target.suffix}"
 
 
-def export(
+def export_model(
     model: nn.Module,
     contract: Contract,
     clips: Sequence[Inputs],
@@ -114,7 +114,7 @@ def export(
         _write(target, plain, example, contract, draft)
         files = [file for file in folder.iterdir() if file.is_file()]
         allowed = target.tolerance if tolerance is None else tolerance
-        checked = verify(
+        checked = verify_export(
             plain, target.open(draft), clips, tolerance=allowed, target=to, repeats=repeats
         )
         checked = dataclasses.replace(

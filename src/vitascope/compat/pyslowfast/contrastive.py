@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from vitascope.compat.pyslowfast.mvit import build_mvit
-from vitascope.compat.pyslowfast.parts import Keys, choose, refuse
+from vitascope.compat.pyslowfast.parts import Keys, choice_of, refuse
 from vitascope.compat.pyslowfast.resnet import build_resnet, build_slowfast
 from vitascope.compat.pyslowfast.x3d import build_x3d
 from vitascope.errors import ConfigError
@@ -31,8 +31,8 @@ def build_contrastive(keys: Keys) -> ContrastiveModel:
             f"MODEL.NUM_CLASSES = {keys['MODEL.NUM_CLASSES']} and CONTRASTIVE.DIM = "
             f"{keys['CONTRASTIVE.DIM']}: both are the width of the projections and must be equal"
         )
-    learner = choose(keys, "CONTRASTIVE.TYPE", _LEARNERS)
-    network: ContrastiveModel = learner(choose(keys, "MODEL.ARCH", _BACKBONES)(keys), keys)
+    learner = choice_of(keys, "CONTRASTIVE.TYPE", _LEARNERS)
+    network: ContrastiveModel = learner(choice_of(keys, "MODEL.ARCH", _BACKBONES)(keys), keys)
     return network
 
 
@@ -113,7 +113,7 @@ def _queue(keys: Keys) -> dict[str, Any]:
 
 
 def _memory(backbone: nn.Module, keys: Keys) -> ContrastiveModel:
-    moments = choose(keys, "CONTRASTIVE.MEM_TYPE", {"1d": None, "2d": 1})
+    moments = choice_of(keys, "CONTRASTIVE.MEM_TYPE", {"1d": None, "2d": 1})
     return MemoryModel(
         backbone,
         **{**_shared(keys), "length": keys["CONTRASTIVE.LENGTH"]},

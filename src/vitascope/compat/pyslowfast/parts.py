@@ -39,7 +39,7 @@ _ACTIVATIONS: dict[str, ModuleFactory | None] = {
 }
 
 
-def choose(keys: Keys, name: str, table: Mapping[Any, Any]) -> Any:
+def choice_of(keys: Keys, name: str, table: Mapping[Any, Any]) -> Any:
     """The entry of `table` that a key names.
 
     Raises:
@@ -53,7 +53,7 @@ def choose(keys: Keys, name: str, table: Mapping[Any, Any]) -> Any:
 
 def head_activation(keys: Keys) -> ModuleFactory | None:
     """Class of the head's activation that `MODEL.HEAD_ACT` names; None for none."""
-    activation: ModuleFactory | None = choose(keys, "MODEL.HEAD_ACT", _ACTIVATIONS)
+    activation: ModuleFactory | None = choice_of(keys, "MODEL.HEAD_ACT", _ACTIVATIONS)
     return activation
 
 
@@ -101,7 +101,7 @@ def norm_class(keys: Keys) -> ModuleFactory:
             NaiveSyncBatchNorm3d, num_sync_devices=devices, global_sync=everywhere
         ),
     }
-    found: ModuleFactory = choose(keys, "BN.NORM_TYPE", table)
+    found: ModuleFactory = choice_of(keys, "BN.NORM_TYPE", table)
     return found
 
 

@@ -17,7 +17,7 @@ from vitascope.compat.pyslowfast.parts import (
     POOLED,
     Keys,
     channels,
-    choose,
+    choice_of,
     classifier,
     head_activation,
     head_window,
@@ -47,7 +47,7 @@ _SINGLE = tuple(arch for arch in KERNELS if len(KERNELS[arch]) == 1 and arch != 
 
 def _arch(keys: Keys, legal: tuple[str, ...]) -> str:
     name = keys["MODEL.ARCH"]
-    choose(keys, "MODEL.ARCH", dict.fromkeys(legal))
+    choice_of(keys, "MODEL.ARCH", dict.fromkeys(legal))
     return str(name)
 
 
@@ -82,7 +82,7 @@ def _dilations(values: list[int]) -> tuple[tuple[int, int, int], ...]:
 
 def _single(keys: Keys, arch: str, *, native: bool) -> dict[str, Any]:
     """Arguments of `create_resnet` that both kinds of ResNet share."""
-    depths = choose(keys, "RESNET.DEPTH", DEPTHS if native else _PTV_DEPTHS)
+    depths = choice_of(keys, "RESNET.DEPTH", DEPTHS if native else _PTV_DEPTHS)
     (strides,) = rows(keys, "RESNET.SPATIAL_STRIDES", 1)
     (dilations,) = rows(keys, "RESNET.SPATIAL_DILATIONS", 1)
     pooled = arch in POOLED
@@ -115,7 +115,7 @@ def build_resnet(keys: Keys, head: Callable[..., nn.Module] | None = None) -> nn
         keys: every key with its value.
         head: builder of another head than the classifying one.
     """
-    block = choose(keys, "RESNET.TRANS_FUNC", _BLOCKS)
+    block = choice_of(keys, "RESNET.TRANS_FUNC", _BLOCKS)
     refuse(keys, {"MODEL.DROPCONNECT_RATE": 0.0}, "ResNet")
     arguments = _single(keys, _arch(keys, _SINGLE), native=True)
     arguments |= {
@@ -156,7 +156,7 @@ def build_ptv_resnet(keys: Keys) -> nn.Module:
 def _double(keys: Keys, *, native: bool) -> dict[str, Any]:
     """Arguments of `create_slowfast` that both kinds of SlowFast share."""
     arch = _arch(keys, ("slowfast",))
-    depths = choose(keys, "RESNET.DEPTH", DEPTHS if native else _PTV_DEPTHS)
+    depths = choice_of(keys, "RESNET.DEPTH", DEPTHS if native else _PTV_DEPTHS)
     alpha, beta = keys["SLOWFAST.ALPHA"], keys["SLOWFAST.BETA_INV"]
     width, frames = keys["RESNET.WIDTH_PER_GROUP"], keys["DATA.NUM_FRAMES"]
     dilations = rows(keys, "RESNET.SPATIAL_DILATIONS", 2)
@@ -191,7 +191,7 @@ def build_slowfast(keys: Keys, head: Callable[..., nn.Module] | None = None) -> 
         keys: every key with its value.
         head: builder of another head than the classifying one.
     """
-    block = choose(keys, "RESNET.TRANS_FUNC", _BLOCKS)
+    block = choice_of(keys, "RESNET.TRANS_FUNC", _BLOCKS)
     refuse(keys, {"RESNET.STRIDE_1X1": False, "MODEL.DROPCONNECT_RATE": 0.0}, "SlowFast")
     arguments = _double(keys, native=True)
     pools = keys["NONLOCAL.POOL"]
@@ -228,7 +228,7 @@ def _foreign(keys: Keys, name: str, frames: int) -> dict[str, Any]:
     refuse_nonlocal(keys, name)
     return {
         **_common(keys),
-        "model_depth": choose(keys, "RESNET.DEPTH", {depth: depth for depth in (50, 101, 152)}),
+        "model_depth": choice_of(keys, "RESNET.DEPTH", {depth: depth for depth in (50, 101, 152)}),
         "input_channel": channels(keys, 1)[0],
         "stem_dim_out": keys["RESNET.WIDTH_PER_GROUP"],
         "head": classifier(keys),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vitascope.compat.pyslowfast.parts import (
     Keys,
     channels,
-    choose,
+    choice_of,
     head_activation,
     norm_class,
     refuse,
@@ -31,7 +31,7 @@ _ALWAYS = {
 
 
 def _arguments(keys: Keys, name: str) -> dict[str, Any]:
-    choose(keys, "MODEL.ARCH", {"x3d": None})
+    choice_of(keys, "MODEL.ARCH", {"x3d": None})
     refuse(keys, _ALWAYS, name)
     refuse_nonlocal(keys, name)
     return {

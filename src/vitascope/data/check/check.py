@@ -1,4 +1,4 @@
-"""`check`: decodes every file of a data set once, lists faults, and keeps times for later."""
+"""`check_files`: decodes every file of a data set once, lists faults, and keeps times for later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _GRACE = 15.0  # seconds beyond the time limit in which a worker can give up by 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Result of `check`.
+    """Result of `check_files`.
 
     Attributes:
         files: one report a video, in the order of the data set.
@@ -48,7 +48,7 @@ class CheckReport:
         return tuple(report for report in self.files if report.error is not None)
 
 
-def check(
+def check_files(
     *data: str | Path,
     jobs: int | None = None,
     progress: Progress | None = None,

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from vitascope.data import clips
-from vitascope.data.check.conformance_videos import FILMS, FRAMES, Film, render
+from vitascope.data.check.conformance_videos import FILMS, FRAMES, Film, render_videos
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import BACKENDS, Decoder, DecoderType, backend, open_video
 from vitascope.data.frames import select
@@ -76,7 +76,7 @@ class Matrix:
         return {status: own.count(status) for status in ("pass", "fail", "refused", "absent")}
 
 
-def conformance(
+def run_conformance(
     decoders: Iterable[str] | None = None,
     films: Sequence[Film] = FILMS,
     *,
@@ -135,7 +135,7 @@ def _run(
     verdicts: list[Verdict] = []
     for film in films:
         try:
-            path: Path | None = render(film, folder)
+            path: Path | None = render_videos(film, folder)
             reason = ""
         except ConfigError as error:
             path, reason = None, str(error)

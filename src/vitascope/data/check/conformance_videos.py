@@ -47,7 +47,7 @@ class Film:
         return tuple((t - pts[0]) / self.fps for t in pts)
 
 
-def render(film: Film, folder: Path) -> Path:
+def render_videos(film: Film, folder: Path) -> Path:
     """Writes a film, unless the folder has it.
 
     Raises:

@@ -29,7 +29,7 @@ class Input:
     open: Callable[[], Any] | None = None
 
 
-def resolve(source: VideoInput) -> Input:
+def resolve_input(source: VideoInput) -> Input:
     """Finds out what `source` is.
 
     Raises:

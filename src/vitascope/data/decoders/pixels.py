@@ -69,7 +69,7 @@ class Converter:
         np.copyto(out, np.rot90(picture, self._turns))
 
 
-def scale(image: Image, size: Size) -> Image:
+def scale_image(image: Image, size: Size) -> Image:
     """An RGB picture (uint8 H W C) at another size; the same picture if it has that size."""
     height, width = size
     if image.shape[:2] == (height, width):

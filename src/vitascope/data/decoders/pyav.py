@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.base import OnTimeline
-from vitascope.data.decoders.inputs import VideoInput, resolve
+from vitascope.data.decoders.inputs import VideoInput, resolve_input
 from vitascope.data.decoders.non_reference import Rule
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
 from vitascope.data.decoders.pixels import Converter
@@ -48,7 +48,7 @@ class PyAVDecoder(OnTimeline):
         time_limit: float | None = None,
         timeline: Timeline | None = None,
     ) -> None:
-        video = resolve(path)
+        video = resolve_input(path)
         self.path, self.size = video.name, size
         self._timeline = timeline
         self._converter: Converter | None = None

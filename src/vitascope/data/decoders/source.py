@@ -14,7 +14,7 @@ import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from vitascope.data.decoders.inputs import Input, resolve
+from vitascope.data.decoders.inputs import Input, resolve_input
 from vitascope.data.decoders.non_reference import Rule, rule
 from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
@@ -55,7 +55,7 @@ class Source:
     def __init__(
         self, video: str | Input, threads: int = 1, time_limit: float | None = None
     ) -> None:
-        self._input = resolve(video) if isinstance(video, str) else video
+        self._input = resolve_input(video) if isinstance(video, str) else video
         self.path, self.threads, self.time_limit = self._input.name, threads, time_limit
         self._container: Any = None
         self._file: Any = None

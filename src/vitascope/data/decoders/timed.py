@@ -11,7 +11,7 @@ import numpy as np
 from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.base import OnTimeline
 from vitascope.data.decoders.packets import scan
-from vitascope.data.decoders.pixels import scale
+from vitascope.data.decoders.pixels import scale_image
 from vitascope.data.decoders.source import Source
 from vitascope.data.decoders.timeline import Timeline
 from vitascope.data.decoders.truncation import cut_off
@@ -135,7 +135,7 @@ class TimedDecoder(OnTimeline):
                 time=self.timeline.time(index),
                 remedy="Use the decoder pyav.",
             )
-        return scale(image, size)
+        return scale_image(image, size)
 
     def cut_off(self) -> str | None:
         """What is missing at the end of the file; see `Decoder.cut_off`."""

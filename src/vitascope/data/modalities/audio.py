@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from vitascope.data.clips import Clip
-from vitascope.data.decoders.inputs import Input, VideoInput, resolve
+from vitascope.data.decoders.inputs import Input, VideoInput, resolve_input
 from vitascope.data.decoders.source import reason, safe_formats
 from vitascope.data.modalities.resample import resample_at, support
 from vitascope.errors import ConfigError, DecodeError
@@ -70,7 +70,7 @@ class SoundReader:
         *,
         time_limit: float | None = None,
     ) -> None:
-        self._input: Input = resolve(video)
+        self._input: Input = resolve_input(video)
         self.origin, self._time_limit = origin, time_limit
         with _Opened(self._input, time_limit) as opened:
             stream = opened.stream

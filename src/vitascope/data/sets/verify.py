@@ -46,7 +46,7 @@ class VerifyReport:
         return data
 
 
-def verify(
+def verify_files(
     table: Table,
     *,
     jobs: int | None = None,

@@ -65,7 +65,7 @@ def natural_order(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct))
 
 
-def resolve(labels: Sequence[str], classes: ClassList) -> list[int | None]:
+def number_labels(labels: Sequence[str], classes: ClassList) -> list[int | None]:
     """The index of each label; None for one that is not in the list.
 
     Labels are names. Where no label is a name and all are whole numbers, they are indices
@@ -78,7 +78,7 @@ def resolve(labels: Sequence[str], classes: ClassList) -> list[int | None]:
     return found
 
 
-def explain(label: str, classes: ClassList) -> str:
+def explain_label(label: str, classes: ClassList) -> str:
     """Why a label was refused: the list's name, its size, and the nearest name in it."""
     if _is_number(label):
         return (

@@ -178,13 +178,13 @@ def _number_labels(found: Found, labelled: bool) -> tuple[tuple[str, ...], list[
         return (found.classes.names if found.classes else ()), [None] * len(drafts)
     given = found.classes is not None
     classes = found.classes or ClassList(class_lists.natural_order(texts), "of the data")
-    numbers = class_lists.resolve(texts, classes)
+    numbers = class_lists.number_labels(texts, classes)
     wrong = [d for d, n in zip(drafts, numbers, strict=True) if n is None]
     if wrong:
         raise DatasetError(
             f"{wrong[0].shown} ({wrong[0].where}): "
-            f"{class_lists.explain(wrong[0].label or '', classes)} {len(wrong)} of {len(drafts)} "
-            f"videos affected"
+            f"{class_lists.explain_label(wrong[0].label or '', classes)} "
+            f"{len(wrong)} of {len(drafts)} videos affected"
         )
     _refuse_contradictions(drafts, numbers, classes)
     order = f"the order of {classes.source}" if given else "sorted by name"

@@ -192,7 +192,7 @@ def difference(results: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
     return max(found, key=lambda gap: (gap != gap, gap))
 
 
-def choose(
+def choose_kernel(
     case: Case,
     tensors: Sequence[Tensor | None],
     native: Convolution,
@@ -336,7 +336,7 @@ def _chosen(
             return False  # a graph that is being recorded cannot wait for a clock
         context = torch.cuda.device(clip.device) if clip.is_cuda else contextlib.nullcontext()
         with context, torch.autocast(clip.device.type, enabled=False):
-            known = choose(case, tensors, native, own)
+            known = choose_kernel(case, tensors, native, own)
         if known.reason != "values that are not finite":
             _choices[case] = known
     return known.triton

@@ -176,7 +176,7 @@ def _config(architecture: str) -> dict[str, Any]:
     return {} if config is None else dict(config.to_dict())
 
 
-def card(
+def timm_card(
     source: str, args: Mapping[str, Any], stored: Mapping[str, Any] | None = None
 ) -> ModelCard:
     """The card of an image encoder.

@@ -269,7 +269,7 @@ def _require_whole_patches(size: Sequence[int], patch: Triple) -> None:
         )
 
 
-def card(source: str, args: dict[str, Any]) -> ModelCard:
+def transformers_card(source: str, args: dict[str, Any]) -> ModelCard:
     """The card of a video classifier.
 
     Args:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from vitascope.models.foreign.base import ForeignModel
-from vitascope.models.weights.tables import Pair, Table
+from vitascope.models.weights.tables import NameTable, Pair
 
 TRANSFORMERS, TIMM = "transformers", "timm"
 
@@ -39,14 +39,14 @@ _PRETRAINING = re.compile(
 )
 
 
-def transformers(model: nn.Module) -> Table | None:
+def transformers(model: nn.Module) -> NameTable | None:
     """The table for a network of Transformers; None for others."""
     if not isinstance(model, ForeignModel) or model.library != TRANSFORMERS:
         return None
     family = next(f for f in _FAMILIES if any(n.startswith(f"network.{f}.") for n in _names(model)))
     rows = [(f"^network.{head}", f"^{head}") for head in (f"{family}.", *_HEADS)]
     # Encoders are also published alone, without the name of the family in front.
-    return Table(((*rows, (f"^network.{family}.", "^")), _FAMILIES[family]))
+    return NameTable(((*rows, (f"^network.{family}.", "^")), _FAMILIES[family]))
 
 
 def is_for_pretraining(name: str) -> bool:

@@ -118,7 +118,7 @@ def agrees(measured: float, published: float) -> bool:
     return abs(measured - published) <= 0.5 * 0.1**digits + 1e-9
 
 
-def explain(size: Size, cost: Cost) -> tuple[bool, str]:
+def explain_difference(size: Size, cost: Cost) -> tuple[bool, str]:
     """Whether a published size is the measured one, and what it counted or why it differs."""
     rule = counting_rule(size, cost)
     same = cost.parameters is None or agrees(size.parameters / 1e6, cost.parameters)

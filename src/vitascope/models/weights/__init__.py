@@ -9,9 +9,9 @@ from __future__ import annotations
 from vitascope.models.weights.convert import convert_state_dict, export_state_dict
 from vitascope.models.weights.dialects import DIALECTS, Dialect
 from vitascope.models.weights.load import load_into, load_own
-from vitascope.models.weights.report import Report
+from vitascope.models.weights.report import ConversionReport
 
 __all__ = [
-    "DIALECTS", "Dialect", "Report", "convert_state_dict", "export_state_dict", "load_into",
-    "load_own",
+    "DIALECTS", "ConversionReport", "Dialect", "convert_state_dict", "export_state_dict",
+    "load_into", "load_own",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from vitascope.models.weights import pyslowfast
-from vitascope.models.weights.tables import Pair, Table
+from vitascope.models.weights.tables import NameTable, Pair
 
 NAME = "caffe2"
 
@@ -64,7 +64,7 @@ _PLACES: tuple[Pair, ...] = (
     ("head.lin_5_bn.", "lin_5_bn_"),
     ("head.projection.", "pred_"),
 )
-PLACES = Table((tuple((f"^{ours}$", f"^{theirs}$") for ours, theirs in _PLACES),))
+PLACES = NameTable((tuple((f"^{ours}$", f"^{theirs}$") for ours, theirs in _PLACES),))
 _SECOND_NAMES = {"res_conv1_": "conv1_", "t_res_conv1_": "t_conv1_"}
 
 
@@ -111,7 +111,7 @@ def is_training_state(name: str) -> bool:
 
 @dataclass(frozen=True)
 class _Caffe2:
-    native: Table
+    native: NameTable
     last: dict[int, int]
 
     def to_ours(self, name: str) -> str:
@@ -123,9 +123,9 @@ class _Caffe2:
         return blob_name(self.native.to_theirs(name), self.last) or ""
 
 
-def naming(names: Collection[str]) -> _Caffe2 | None:
+def caffe2_naming(names: Collection[str]) -> _Caffe2 | None:
     """The table for a network; None where PySlowFast has none of this kind."""
-    native = pyslowfast.naming(names)
+    native = pyslowfast.pyslowfast_naming(names)
     if native is None:
         return None
     last: dict[int, int] = {}

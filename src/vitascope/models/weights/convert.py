@@ -16,7 +16,7 @@ from vitascope.models.base import VideoModel
 from vitascope.models.weights.adapt import fit_value, is_of_images, restructure
 from vitascope.models.weights.containers import prefixes, split_tensors, unwrap
 from vitascope.models.weights.dialects import DIALECTS, Dialect
-from vitascope.models.weights.report import Report
+from vitascope.models.weights.report import ConversionReport
 from vitascope.models.weights.tables import Naming
 
 _COUNTER = ".num_batches_tracked"
@@ -42,7 +42,7 @@ class _Reading:
 
 def convert_state_dict(
     state_dict: Mapping[str, Any], model: nn.Module, *, what: str = "the checkpoint"
-) -> tuple[dict[str, Tensor], Report]:
+) -> tuple[dict[str, Tensor], ConversionReport]:
     """Translates the entries of a checkpoint to our names for a network.
 
     The dialect is recognised by the names: PyTorchVideo, PySlowFast (its own networks and those
@@ -92,7 +92,7 @@ def convert_state_dict(
             how[name] = f"{how[name]}, {done}" if name in how else done
     kept = _cannot_have(own, made, named)
     result.update({name: own[name].clone() for name in kept})
-    report = Report(
+    report = ConversionReport(
         dialect=reading.dialect.name,
         container=container,
         prefix=reading.cut,

@@ -13,7 +13,7 @@ from torch import nn
 from vitascope.catalog import Catalog
 from vitascope.models.foreign import weights as foreign
 from vitascope.models.weights import caffe2, pyslowfast, torchvision
-from vitascope.models.weights.tables import Naming, Table
+from vitascope.models.weights.tables import NameTable, Naming
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,12 @@ DIALECTS: Catalog[Dialect] = Catalog("dialect")
 
 for _dialect in (
     # Our builders keep PyTorchVideo's names, so its table is empty.
-    Dialect("pytorchvideo", "PyTorchVideo names, which are ours", lambda _: Table(()), twins=True),
-    Dialect(pyslowfast.NAME, "PySlowFast's own names", pyslowfast.naming),
-    Dialect(caffe2.NAME, "Caffe2 blobs", caffe2.naming, ignored=caffe2.is_training_state),
-    Dialect(torchvision.NAME, "torchvision or timm ResNet", torchvision.naming),
+    Dialect(
+        "pytorchvideo", "PyTorchVideo names, which are ours", lambda _: NameTable(()), twins=True
+    ),
+    Dialect(pyslowfast.NAME, "PySlowFast's own names", pyslowfast.pyslowfast_naming),
+    Dialect(caffe2.NAME, "Caffe2 blobs", caffe2.caffe2_naming, ignored=caffe2.is_training_state),
+    Dialect(torchvision.NAME, "torchvision or timm ResNet", torchvision.torchvision_naming),
     Dialect(
         foreign.TRANSFORMERS,
         "Transformers video classifier",

@@ -24,7 +24,7 @@ from vitascope.models.weights.convert import convert_state_dict
 from vitascope.models.weights.load import load_into
 from vitascope.models.weights.metadata import ClipFacts, clips_of, foreign_card_of, timm_card_named
 from vitascope.models.weights.read import read_content
-from vitascope.models.weights.report import Report
+from vitascope.models.weights.report import ConversionReport
 from vitascope.spec import Contract, LabelSpec
 
 
@@ -41,7 +41,7 @@ class Opened:
 
     model: VideoModel
     contract: Contract
-    report: Report
+    report: ConversionReport
     card: ModelCard
 
 
@@ -79,7 +79,7 @@ def open_foreign(path: str | Path, model: str | None = None) -> Opened:
     return Opened(network.eval(), contract, report, card)
 
 
-def _classes(report: Report) -> int | None:
+def _classes(report: ConversionReport) -> int | None:
     weight = next((n for n in report.head if n.endswith("weight")), "")
     shapes = report.other_shape.get(weight)
     return None if shapes is None else shapes[0][0]
@@ -131,7 +131,7 @@ def _that_fit(
     entries: Mapping[str, Any],
     kernels: Counter[tuple[int, ...]],
     path: Path,
-) -> list[tuple[ModelCard, Report]]:
+) -> list[tuple[ModelCard, ConversionReport]]:
     found = []
     for card in cards:
         model = meta_model(card)
@@ -181,11 +181,11 @@ def _files(card: ModelCard) -> set[str]:
 
 
 def _choose(
-    found: list[tuple[ModelCard, Report]], path: Path, clips: ClipFacts | None
+    found: list[tuple[ModelCard, ConversionReport]], path: Path, clips: ClipFacts | None
 ) -> ModelCard:
     """Of cards that share a network the one whose file, classes, dialect and clips are these."""
 
-    def published(card: ModelCard, report: Report) -> tuple[bool, ...]:
+    def published(card: ModelCard, report: ConversionReport) -> tuple[bool, ...]:
         names = _files(card)
         dialects = {w.dialect for w in card.weights} or {_origin(card)}
         told = clips is not None and clips.are_those_of(card)
@@ -209,7 +209,7 @@ def _origin(card: ModelCard) -> str:
     return str(MViTVariant.of(variant).origin) if variant is not None else ""
 
 
-def _use(card: ModelCard, report: Report) -> str:
+def _use(card: ModelCard, report: ConversionReport) -> str:
     """What a user of the weights meets; names of classes only where the weights are for them."""
     labels = card.labels if report.fits else None
     return repr((card.clip, card.pixels, labels, sorted(card.args.items(), key=str)))

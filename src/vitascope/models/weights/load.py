@@ -16,7 +16,7 @@ from vitascope.files import Progress, fetch
 from vitascope.models.base import VideoModel
 from vitascope.models.weights.convert import convert_state_dict
 from vitascope.models.weights.read import read_content
-from vitascope.models.weights.report import Report
+from vitascope.models.weights.report import ConversionReport
 from vitascope.spec import Weights
 
 # Names under which dialects keep the classifying layer; with a new head they are not wanted.
@@ -34,7 +34,7 @@ def load_into(
     *,
     new_head: bool = False,
     what: str | None = None,
-) -> Report:
+) -> ConversionReport:
     """Loads a checkpoint of any dialect into a network.
 
     Args:
@@ -61,7 +61,7 @@ def load_into(
 
 def load_own(
     model: VideoModel, entries: Mapping[str, Tensor], *, new_head: bool = False, what: str
-) -> Report:
+) -> ConversionReport:
     """Loads entries that vitascope wrote itself: nothing is renamed, resampled or inflated.
 
     Args:
@@ -79,7 +79,7 @@ def load_own(
     own = model.state_dict()
     shapes = {n: (tuple(entries[n].shape), tuple(v.shape)) for n, v in own.items() if n in entries}
     other = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
-    report = Report(
+    report = ConversionReport(
         dialect="vitascope",
         missing=tuple(n for n in own if n not in entries),
         unexpected=tuple(n for n in entries if n not in own),
@@ -88,7 +88,7 @@ def load_own(
         entries=len(own),
     )
 
-    def refusal(left: Report) -> str:
+    def refusal(left: ConversionReport) -> str:
         wrong = [*left.missing, *left.other_shape, *left.unexpected]
         return (
             f"{what} does not fit this network: {len(wrong)} tensors are missing, unknown or of "
@@ -102,10 +102,10 @@ def load_own(
 def _settle(
     model: nn.Module,
     state: Mapping[str, Tensor],
-    report: Report,
+    report: ConversionReport,
     new_head: bool,
-    refusal: Callable[[Report], str],
-) -> Report:
+    refusal: Callable[[ConversionReport], str],
+) -> ConversionReport:
     """Loads what fits, if nothing else is wrong than a head that is to be a new one."""
     if new_head:
         report = _without_head(report)
@@ -130,7 +130,7 @@ def _weights_alone(content: Any) -> Any:
     return {n: v for n, v in content.items() if not str(n).startswith(_OPTIMISER)}
 
 
-def _without_head(report: Report) -> Report:
+def _without_head(report: ConversionReport) -> ConversionReport:
     """The report when the classifying layer is to stay as it is where the file's does not fit."""
     head = set(report.head)
     left = tuple(n for n in report.head if n in report.missing or n in report.other_shape)
@@ -153,7 +153,7 @@ def _is_head(name: str) -> bool:
     return in_blocks or name.startswith(_HEADS)
 
 
-def _refusal(report: Report, model: nn.Module, what: str) -> str:
+def _refusal(report: ConversionReport, model: nn.Module, what: str) -> str:
     name = type(model).__name__
     if report.only_head_differs:
         shapes = [s for n, s in report.other_shape.items() if n.endswith("weight")]
@@ -177,7 +177,7 @@ def _refusal(report: Report, model: nn.Module, what: str) -> str:
 
 def load_published(
     model: nn.Module, weights: Sequence[Weights], *, progress: bool = True
-) -> Report:
+) -> ConversionReport:
     """Fetches published weights and loads them.
 
     Args:

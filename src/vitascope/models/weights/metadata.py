@@ -87,7 +87,7 @@ def foreign_card_of(content: Any, path: Path) -> ModelCard | None:
             f"--model hf:FOLDER"
         )
     if isinstance(described.get("architecture"), str):
-        return foreign_timm.card(described["architecture"], {}, described)
+        return foreign_timm.timm_card(described["architecture"], {}, described)
     return None
 
 

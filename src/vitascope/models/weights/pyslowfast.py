@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from vitascope.models.weights.tables import Pair, Table
+from vitascope.models.weights.tables import NameTable, Pair
 
 NAME = "pyslowfast"
 # Self-supervised training keeps the network below these names.
@@ -69,7 +69,7 @@ _STAGE = re.compile(r"^(?:model\.)?blocks\.(\d+)\.(?:multipathway_blocks\.\d+\.)
 _HEAD = re.compile(r"^(?:blocks\.\d+|detection_head)\.proj\.")
 
 
-def naming(names: Collection[str]) -> Table | None:
+def pyslowfast_naming(names: Collection[str]) -> NameTable | None:
     """The table for a network.
 
     Args:
@@ -80,11 +80,11 @@ def naming(names: Collection[str]) -> Table | None:
     """
     inner = [_inner(name) for name in names]
     if any(name.startswith("patch_embed.") for name in inner):
-        return Table(_MVIT, OUTER)
+        return NameTable(_MVIT, OUTER)
     if any(name.startswith("s1.pathway0_stem_conv.") for name in inner):
-        return Table(_EFFICIENT, OUTER)
+        return NameTable(_EFFICIENT, OUTER)
     if any(_STAGE.match(name) for name in inner):
-        return Table(_convolutional(inner), OUTER)
+        return NameTable(_convolutional(inner), OUTER)
     return None
 
 

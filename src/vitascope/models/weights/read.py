@@ -121,7 +121,7 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f"{path} is cut or damaged ({error}). {_AGAIN}") from error
 
 
-def is_foreign(path: str | Path) -> bool:
+def is_foreign_checkpoint(path: str | Path) -> bool:
     """Whether a file, or a folder, is a checkpoint that vitascope did not write itself."""
     path = Path(path)
     if path.is_dir():

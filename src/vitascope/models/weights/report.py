@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ConversionReport:
     """What a translation found; every entry of file and network is in one of the groups.
 
     Attributes:

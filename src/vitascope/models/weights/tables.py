@@ -40,7 +40,7 @@ def _rule(source: str, target: str) -> Rule:
 
 
 @dataclass(frozen=True)
-class Table:
+class NameTable:
     """Rows of (our part of a name, their part), in groups.
 
     Of each group the first row that fits a name is applied, once. `^` and `$` tie a row to the

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from vitascope.models.weights.pyslowfast import naming as _native
-from vitascope.models.weights.tables import Pair, Table
+from vitascope.models.weights.pyslowfast import pyslowfast_naming as _native
+from vitascope.models.weights.tables import NameTable, Pair
 
 NAME = "torchvision"
 
@@ -27,7 +27,7 @@ def _stage(number: int, stage: int) -> tuple[Pair, ...]:
     return tuple(rows)
 
 
-def naming(names: Collection[str]) -> Table | None:
+def torchvision_naming(names: Collection[str]) -> NameTable | None:
     """The table for a network of one pathway with bottleneck blocks; None for others."""
     if "blocks.0.conv.weight" not in names or _native(names) is None:
         return None
@@ -38,4 +38,4 @@ def naming(names: Collection[str]) -> Table | None:
         rows += _stage(number, stage)
     if head:
         rows.append((f"^{head.removesuffix('weight')}", "^fc."))
-    return Table((tuple(rows),))
+    return NameTable((tuple(rows),))

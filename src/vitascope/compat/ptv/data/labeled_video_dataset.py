@@ -29,7 +29,7 @@ from vitascope.compat.ptv.data.video import VideoPathHandler
 from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.unreadable import UnreadableCounter, UnreadableReport
 from vitascope.errors import ConfigError, DatasetError, DecodeError
-from vitascope.transforms.apply import apply, global_seed
+from vitascope.transforms.apply import apply_transform, global_seed
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class ClipsOfVideos(WorkerShares):
                 if self._transform is not None:
                     # Ends otherwise than the key of the clip sampler, so that draws differ.
                     rng = np.random.default_rng((*key, number, 1))
-                    sample = apply(self._transform, sample, rng)
+                    sample = apply_transform(self._transform, sample, rng)
                 yield sample
         finally:
             video.close()

@@ -18,7 +18,7 @@ from vitascope.errors import DatasetError
 
 
 @dataclass(frozen=True)
-class FrameVideos:
+class SSv2Frames:
     """Videos kept as frames, with labels.
 
     Attributes:
@@ -39,7 +39,7 @@ def read_ssv2_frames(
     root: str | Path = "",
     *,
     files: Files = "require",
-) -> FrameVideos:
+) -> SSv2Frames:
     """SSv2 kept as frames.
 
     Args:
@@ -65,7 +65,7 @@ def read_ssv2_frames(
         )
     unused = tuple(known.keys() - {video for video, _, _ in entries})
     videos = tuple((known[video], label) for video, label, _ in entries if video in known)
-    return FrameVideos(videos, missing, tuple(sorted(unused)))
+    return SSv2Frames(videos, missing, tuple(sorted(unused)))
 
 
 class SSv2(LabeledFrameVideos):

@@ -32,7 +32,7 @@ from vitascope.data.listing import is_remote
 from vitascope.data.modalities.audio import SoundReader
 from vitascope.data.sets.ego4d_moments import Moment, read_moments
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError
-from vitascope.transforms.apply import apply
+from vitascope.transforms.apply import apply_transform
 from vitascope.transforms.random_source import RandomSource
 from vitascope.transforms.transforms import (
     CenterCrop,
@@ -249,7 +249,7 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
         sample["video"] = self._video_transform()(sample["video"], rng=rng)
         sample["labels_onehot"] = self.convert_one_hot(sample["labels"])
         source = self._transform_source
-        return sample if source is None else apply(source, sample, rng)
+        return sample if source is None else apply_transform(source, sample, rng)
 
     def _video_transform(self) -> Compose:
         scaled = [Div255(), Normalize(self.video_means, self.video_stds)]

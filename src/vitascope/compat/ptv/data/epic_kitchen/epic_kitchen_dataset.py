@@ -21,7 +21,7 @@ from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.sets.epic_kitchens import EpicAction, read_epic_actions
 from vitascope.data.tables.columns import seconds
 from vitascope.errors import ConfigError, DatasetError
-from vitascope.transforms.apply import apply
+from vitascope.transforms.apply import apply_transform
 
 __all__ = ["ActionData", "EpicKitchenDataset"]
 
@@ -171,7 +171,7 @@ class EpicKitchenDataset(Dataset[Any]):
             return sample
         key = None if self._seed is None else (self._seed, int(self._epoch[0]), index)
         rng = None if key is None else np.random.default_rng(key)
-        return apply(self._transform, sample, rng)
+        return apply_transform(self._transform, sample, rng)
 
     def _load(self, video: Video, clip: VideoClipInfo) -> Sample:
         return read_clip(video, clip, self._frame_filter)
