@@ -35,7 +35,7 @@ def test_train_writes_the_run_and_the_stable_keys(trained):
     assert found["run"] == str(run) and found["seconds"] > 0
     assert found["best_top1"] in (0, 0.25, 0.5, 0.75, 1)
     assert found["recipe"]["pixels"]["crop"] == [32, 32]
-    for name in ("best.json", "last.json", "split.csv", "curves.png", "report.html", "scores.csv"):
+    for name in ("best.json", "last.json", "split.csv", "curves.html", "report.html", "scores.csv"):
         assert (run / name).stat().st_size > 0, name
     page = (run / "report.html").read_text()
     assert "data:image/jpeg;base64," in page and "http" not in page.replace("http-equiv", "")

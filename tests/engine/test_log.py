@@ -71,15 +71,19 @@ def test_meter_tells_loss_speed_and_waiting() -> None:
 
 def test_curves_are_drawn_from_any_log(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log.jsonl")
-    draw_curves(log.path, tmp_path / "empty.png")
+    draw_curves(log.path, tmp_path / "empty.html")
     for step in range(1, 9):
         log.write(event("log", step, loss=3 / step, lr=0.1, clips_per_second=3, data_wait=0))
     log.write(event("eval", 8, top1=0.5, mean_class_accuracy=0.4, loss=1.0))
-    draw_curves(log.path, tmp_path / "curves.png")
-    picture = (tmp_path / "curves.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) > len((tmp_path / "empty.png").read_bytes())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.png", "empty.png", "log.jsonl"]
+    draw_curves(log.path, tmp_path / "curves.html", live=True)
+    page = (tmp_path / "curves.html").read_text()
+    for shown in ("training: last 0.375", "validation: last 1", "top-1: last 50.0 %", "refresh"):
+        assert shown in page
+    assert page.count("<polyline") == 3  # loss, rate and speed; an evaluation is a point
+    assert "<svg" not in (tmp_path / "empty.html").read_text()
+    draw_curves(log.path, tmp_path / "curves.html")
+    assert "refresh" not in (tmp_path / "curves.html").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.html", "empty.html", "log.jsonl"]
 
 
 def test_an_unwritable_log_is_one_clear_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vitascope.accelerator.verify import Verification
-from vitascope.serving.charts import Chart, Curve
+from vitascope.engine.charts import Chart, Curve
 from vitascope.serving.report import (
     Example,
     Figure,

@@ -15,12 +15,12 @@ import numpy as np
 from vitascope.accelerator.verify import Verification
 from vitascope.data.check.describe import Summary
 from vitascope.data.decoder import open_video, short_side_size
+from vitascope.engine.charts import learning_charts, percent
 from vitascope.engine.checkpoint import versions
 from vitascope.engine.log import read_log
 from vitascope.engine.scoring import EvalResult
 from vitascope.errors import DecodeError
 from vitascope.recipes.folder import Trained
-from vitascope.serving.charts import Chart, Curve, percent
 from vitascope.serving.draw import Image
 from vitascope.serving.report import Example, Figure, ReportTable, RunReport, write_report
 
@@ -58,7 +58,7 @@ def write_run_report(
         created=datetime.now().strftime("%Y-%m-%d %H:%M"),
         command=command,
         figures=_figures(trained, control),
-        charts=_charts(rows),
+        charts=learning_charts(rows),
         classes=() if test is None else test.classes,
         confusion=() if test is None else test.confusion.tolist(),
         split="test" if test is None else test.split,
@@ -106,32 +106,6 @@ def _figures(trained: Trained, control: EvalResult | None) -> list[Figure]:
         note = f"step {trained.result.best_step} of {trained.result.steps}"
         figures.append(Figure(name="Best validation top-1", value=percent(best), note=note))
     return figures
-
-
-def _charts(rows: Sequence[dict[str, Any]]) -> list[Chart]:
-    logs = [row for row in rows if row["kind"] == "log"]
-    scores = [row for row in rows if row["kind"] == "eval"]
-
-    def curve(name: str, source: Sequence[dict[str, Any]], key: str) -> Curve:
-        return Curve(name=name, points=[(r["epoch"], r[key]) for r in source if key in r])
-
-    charts = [
-        Chart(
-            title="Loss",
-            curves=[curve("training", logs, "loss"), curve("validation", scores, "loss")],
-        ),
-        Chart(
-            title="Validation score",
-            curves=[
-                curve("top-1", scores, "top1"),
-                curve("mean class accuracy", scores, "mean_class_accuracy"),
-            ],
-            percent=True,
-        ),
-        Chart(title="Learning rate", curves=[curve("learning rate", logs, "lr")]),
-        Chart(title="Clips a second", curves=[curve("training", logs, "clips_per_second")]),
-    ]
-    return [chart for chart in charts if any(c.points for c in chart.curves)]
 
 
 def _spread(test: EvalResult) -> list[int]:

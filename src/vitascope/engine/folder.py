@@ -27,7 +27,7 @@ FORMAT = "vitascope.run/1"
 # Settings that change neither the weights nor what is compared: a run may go on with other ones.
 FREE = ("data.workers", "data.path", "data.cache", "data.cache_dir", "data.cache_gb",
         "run.log_every", "run.save_every", "run.eval_precision")  # fmt: skip
-OURS = ("run.json", "split.csv", "log.jsonl", "curves.png", "report.html", "scores.csv",
+OURS = ("run.json", "split.csv", "log.jsonl", "curves.html", "report.html", "scores.csv",
         "best.json", "last.json")  # fmt: skip
 
 

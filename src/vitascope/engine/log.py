@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: events for a listener, rows in log.jsonl, curves.png."""
+"""What a run tells while it goes on: events for a listener, rows in log.jsonl, curves.html."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
+from vitascope.engine.charts import learning_charts, line_charts
+from vitascope.engine.charts import page as html_page
 from vitascope.engine.checkpoint import writing
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from vitascope.engine.setup import Setup
     from vitascope.engine.state import State
 
-CURVES_EVERY = 60.0  # seconds; drawing takes about half a second
+CURVES_EVERY = 30.0  # seconds
 
 Kind = Literal[
     "start", "resume", "step", "log", "eval", "faults", "save", "note", "interrupt", "done"
@@ -203,46 +206,31 @@ class Reporter:
         if kind in _ROWS:
             self.log.write(event)
         if kind in ("eval", "save") and time.monotonic() - self._drawn > CURVES_EVERY:
-            self.curves()
+            self.curves(live=True)
         self.listener(event)
 
-    def curves(self) -> None:
-        """Draws the curves so far."""
+    def curves(self, *, live: bool = False) -> None:
+        """Draws the curves so far; an open page follows a `live` run."""
         if self.chief:
-            draw_curves(self.log.path, self.setup.folder / "curves.png")
+            draw_curves(self.log.path, self.setup.folder / "curves.html", live=live)
             self._drawn = time.monotonic()
 
 
-def draw_curves(log: Path, image: Path) -> None:
-    """Draws loss, learning rate and scores of a log.jsonl into a PNG; needs no display.
+def draw_curves(log: Path, page: Path, *, live: bool = False) -> None:
+    """Draws loss, scores, learning rate and speed of a log.jsonl into a page of HTML.
+
+    Args:
+        log: the log.
+        page: the file to write.
+        live: the browser reads the page again once in a while.
 
     Raises:
         RunError: the disk is full.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = read_log(log)
-    steps = [row for row in rows if row["kind"] == "log"]
-    scores = [row for row in rows if row["kind"] == "eval"]
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    left.plot([r["epoch"] for r in steps], [r["loss"] for r in steps], label="training loss")
-    for name, where in (("loss", left), ("top1", right), ("mean_class_accuracy", right)):
-        points = [(r["epoch"], r[name]) for r in scores if r.get(name) is not None]
-        if points:
-            label = "validation loss" if name == "loss" else name.replace("_", " ")
-            where.plot(*zip(*points, strict=True), marker=".", label=label)
-    rate = left.twinx()
-    rate.plot([r["epoch"] for r in steps], [r["lr"] for r in steps], color="0.7", linewidth=1)
-    rate.set_ylabel("learning rate", color="0.5")
-    left.set(xlabel="epoch", ylabel="loss")
-    right.set(xlabel="epoch", ylabel="validation score", ylim=(0, 1))
-    for axes in (left, right):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="best", fontsize=8)
-    with writing(image):
-        temporary = image.with_name(f".{image.name}")
-        figure.savefig(temporary, dpi=110)
-        os.replace(temporary, image)
+    charts = line_charts(learning_charts(read_log(log)))
+    body = f"<header><h1>{escape(log.parent.name)}</h1></header>{charts}"
+    with writing(page):
+        temporary = page.with_name(f".{page.name}")
+        again = round(CURVES_EVERY) if live else None
+        temporary.write_text(html_page(log.parent.name, body, refresh=again), encoding="utf-8")
+        os.replace(temporary, page)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
-from vitascope import __version__
 from vitascope.accelerator.verify import Verification
-from vitascope.serving import charts
-from vitascope.serving.charts import Chart, number, percent
+from vitascope.engine import charts
+from vitascope.engine.charts import Chart, number, percent
 from vitascope.serving.draw import Image, data_uri, jpeg, strip
 
 MATRIX_CLASSES = 50
@@ -118,7 +116,6 @@ class RunReport:
 
 def render_report(report: RunReport) -> str:
     """The page as text."""
-    style = files("vitascope.serving").joinpath("report.css").read_text(encoding="utf-8")
     sections = [
         _head(report),
         _section("Learning curves", _curves(report)),
@@ -138,13 +135,7 @@ def render_report(report: RunReport) -> str:
         _section("Exported models", _exports(report)),
         _section("Environment", _environment(report)),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{style}</style></head>\n<body><main>"
-        f"{''.join(sections)}<footer>Written by vitascope {__version__}. This page is one file; "
-        "it loads nothing from elsewhere.</footer></main></body></html>\n"
-    )
+    return charts.page(report.title, "".join(sections))
 
 
 def write_report(report: RunReport, path: str | Path) -> Path:
@@ -188,8 +179,7 @@ def _head(report: RunReport) -> str:
 
 
 def _curves(report: RunReport) -> str:
-    cards = [_card(charts.line_chart(chart), "") for chart in report.charts]
-    return _grid(cards, "two" if len(cards) in (2, 4) else "charts")
+    return charts.line_charts(report.charts)
 
 
 def _classes(report: RunReport) -> str:

@@ -1,11 +1,15 @@
-"""Charts of a report as inline SVG and HTML: they follow the page's light or dark colours."""
+"""Charts as inline SVG and HTML, and the page around them, which has light and dark colours."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
+from typing import Any
+
+from vitascope import __version__
 
 Point = tuple[float, float]
 
@@ -110,6 +114,65 @@ def line_chart(chart: Chart) -> str:
     return (
         f'<h3>{title}</h3><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(label)}">{"".join(parts)}</svg>{_legend(chart)}'
+    )
+
+
+def line_charts(charts: Sequence[Chart]) -> str:
+    """Charts beside each other, each on a card; empty without any."""
+    cards = "".join(f'<div class="card">{line_chart(chart)}</div>' for chart in charts)
+    kind = "two" if len(charts) in (2, 4) else "charts"
+    return f'<div class="grid {kind}">{cards}</div>' if charts else ""
+
+
+def learning_charts(rows: Iterable[Mapping[str, Any]]) -> list[Chart]:
+    """Loss, validation score, learning rate and speed of a training.
+
+    Args:
+        rows: what a run logged (`log.read_log`); charts without a value are left out.
+    """
+    rows = list(rows)
+    logs = [row for row in rows if row["kind"] == "log"]
+    scores = [row for row in rows if row["kind"] == "eval"]
+
+    def curve(name: str, source: Sequence[Mapping[str, Any]], key: str) -> Curve:
+        points = [(r["epoch"], r[key]) for r in source if r.get(key) is not None]
+        return Curve(name=name, points=points)
+
+    charts = [
+        Chart(
+            title="Loss",
+            curves=[curve("training", logs, "loss"), curve("validation", scores, "loss")],
+        ),
+        Chart(
+            title="Validation score",
+            curves=[
+                curve("top-1", scores, "top1"),
+                curve("mean class accuracy", scores, "mean_class_accuracy"),
+            ],
+            percent=True,
+        ),
+        Chart(title="Learning rate", curves=[curve("learning rate", logs, "lr")]),
+        Chart(title="Clips a second", curves=[curve("training", logs, "clips_per_second")]),
+    ]
+    return [chart for chart in charts if any(c.points for c in chart.curves)]
+
+
+def page(title: str, body: str, *, refresh: int | None = None) -> str:
+    """A whole page in one file, which loads nothing from elsewhere.
+
+    Args:
+        title: text of the browser's tab.
+        body: HTML.
+        refresh: seconds after which the browser reads the file again; None never.
+    """
+    style = files("vitascope.engine").joinpath("page.css").read_text(encoding="utf-8")
+    again = "" if refresh is None else f'<meta http-equiv="refresh" content="{refresh}">'
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
+        f"<title>{escape(title)}</title><style>{style}</style></head>\n<body><main>"
+        f"{body}<footer>Written by vitascope {__version__}. This page is one file; it loads "
+        "nothing from elsewhere.</footer></main></body></html>\n"
     )
 
 

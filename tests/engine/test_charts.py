@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from vitascope.serving.charts import (
+from vitascope.engine.charts import (
     Chart,
     Curve,
     bars,
