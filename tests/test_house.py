@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from support.source_graph import SourceGraph
+
 ROOT = Path(__file__).resolve().parents[1] / "src" / "vitascope"
 FILES = sorted(ROOT.rglob("*.py"))
+GRAPH = SourceGraph(ROOT)
 
 FLOORS = {
     "spec": 0, "errors": 0, "catalog": 0, "optional": 0, "files": 0, "distributed": 0,
@@ -74,6 +78,18 @@ LONG_FUNCTIONS: dict[str, str] = {
     "models/x3d.py:create_x3d_head": KEPT_BUILDER,
     "models/x3d.py:create_x3d_res_block": KEPT_BUILDER,
     "models/x3d.py:create_x3d_res_stage": KEPT_BUILDER,
+}
+
+
+# folder -> why it holds more than 25 files.
+FULL_ROOMS: dict[str, str] = {
+    "compat/ptv/data": "the files of PyTorchVideo's package, whose names are kept",
+}
+# public name -> why it stands more than once.
+EQUAL_NAMES: dict[str, str] = {
+    "ClipSampling": "PyTorchVideo has an enumeration of this name for each of its two EPIC sets",
+    "SqueezeExcitation": "PyTorchVideo has a block of this name for training and one for phones",
+    "Swish": "PyTorchVideo has a layer of this name for training and one for phones",
 }
 
 
@@ -169,6 +185,29 @@ def test_function_sizes() -> None:
                 assert name in LONG_FUNCTIONS, f"{name}: {lines} code lines, {count} parameters"
                 assert lines <= 60 or LONG_FUNCTIONS[name] != KEPT_BUILDER, f"{name}: {lines} lines"
     assert not set(LONG_FUNCTIONS) - seen, "rows that are no longer needed"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    # Imports inside functions and under TYPE_CHECKING count.
+    assert not GRAPH.circles()
+
+
+def test_rooms_are_not_too_full() -> None:
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in FILES)
+    full = {room: count for room, count in counts.items() if count > 25}
+    assert full.keys() <= FULL_ROOMS.keys(), f"more than 25 files, make rooms: {full}"
+    assert FULL_ROOMS.keys() <= full.keys(), "rows that are no longer needed"
+
+
+def test_no_two_public_names_are_equal() -> None:
+    homes: dict[str, list[str]] = {}
+    for module, name in GRAPH.public:
+        # A command is called what the function is called that does its work.
+        if not module.startswith("vitascope.cli."):
+            homes.setdefault(name, []).append(module)
+    twice = {name: found for name, found in homes.items() if len(found) > 1}
+    assert twice.keys() <= EQUAL_NAMES.keys(), f"one name, one meaning: {twice}"
+    assert EQUAL_NAMES.keys() <= twice.keys(), "rows that are no longer needed"
 
 
 def test_import_loads_floor_0_only() -> None:
