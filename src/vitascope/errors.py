@@ -33,8 +33,20 @@ class UnknownNameError(VitascopeError, KeyError):
         return str(self.args[0])
 
 
-class ConfigError(VitascopeError, ValueError):
-    """A setting with an illegal value or of the wrong type."""
+class ConfigError(VitascopeError, ValueError, AssertionError):
+    """A setting with an illegal value or of the wrong type.
+
+    Also an AssertionError, which is what the libraries before raise for the same, so that programs
+    that catch it keep working; `InputError` likewise.
+    """
+
+
+class WrongTypeError(ConfigError, TypeError):
+    """A value of the wrong type, where programs may expect a TypeError."""
+
+
+class UnknownChoiceError(ConfigError, NotImplementedError):
+    """A word that names nothing here, where programs may expect a NotImplementedError."""
 
 
 class DatasetNotFoundError(VitascopeError, FileNotFoundError):
@@ -77,8 +89,11 @@ class WeightsError(VitascopeError, ValueError):
     """A checkpoint that is cut, foreign, of another shape, or that asks to run code."""
 
 
-class InputError(VitascopeError, ValueError):
-    """A tensor whose rank, channels, pathways or length do not fit a model."""
+class InputError(VitascopeError, ValueError, RuntimeError, AssertionError):
+    """A tensor whose rank, channels, pathways or length do not fit a model.
+
+    Also a RuntimeError, as torch's own complaint about such a tensor is.
+    """
 
 
 class RunError(VitascopeError, ValueError):

@@ -48,10 +48,10 @@ def test_the_tables_of_strengths(shared):
     head = json.loads((shared / "reference/misc/augment_ptv.json").read_text())
     for name, module in TABLES.items():
         paras = module.__dict__[f"TRANSFORM_{'RANDAUG' if 'rand' in name else 'AUGMIX'}_MAX_PARAS"]
-        expected = {k: tuple(v) for k, v in head["tables"][name].items() if v is not None}
+        expected = {k: v and tuple(v) for k, v in head["tables"][name].items()}
         assert dict(paras) == expected
-        kinds = {k: v for k, v in head["tables"][f"kind_{name}"].items() if v is not None}
-        assert {k: f.__name__ for k, f in module.LEVEL_TO_ARG.items()} == kinds
+        kinds = head["tables"][f"kind_{name}"]
+        assert {k: f and f.__name__ for k, f in module.LEVEL_TO_ARG.items()} == kinds
 
 
 def create(case: dict, draws: Replay | None) -> object:
@@ -141,7 +141,9 @@ def test_borders_are_grey_in_both_dtypes():
     moved = OPERATIONS["TranslateX"]
     for name, clip, grey in (("uint8", x, 127.5), ("float", x / 255, 0.5)):
         augment = RandAugment(magnitude=10, prob=1.0, num_layers=14)
-        (translate,) = (t for t in augment._sampler.transforms_list if t.name == "TranslateX")
+        (translate,) = (
+            t for t in augment.randaug_fn.transforms_list if t.transform_name == "TranslateX"
+        )
         got = translate(
             clip,
             rng=Replay(

@@ -179,6 +179,8 @@ class ClipLoader:
                     batch = next(batches)
                 except StopIteration:
                     return
+                except VitascopeError:
+                    raise
                 except RuntimeError as error:
                     raise _explained(error) from error
                 if isinstance(batch, Exception):

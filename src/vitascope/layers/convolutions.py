@@ -210,8 +210,8 @@ class ConvReduce3D(nn.Module):
         in_channels: channels of the input.
         out_channels: channels of each convolution.
         kernel_size: size (T, H, W) of each convolution.
-        stride: step of each; None is 1.
-        padding: zeros of each; None is 0.
+        stride: step of each; None, for all or as an entry, is 1.
+        padding: zeros of each; None is 0, likewise.
         padding_mode: padding mode of each; None is "zeros".
         dilation: dilation of each; None is 1.
         groups: channel groups of each; None is 1.
@@ -228,18 +228,18 @@ class ConvReduce3D(nn.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: Sequence[int | Triple],
-        stride: Sequence[int | Triple] | None = None,
-        padding: Sequence[int | Triple] | None = None,
-        padding_mode: Sequence[str] | None = None,
-        dilation: Sequence[int | Triple] | None = None,
-        groups: Sequence[int] | None = None,
-        bias: Sequence[bool] | None = None,
+        stride: Sequence[int | Triple | None] | None = None,
+        padding: Sequence[int | Triple | None] | None = None,
+        padding_mode: Sequence[str | None] | None = None,
+        dilation: Sequence[int | Triple | None] | None = None,
+        groups: Sequence[int | None] | None = None,
+        bias: Sequence[bool | None] | None = None,
         reduction_method: str = "sum",
     ) -> None:
         super().__init__()
         if reduction_method not in ("sum", "cat"):
             raise ConfigError(f"reduction_method = {reduction_method!r}; legal values: sum, cat")
-        given = {
+        given: dict[str, Sequence[Any] | None] = {
             "stride": stride,
             "padding": padding,
             "padding_mode": padding_mode,
@@ -247,20 +247,19 @@ class ConvReduce3D(nn.Module):
             "groups": groups,
             "bias": bias,
         }
+        rows: list[dict[str, Any]] = [{} for _ in kernel_size]
         for name, value in given.items():
             if value is not None and len(value) != len(kernel_size):
                 raise ConfigError(
                     f"{name} has {len(value)} entries for {len(kernel_size)} convolutions"
                 )
+            for row, entry in zip(rows, value or (), strict=False):
+                if entry is not None:
+                    row[name] = entry
         self.reduction_method = reduction_method
         self.convs = nn.ModuleList(
-            nn.Conv3d(
-                in_channels,
-                out_channels,
-                kernel,
-                **{name: value[i] for name, value in given.items() if value is not None},  # type: ignore[arg-type]
-            )
-            for i, kernel in enumerate(kernel_size)
+            nn.Conv3d(in_channels, out_channels, kernel, **row)
+            for kernel, row in zip(kernel_size, rows, strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -139,12 +139,12 @@ class SeparableBottleneckBlock(nn.Module):
     """A bottleneck whose second convolution is several side by side (arXiv:2001.08740).
 
     Args:
-        conv_a: first convolution.
+        conv_a: first convolution, None for none.
         norm_a: norm after it.
         act_a: activation after it.
         conv_b: the parallel convolutions.
-        norm_b: norm after each of them.
-        act_b: activation after each of them.
+        norm_b: norm after each of them; an entry or all may be None.
+        act_b: activation after each of them, likewise.
         conv_c: third convolution.
         norm_c: norm after it, which starts at 0.
         reduce_method: "sum" adds the parallel results, "cat" puts them side by side.
@@ -156,7 +156,7 @@ class SeparableBottleneckBlock(nn.Module):
     def __init__(
         self,
         *,
-        conv_a: nn.Module,
+        conv_a: nn.Module | None,
         norm_a: nn.Module | None,
         act_a: nn.Module | None,
         conv_b: nn.ModuleList,
@@ -181,7 +181,8 @@ class SeparableBottleneckBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps B C T H W to B C' T' H' W'."""
-        x = self.conv_a(x)
+        if self.conv_a is not None:
+            x = self.conv_a(x)
         if self.norm_a is not None:
             x = self.norm_a(x)
         if self.act_a is not None:
@@ -189,10 +190,9 @@ class SeparableBottleneckBlock(nn.Module):
         results = []
         for index, conv in enumerate(self.conv_b):
             part = conv(x)
-            if self.norm_b is not None:
-                part = self.norm_b[index](part)
-            if self.act_b is not None:
-                part = self.act_b[index](part)
+            for after in (self.norm_b, self.act_b):
+                if after is not None and after[index] is not None:
+                    part = after[index](part)
             results.append(part)
         if self.reduce_method == "cat":
             x = torch.cat(results, dim=1)

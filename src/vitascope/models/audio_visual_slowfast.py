@@ -218,7 +218,7 @@ def create_audio_visual_slowfast(
     stage_conv_b_dilations: Sequence[Kernels] = (((1, 1, 1),) * 4,) * 3,
     stage_spatial_strides: Sequence[Sequence[int]] = ((1, 2, 2, 2),) * 3,
     stage_temporal_strides: Sequence[Sequence[int]] = ((1,) * 4, (1,) * 4, (1, 2, 2, 2)),
-    bottleneck: Sequence[ModuleFactory | Sequence[ModuleFactory]] = _BOTTLENECKS,
+    bottleneck: ModuleFactory | Sequence[ModuleFactory | Sequence[ModuleFactory]] = _BOTTLENECKS,
     head_pool: ModuleFactory | None = nn.AvgPool3d,
     head_pool_kernel_sizes: Sequence[Triple] = ((8, 7, 7), (32, 7, 7), (16, 1, 10)),
     head_output_size: Triple | Sequence[Triple] = (1, 1, 1),

@@ -237,6 +237,8 @@ class ResNetRoIHead(nn.Module):
     def forward(self, x: Tensor, bboxes: Tensor) -> Tensor:
         """Maps features B C T H W and boxes R x 5 to R classes.
 
+        Without `output_pool` the scores keep their positions: R classes 1 h w.
+
         Args:
             x: features.
             bboxes: rows (index in the batch, x1, y1, x2, y2), in pixels of the clip.
@@ -265,8 +267,8 @@ class ResNetRoIHead(nn.Module):
         if self.activation is not None:
             x = self.activation(x)
         if self.output_pool is not None:
-            x = self.output_pool(x)
-        return x.flatten(1)
+            x = torch.flatten(self.output_pool(x), 1)
+        return x
 
 
 def create_res_roi_pooling_head(

@@ -58,7 +58,7 @@ def create_slowfast(
     dropout_rate: float = 0.5,
     norm: ModuleFactory | None = nn.BatchNorm3d,
     activation: ModuleFactory | None = nn.ReLU,
-    stem_function: Sequence[ModuleFactory] = (create_res_basic_stem, create_res_basic_stem),
+    stem_function: ModuleFactory | Sequence[ModuleFactory] = (create_res_basic_stem,) * 2,
     stem_dim_outs: Sequence[int] = (64, 8),
     stem_conv_kernel_sizes: Sequence[Triple] = ((1, 7, 7), (5, 7, 7)),
     stem_conv_strides: Sequence[Triple] = ((1, 2, 2), (1, 2, 2)),
@@ -71,7 +71,7 @@ def create_slowfast(
     stage_conv_b_dilations: Sequence[Kernels] = (((1, 1, 1),) * 4,) * 2,
     stage_spatial_strides: Sequence[Sequence[int]] = ((1, 2, 2, 2), (1, 2, 2, 2)),
     stage_temporal_strides: Sequence[Sequence[int]] = ((1, 1, 1, 1), (1, 1, 1, 1)),
-    bottleneck: Sequence[ModuleFactory | Sequence[ModuleFactory]] = _BOTTLENECKS,
+    bottleneck: ModuleFactory | Sequence[ModuleFactory | Sequence[ModuleFactory]] = _BOTTLENECKS,
     head: ModuleFactory | None = create_res_basic_head,
     head_pool: ModuleFactory | None = nn.AvgPool3d,
     head_pool_kernel_sizes: Sequence[Triple] = ((8, 7, 7), (32, 7, 7)),
@@ -99,7 +99,7 @@ def create_slowfast(
         dropout_rate: dropout in the head.
         norm: norm class, None for none.
         activation: activation class, None for none.
-        stem_function: builders of the stems.
+        stem_function: builders of the stems, or one for all.
         stem_dim_outs: channels of the stems.
         stem_conv_kernel_sizes: sizes (T, H, W) of their convolutions.
         stem_conv_strides: their steps.
@@ -112,7 +112,8 @@ def create_slowfast(
         stage_conv_b_dilations: likewise.
         stage_spatial_strides: step in H and W of each stage.
         stage_temporal_strides: step in T of each stage.
-        bottleneck: builders of the residual branches.
+        bottleneck: builders of the residual branches: one for all, one for each pathway, or
+            one for each stage of each pathway.
         head: builder of the head, None for a network that ends in joined features.
         head_pool: pooling class of each pathway before they are joined, None for none.
         head_pool_kernel_sizes: its windows (T, H, W).
@@ -134,7 +135,7 @@ def create_slowfast(
     """
     lists: dict[str, Sequence[Any]] = {
         "input_channels": input_channels,
-        "stem_function": stem_function,
+        "stem_function": _each(stem_function, len(input_channels)),
         "stem_dim_outs": stem_dim_outs,
         "stem_conv_kernel_sizes": stem_conv_kernel_sizes,
         "stem_conv_strides": stem_conv_strides,
@@ -147,7 +148,7 @@ def create_slowfast(
         "stage_conv_b_dilations": stage_conv_b_dilations,
         "stage_spatial_strides": stage_spatial_strides,
         "stage_temporal_strides": stage_temporal_strides,
-        "bottleneck": bottleneck,
+        "bottleneck": _each(bottleneck, len(input_channels)),
         "head_pool_kernel_sizes": head_pool_kernel_sizes,
         **pathway_lists,
     }
@@ -198,8 +199,8 @@ def _reduction(ratio: int | Sequence[int]) -> int:
     return ratio if isinstance(ratio, int) else ratio[0]
 
 
-def _each(pool: Any, count: int) -> Sequence[Any]:
-    return pool if isinstance(pool, Sequence) else [pool] * count
+def _each(given: Any, count: int) -> Sequence[Any]:
+    return given if isinstance(given, Sequence) else [given] * count
 
 
 def _check_widths(stem_dim_outs: Sequence[int], reduction: int) -> None:
@@ -245,7 +246,7 @@ def create_slowfast_with_roi_head(
     dropout_rate: float = 0.5,
     norm: ModuleFactory | None = nn.BatchNorm3d,
     activation: ModuleFactory | None = nn.ReLU,
-    stem_function: Sequence[ModuleFactory] = (create_res_basic_stem, create_res_basic_stem),
+    stem_function: ModuleFactory | Sequence[ModuleFactory] = (create_res_basic_stem,) * 2,
     stem_dim_outs: Sequence[int] = (64, 8),
     stem_conv_kernel_sizes: Sequence[Triple] = ((1, 7, 7), (5, 7, 7)),
     stem_conv_strides: Sequence[Triple] = ((1, 2, 2), (1, 2, 2)),
@@ -258,7 +259,7 @@ def create_slowfast_with_roi_head(
     stage_conv_b_dilations: Sequence[Kernels] = (((1, 1, 1),) * 3 + ((1, 2, 2),),) * 2,
     stage_spatial_strides: Sequence[Sequence[int]] = ((1, 2, 2, 1), (1, 2, 2, 1)),
     stage_temporal_strides: Sequence[Sequence[int]] = ((1, 1, 1, 1), (1, 1, 1, 1)),
-    bottleneck: Sequence[ModuleFactory | Sequence[ModuleFactory]] = _BOTTLENECKS,
+    bottleneck: ModuleFactory | Sequence[ModuleFactory | Sequence[ModuleFactory]] = _BOTTLENECKS,
     head: ModuleFactory = create_res_roi_pooling_head,
     head_pool: ModuleFactory | None = nn.AvgPool3d,
     head_pool_kernel_sizes: Sequence[Triple] = ((8, 1, 1), (32, 1, 1)),

@@ -21,7 +21,8 @@ class PoolConcatPathway(nn.Module):
         retain_list: return a list with the one result, for blocks that take pathways.
         pool: a pooling for each pathway (None hands a pathway through); None for none at all.
         dim: dimension along which the pathways are joined.
-        channels: channels of each pathway, which stand as zeros for one that is None.
+        channels: channels of each pathway, which stand as zeros for one that is None; without
+            them such a pathway is left out.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class PoolConcatPathway(nn.Module):
         if self.pool is not None:
             pairs = zip(self.pool, parts, strict=True)
             parts = [part if pool is None or part is None else pool(part) for pool, part in pairs]
-        if any(part is None for part in parts):
+        if not self.channels:
+            parts = [part for part in parts if part is not None]
+        elif any(part is None for part in parts):
             like = next(part for part in parts if part is not None)
             parts = [
                 like.new_zeros(like.shape[0], channels, *like.shape[2:]) if part is None else part

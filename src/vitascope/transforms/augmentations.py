@@ -6,6 +6,7 @@ to 1. The same change is made to all frames.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,13 +18,16 @@ from torch import Tensor
 from vitascope.errors import ConfigError, UnknownNameError
 from vitascope.transforms import color_ops
 from vitascope.transforms.random_source import Draws, RandomSource, as_draws
+from vitascope.transforms.apply import global_seed
+from vitascope.transforms.draws import Draws, RandomSource, TorchDraws, as_draws
 
 MAX_LEVEL = 10
 SAMPLING_DEFAULT_HPARAS: dict[str, Any] = {"sampling_std": 0.5}
 TRANSFORM_DEFAULT_HPARAS: dict[str, Any] = {"fill": (0.5, 0.5, 0.5)}
 
 Fill = Sequence[float] | None
-Operation = Callable[[Tensor, Any, Fill], Tensor]
+Operation = Callable[..., Tensor]
+"""Called with the clip, the strength (left out where there is none) and the settings by name."""
 
 
 def affine(
@@ -73,81 +77,153 @@ def affine(
     return moved.round_().clamp_(0, 255).to(img.dtype)
 
 
-def _rotate(video: Tensor, factor: float, fill: Fill) -> Tensor:
+def _rotate(video: Tensor, factor: float, fill: Fill = None, **_: Any) -> Tensor:
     angle = math.radians(factor)
     cos, sin = math.cos(angle), math.sin(angle)
     return affine(video, [cos, -sin, 0, sin, cos, 0], "bilinear", fill)
 
 
-def _shear_x(video: Tensor, factor: float, fill: Fill) -> Tensor:
+def _shear_x(video: Tensor, factor: float, fill: Fill = None, **_: Any) -> Tensor:
     # The top row stays: the shear is around it, not around the middle.
     offset = video.shape[-2] * factor / 2
     return affine(video, [1, factor, offset, 0, 1, 0], "bilinear", fill)
 
 
-def _shear_y(video: Tensor, factor: float, fill: Fill) -> Tensor:
+def _shear_y(video: Tensor, factor: float, fill: Fill = None, **_: Any) -> Tensor:
     offset = video.shape[-1] * factor / 2
     return affine(video, [1, 0, 0, factor, 1, offset], "bilinear", fill)
 
 
-def _translate_x(video: Tensor, factor: float, fill: Fill) -> Tensor:
+def _translate_x(video: Tensor, factor: float, fill: Fill = None, **_: Any) -> Tensor:
     return affine(video, [1, 0, factor * video.shape[-1], 0, 1, 0], "bilinear", fill)
 
 
-def _translate_y(video: Tensor, factor: float, fill: Fill) -> Tensor:
+def _translate_y(video: Tensor, factor: float, fill: Fill = None, **_: Any) -> Tensor:
     return affine(video, [1, 0, 0, 0, 1, factor * video.shape[-2]], "bilinear", fill)
 
 
-def _colour(function: Callable[[Tensor, Any], Tensor]) -> Operation:
-    return lambda video, factor, fill: function(video, factor)
+def _with_strength(function: Callable[[Tensor, Any], Tensor]) -> Operation:
+    def operation(video: Tensor, factor: Any, fill: Fill = None, **_: Any) -> Tensor:
+        return function(video, factor)
+
+    return operation
 
 
-def _plain(function: Callable[[Tensor], Tensor]) -> Operation:
-    return lambda video, factor, fill: function(video)
+def _without_strength(function: Callable[[Tensor], Tensor]) -> Operation:
+    def operation(video: Tensor, factor: Any = None, fill: Fill = None, **_: Any) -> Tensor:
+        return function(video)
 
+    return operation
+
+
+_adjust_brightness = _with_strength(color_ops.adjust_brightness)
+_adjust_contrast = _with_strength(color_ops.adjust_contrast)
+_adjust_saturation = _with_strength(color_ops.adjust_saturation)
+_adjust_sharpness = _with_strength(color_ops.adjust_sharpness)
+_autocontrast = _without_strength(color_ops.autocontrast)
+_equalize = _without_strength(color_ops.equalize)
+_invert = _without_strength(color_ops.invert)
+_posterize = _with_strength(color_ops.posterize)
+_solarize = _with_strength(color_ops.solarize)
 
 OPERATIONS: Mapping[str, Operation] = {
-    "AdjustBrightness": _colour(color_ops.adjust_brightness),
-    "AdjustContrast": _colour(color_ops.adjust_contrast),
-    "AdjustSaturation": _colour(color_ops.adjust_saturation),
-    "AdjustSharpness": _colour(color_ops.adjust_sharpness),
-    "AutoContrast": _plain(color_ops.autocontrast),
-    "Equalize": _plain(color_ops.equalize),
-    "Invert": _plain(color_ops.invert),
+    "AdjustBrightness": _adjust_brightness,
+    "AdjustContrast": _adjust_contrast,
+    "AdjustSaturation": _adjust_saturation,
+    "AdjustSharpness": _adjust_sharpness,
+    "AutoContrast": _autocontrast,
+    "Equalize": _equalize,
+    "Invert": _invert,
     "Rotate": _rotate,
-    "Posterize": _colour(color_ops.posterize),
-    "Solarize": _colour(color_ops.solarize),
+    "Posterize": _posterize,
+    "Solarize": _solarize,
     "ShearX": _shear_x,
     "ShearY": _shear_y,
     "TranslateX": _translate_x,
     "TranslateY": _translate_y,
 }
 
+LevelToArg = Callable[..., tuple[float, ...]]
+"""Called with a level and the base and range of a strength; gives what follows the clip."""
 
-def increasing_magnitude_to_arg(level: float, paras: tuple[float, float], draws: Draws) -> float:
+
+def increasing_magnitude_to_arg(
+    level: float, params: tuple[float, float], draws: Draws | None = None
+) -> tuple[float]:
     """Base + level / 10 * range."""
-    return paras[0] + level / MAX_LEVEL * paras[1]
+    return (params[0] + level / MAX_LEVEL * params[1],)
 
 
 def increasing_randomly_negate_to_arg(
-    level: float, paras: tuple[float, float], draws: Draws
-) -> float:
+    level: float, params: tuple[float, float], draws: Draws | None = None
+) -> tuple[float]:
     """Base +- level / 10 * range, either sign with the same chance."""
-    change = level / MAX_LEVEL * paras[1]
-    return paras[0] + (change if draws.uniform() > 0.5 else -change)
+    return (params[0] + _randomly_negate(level / MAX_LEVEL * params[1], draws),)
 
 
-def decreasing_to_arg(level: float, paras: tuple[float, float], draws: Draws) -> float:
+def decreasing_to_arg(
+    level: float, params: tuple[float, float], draws: Draws | None = None
+) -> tuple[float]:
     """Base - level / 10 * range."""
-    return paras[0] - level / MAX_LEVEL * paras[1]
+    return (params[0] - level / MAX_LEVEL * params[1],)
 
 
-def decreasing_int_to_arg(level: float, paras: tuple[float, float], draws: Draws) -> int:
+def decreasing_int_to_arg(
+    level: float, params: tuple[float, float], draws: Draws | None = None
+) -> tuple[int]:
     """Base - level / 10 * range, the change rounded down."""
-    return int(paras[0]) - int(level / MAX_LEVEL * paras[1])
+    return (int(params[0]) - int(level / MAX_LEVEL * params[1]),)
 
 
-LevelToArg = Callable[[float, tuple[float, float], Draws], float]
+def _randomly_negate(magnitude: float, draws: Draws | None = None) -> float:
+    return magnitude if (draws or TorchDraws()).uniform() > 0.5 else -magnitude
+
+
+# Base and range of each operation's strength, and how a level becomes one; None where there is
+# none. AugMix has tables of its own.
+TRANSFORM_MAX_PARAS: Mapping[str, tuple[float, float] | None] = {
+    "AdjustBrightness": (1, 0.9),
+    "AdjustContrast": (1, 0.9),
+    "AdjustSaturation": (1, 0.9),
+    "AdjustSharpness": (1, 0.9),
+    "AutoContrast": None,
+    "Equalize": None,
+    "Invert": None,
+    "Rotate": (0, 30),
+    "Posterize": (4, 4),
+    "Solarize": (1, 1),
+    "ShearX": (0, 0.3),
+    "ShearY": (0, 0.3),
+    "TranslateX": (0, 0.45),
+    "TranslateY": (0, 0.45),
+}
+LEVEL_TO_ARG: Mapping[str, LevelToArg | None] = {
+    **dict.fromkeys(TRANSFORM_MAX_PARAS, increasing_randomly_negate_to_arg),
+    **dict.fromkeys(("AutoContrast", "Equalize", "Invert")),
+    "Posterize": decreasing_int_to_arg,
+    "Solarize": decreasing_to_arg,
+}
+# Those that take their random numbers from `draws`; any other function draws from the generators
+# of torch, numpy and Python.
+_OWN_LEVELS = (
+    increasing_magnitude_to_arg,
+    increasing_randomly_negate_to_arg,
+    decreasing_to_arg,
+    decreasing_int_to_arg,
+)
+
+
+def border_values(fill: float | Sequence[float], video: Tensor) -> list[float]:
+    """Border values on the scale of a clip.
+
+    Args:
+        fill: one value, or one a channel: shares of white from 0 to 1, or, if one of them is
+            above 1, levels from 0 to 255.
+        video: uint8 from 0 to 255 or float from 0 to 1.
+    """
+    values = [float(fill)] if isinstance(fill, int | float) else [float(v) for v in fill]
+    given = 255.0 if max(values) > 1 else 1.0
+    return [v * color_ops.bound(video) / given for v in values]
 
 
 class AugmentTransform:
@@ -157,17 +233,19 @@ class AugmentTransform:
         transform_name: name of the operation.
         magnitude: level from 0 to 10: the mean, or the largest one, of those that are drawn.
         prob: probability of being applied at all.
-        name_to_transform_func: operations by name, called with clip, strength and border values;
-            None gives those here.
-        level_to_arg: by name, how a level becomes a strength; None for operations without one.
-        transform_max_paras: by name, base and range of the strength.
-        transform_hparas: {"fill": border value of each channel, as a share of white}.
+        name_to_transform_func: operations by name, called with the clip, the strengths that
+            `level_to_arg` gave, and `transform_hparas` by name; None gives those here.
+        level_to_arg: by name, a function from a level and an entry of `transform_max_paras` to a
+            tuple of strengths; None as an entry for an operation without one, None for those here.
+        transform_max_paras: by name, base and range of the strength; None for those here.
+        transform_hparas: {"fill": border values, see `border_values`}, and what else the
+            operations take.
         sampling_type: "gaussian" around `magnitude`, or "uniform" up to it.
         sampling_hparas: {"sampling_std", "sampling_min", "sampling_data_type": "int" or "float"}.
-        legacy_fill: take `fill` as it is for uint8 clips, as PyTorchVideo does: black borders.
+        legacy_fill: take `fill` as it is, as PyTorchVideo does: black borders by default on uint8.
 
     Raises:
-        UnknownNameError: no operation of that name.
+        UnknownNameError: no operation of that name, or none in a table that was given.
         ConfigError: a value out of range.
     """
 
@@ -178,7 +256,7 @@ class AugmentTransform:
         prob: float = 0.5,
         name_to_transform_func: Mapping[str, Operation] | None = None,
         level_to_arg: Mapping[str, LevelToArg | None] | None = None,
-        transform_max_paras: Mapping[str, tuple[float, float]] | None = None,
+        transform_max_paras: Mapping[str, Any] | None = None,
         transform_hparas: Mapping[str, Any] | None = None,
         sampling_type: str = "gaussian",
         sampling_hparas: Mapping[str, Any] | None = None,
@@ -189,40 +267,74 @@ class AugmentTransform:
             raise ConfigError(
                 f"magnitude = {magnitude} must be from 0 to {MAX_LEVEL}, prob = {prob} from 0 to 1"
             )
-        if sampling_type not in ("gaussian", "uniform"):
-            raise ConfigError(f"sampling_type = {sampling_type!r}; legal values: gaussian, uniform")
-        functions = OPERATIONS if name_to_transform_func is None else name_to_transform_func
-        if transform_name not in functions:
-            raise UnknownNameError("augmentation", transform_name, functions)
-        self.name, self.magnitude, self.prob = transform_name, magnitude, prob
-        self.function = functions[transform_name]
-        self.level_to_arg = (level_to_arg or {}).get(transform_name)
-        self.paras = (transform_max_paras or {}).get(transform_name, (0.0, 1.0))
-        self.fill = tuple((transform_hparas or TRANSFORM_DEFAULT_HPARAS)["fill"])
+        self.transform_name, self.magnitude, self.prob = transform_name, magnitude, prob
+        self.transform_fn = _entry(
+            "augmentation", transform_name, name_to_transform_func or OPERATIONS
+        )
+        self.level_fn = _entry(
+            "entry of level_to_arg", transform_name, level_to_arg or LEVEL_TO_ARG
+        )
+        self.level_paras = _entry(
+            "entry of transform_max_paras",
+            transform_name,
+            transform_max_paras or TRANSFORM_MAX_PARAS,
+        )
+        self.transform_hparas = dict(transform_hparas or TRANSFORM_DEFAULT_HPARAS)
+        if "fill" not in self.transform_hparas:
+            raise ConfigError(f"transform_hparas = {self.transform_hparas} needs the key 'fill'")
         self.sampling_type, self.legacy_fill = sampling_type, legacy_fill
-        hparas = {**SAMPLING_DEFAULT_HPARAS, **(sampling_hparas or {})}
-        self.std = float(hparas["sampling_std"])
-        self.low = hparas.get("sampling_min", 0)
-        self.whole = hparas.get("sampling_data_type", "int") == "int"
+        self.sampling_hparas = {
+            **SAMPLING_DEFAULT_HPARAS,
+            "sampling_min": 0,
+            "sampling_data_type": "int",
+            **(sampling_hparas or {}),
+        }
+        _check_sampling(sampling_type, self.sampling_hparas)
 
     def _level(self, draws: Draws) -> float:
+        hparas, low = self.sampling_hparas, self.sampling_hparas["sampling_min"]
         if self.sampling_type == "gaussian":
-            level: float = draws.normal(self.magnitude, self.std)
-        elif self.whole:
-            level = draws.integer(int(self.low), int(self.magnitude) + 1)
-        else:
-            level = float(self.low + draws.uniform() * (self.magnitude - self.low))
-        return float(min(max(level, self.low), MAX_LEVEL))
+            level = draws.normal(self.magnitude, float(hparas["sampling_std"]))
+            return float(min(max(level, 0), MAX_LEVEL))
+        if hparas["sampling_data_type"] == "int":
+            return float(draws.integer(low, int(self.magnitude) + 1))
+        return float(low + draws.uniform() * (self.magnitude - low))
 
     def __call__(self, video: Tensor, *, rng: RandomSource = None) -> Tensor:
         """Changes a clip T C H W, or not."""
         draws = as_draws(rng)
         if draws.uniform() > self.prob:
             return video
-        level = self._level(draws)
-        factor = None if self.level_to_arg is None else self.level_to_arg(level, self.paras, draws)
-        scale = 1 if video.is_floating_point() or self.legacy_fill else 255
-        return self.function(video, factor, [scale * f for f in self.fill])
+        level, hparas = self._level(draws), dict(self.transform_hparas)
+        if not self.legacy_fill:
+            hparas["fill"] = border_values(hparas["fill"], video)
+        own_level = self.level_fn is None or self.level_fn in _OWN_LEVELS
+        own = own_level and self.transform_fn in OPERATIONS.values()
+        seeds = own or rng is None
+        with contextlib.nullcontext() if seeds else global_seed(draws.integer(0, 2**31)):
+            strengths: tuple[float, ...] = ()
+            if self.level_fn is not None:
+                more = (draws,) if own_level else ()
+                strengths = self.level_fn(level, self.level_paras, *more)
+            return self.transform_fn(video, *strengths, **hparas)
 
     def __repr__(self) -> str:
-        return f"{self.name}(magnitude={self.magnitude}, prob={self.prob})"
+        return f"{self.transform_name}(magnitude={self.magnitude}, prob={self.prob})"
+
+
+def _entry(what: str, name: str, table: Mapping[str, Any]) -> Any:
+    if name not in table:
+        raise UnknownNameError(what, name, table)
+    return table[name]
+
+
+def _check_sampling(kind: str, hparas: Mapping[str, Any]) -> None:
+    if kind not in ("gaussian", "uniform"):
+        raise ConfigError(f"sampling_type = {kind!r}; legal values: gaussian, uniform")
+    numbers = {"int": int, "float": int | float}
+    data_type = hparas["sampling_data_type"]
+    if data_type not in numbers or not isinstance(hparas["sampling_min"], numbers[data_type]):
+        raise ConfigError(
+            f"sampling_data_type = {data_type!r} with sampling_min = {hparas['sampling_min']!r}; "
+            "legal values: int with a whole number, float with any"
+        )

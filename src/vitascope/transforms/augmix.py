@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vitascope.errors import ConfigError
 from vitascope.transforms.augmentations import (
+    MAX_LEVEL,
     AugmentTransform,
     LevelToArg,
     decreasing_int_to_arg,
@@ -24,22 +25,10 @@ SAMPLING_AUGMIX_DEFAULT_HPARAS: dict[str, Any] = {
     "sampling_data_type": "float",
     "sampling_min": 0.1,
 }
-_OPERATIONS = (
-    "AutoContrast",
-    "Equalize",
-    "Rotate",
-    "Posterize",
-    "Solarize",
-    "ShearX",
-    "ShearY",
-    "TranslateX",
-    "TranslateY",
-    "AdjustSaturation",
-    "AdjustContrast",
-    "AdjustBrightness",
-    "AdjustSharpness",
-)
-TRANSFORM_AUGMIX_MAX_PARAS: Mapping[str, tuple[float, float]] = {
+# The order is that in which they are drawn.
+TRANSFORM_AUGMIX_MAX_PARAS: Mapping[str, tuple[float, float] | None] = {
+    "AutoContrast": None,
+    "Equalize": None,
     "Rotate": (0, 30),
     "Posterize": (4, 4),
     "Solarize": (1, 1),
@@ -57,14 +46,19 @@ LEVEL_TO_ARG: Mapping[str, LevelToArg | None] = {
     if name.startswith("Adjust")
     else increasing_randomly_negate_to_arg
     for name in TRANSFORM_AUGMIX_MAX_PARAS
-} | {"Posterize": decreasing_int_to_arg, "Solarize": decreasing_to_arg}
+} | {
+    "AutoContrast": None,
+    "Equalize": None,
+    "Posterize": decreasing_int_to_arg,
+    "Solarize": decreasing_to_arg,
+}
 
 
 class AugMix:
     """Blends a clip with several chains of random operations on it.
 
     Args:
-        magnitude: largest level, up to 10, of the operations.
+        magnitude: largest level of the operations, a whole number from 1 to 10.
         alpha: parameter of the Dirichlet and beta distributions of the weights.
         width: number of chains.
         depth: operations of a chain; 0 or less draws 1 to 3.
@@ -86,6 +80,10 @@ class AugMix:
     ) -> None:
         if not alpha > 0 or width < 1:
             raise ConfigError(f"alpha = {alpha} must be above 0, width = {width} at least 1")
+        if not isinstance(magnitude, int) or not 1 <= magnitude <= MAX_LEVEL:
+            raise ConfigError(
+                f"magnitude = {magnitude} must be a whole number from 1 to {MAX_LEVEL}"
+            )
         self.alpha, self.width = alpha, width
         operations = [
             AugmentTransform(
@@ -99,9 +97,9 @@ class AugMix:
                 sampling_hparas={**SAMPLING_AUGMIX_DEFAULT_HPARAS, **(sampling_hparas or {})},
                 legacy_fill=legacy_fill,
             )
-            for name in _OPERATIONS
+            for name in TRANSFORM_AUGMIX_MAX_PARAS
         ]
-        self._chain = OpSampler(
+        self.augmix_fn = OpSampler(
             operations,
             num_sample_op=depth if depth > 0 else 3,
             randomly_sample_depth=depth <= 0,
@@ -115,7 +113,7 @@ class AugMix:
         share = draws.beta(self.alpha, self.alpha)
         mixed = video.float() * share
         for weight in weights:
-            mixed += self._chain(video, rng=draws).float() * ((1 - share) * weight)
+            mixed += self.augmix_fn(video, rng=draws).float() * ((1 - share) * weight)
         if video.is_floating_point():
             return mixed.to(video.dtype)
         # Rounded down, like the operations themselves.

@@ -8,40 +8,26 @@ from typing import Any
 from torch import Tensor
 
 from vitascope.transforms.augmentations import (
+    LEVEL_TO_ARG,
     OPERATIONS,
+    TRANSFORM_MAX_PARAS,
     AugmentTransform,
-    LevelToArg,
-    decreasing_int_to_arg,
-    decreasing_to_arg,
-    increasing_randomly_negate_to_arg,
 )
 from vitascope.transforms.random_source import RandomSource
 from vitascope.transforms.transforms import OpSampler
+
+__all__ = [
+    "LEVEL_TO_ARG", "RandAugment", "SAMPLING_RANDAUG_DEFAULT_HPARAS",
+    "TRANSFORM_RANDAUG_MAX_PARAS",
+]  # fmt: skip
 
 SAMPLING_RANDAUG_DEFAULT_HPARAS: dict[str, Any] = {
     "sampling_data_type": "int",
     "sampling_min": 0,
     "sampling_std": 0.5,
 }
-# Base and range of each operation's strength; the order is that in which they are drawn.
-TRANSFORM_RANDAUG_MAX_PARAS: Mapping[str, tuple[float, float]] = {
-    "AdjustBrightness": (1, 0.9),
-    "AdjustContrast": (1, 0.9),
-    "AdjustSaturation": (1, 0.9),
-    "AdjustSharpness": (1, 0.9),
-    "Rotate": (0, 30),
-    "Posterize": (4, 4),
-    "Solarize": (1, 1),
-    "ShearX": (0, 0.3),
-    "ShearY": (0, 0.3),
-    "TranslateX": (0, 0.45),
-    "TranslateY": (0, 0.45),
-}
-LEVEL_TO_ARG: Mapping[str, LevelToArg | None] = {
-    **dict.fromkeys(TRANSFORM_RANDAUG_MAX_PARAS, increasing_randomly_negate_to_arg),
-    "Posterize": decreasing_int_to_arg,
-    "Solarize": decreasing_to_arg,
-}
+# The order is that in which they are drawn.
+TRANSFORM_RANDAUG_MAX_PARAS = TRANSFORM_MAX_PARAS
 
 
 class RandAugment:
@@ -68,7 +54,7 @@ class RandAugment:
         *,
         legacy_fill: bool = False,
     ) -> None:
-        self._sampler = OpSampler(
+        self.randaug_fn = OpSampler(
             [
                 AugmentTransform(
                     name,
@@ -88,5 +74,5 @@ class RandAugment:
 
     def __call__(self, video: Tensor, *, rng: RandomSource = None) -> Tensor:
         """Changes a clip T C H W, uint8 or float from 0 to 1."""
-        changed: Tensor = self._sampler(video, rng=rng)
+        changed: Tensor = self.randaug_fn(video, rng=rng)
         return changed

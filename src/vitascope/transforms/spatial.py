@@ -272,7 +272,7 @@ def random_resized_crop(
     Raises:
         ConfigError: ranges that are not two positive numbers, or no try at all.
     """
-    _check_ranges(scale, aspect_ratio, num_tries)
+    check_ranges(scale, aspect_ratio, num_tries)
     draws = as_draws(rng)
 
     def draw() -> Box:
@@ -312,7 +312,8 @@ def glide(
     return torch.stack(moved, 1)
 
 
-def _check_ranges(scale: tuple[float, float], ratio: tuple[float, float], tries: int) -> None:
+def check_ranges(scale: tuple[float, float], ratio: tuple[float, float], tries: int) -> None:
+    """Raises `ConfigError` unless both are two numbers above 0 and there is at least one try."""
     if len(scale) != 2 or len(ratio) != 2 or min(*scale, *ratio) <= 0 or tries < 1:
         raise ConfigError(
             f"scale = {scale}, aspect_ratio = {ratio}, num_tries = {tries}; expected two numbers "

@@ -1,12 +1,12 @@
 """Transforms as callables: PyTorchVideo's, with the same names, arguments and results.
 
 Clips are C T H W. Random ones take `rng` on the call (see `draws`); without it they draw from
-torch's global generator.
+torch's global generator. `torch.jit.script` compiles them (see `scripted`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,18 @@ from vitascope.transforms import functional
 from vitascope.transforms.apply import apply_transform
 from vitascope.transforms.random_source import RandomSource, as_draws
 from vitascope.transforms.spatial import center_crop, cut, frame_size, random_crop_box
+from vitascope.errors import ConfigError, InputError, WrongTypeError
+from vitascope.transforms import functional, scripted
+from vitascope.transforms.apply import apply
+from vitascope.transforms.draws import RandomSource, as_draws
+from vitascope.transforms.spatial import (
+    center_crop,
+    check_ranges,
+    cut,
+    frame_size,
+    pair,
+    random_crop_box,
+)
 
 Transform = Callable[..., Any]
 
@@ -97,6 +109,9 @@ class UniformTemporalSubsampleRepeated(nn.Module):
             x, self._frame_ratios, self._temporal_dim
         )
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        return scripted.ScriptedSubsampleRepeated(list(self._frame_ratios), self._temporal_dim)
+
 
 class ShortSideScale(nn.Module):
     """Scales the short side; see `functional.short_side_scale`."""
@@ -110,6 +125,10 @@ class ShortSideScale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scales a clip C T H W."""
         return functional.short_side_scale(x, self._size, self._interpolation, self._backend)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        scripted.check_scriptable(self._interpolation, self._backend)
+        return scripted.ScriptedShortSideScale(self._size, self._size, self._interpolation, False)
 
 
 class RandomShortSideScale(nn.Module):
@@ -132,6 +151,12 @@ class RandomShortSideScale(nn.Module):
         """Scales a clip C T H W."""
         size = as_draws(rng).integer(self._min_size, self._max_size + 1)
         return functional.short_side_scale(x, size, self._interpolation, self._backend)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        scripted.check_scriptable(self._interpolation, self._backend)
+        return scripted.ScriptedShortSideScale(
+            self._min_size, self._max_size, self._interpolation, True
+        )
 
 
 class UniformCropVideo(nn.Module):
@@ -156,6 +181,9 @@ class UniformCropVideo(nn.Module):
         )
         return x
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        return scripted.ScriptedUniformCrop(self._size, self._video_key, self._aug_index_key)
+
 
 class CenterCrop(nn.Module):
     """Cuts the middle out of a clip ... H W."""
@@ -167,6 +195,9 @@ class CenterCrop(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Cuts a clip."""
         return center_crop(x, self._size)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        return scripted.ScriptedCrop(*pair(self._size), False)
 
 
 class RandomCrop(nn.Module):
@@ -180,6 +211,9 @@ class RandomCrop(nn.Module):
         """Cuts a clip."""
         return cut(x, random_crop_box(*frame_size(x), self._size, as_draws(rng)))
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        return scripted.ScriptedCrop(*pair(self._size), True)
+
 
 class RandomHorizontalFlip(nn.Module):
     """Mirrors a clip ... H W with probability `p`."""
@@ -192,39 +226,62 @@ class RandomHorizontalFlip(nn.Module):
         """Mirrors a clip or not."""
         return x.flip(-1) if as_draws(rng).uniform() < self._p else x
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        return scripted.ScriptedFlip(self._p)
+
 
 class Normalize(nn.Module):
     """Subtracts the mean and divides by the standard deviation of each channel of C T H W.
 
     Args:
-        mean: of each channel.
-        std: of each channel, above 0.
+        mean: of each channel; one number, or a list of one, is for all channels.
+        std: of each channel, above 0, likewise.
         inplace: change the clip that is given.
+
+    Raises:
+        ConfigError: lists that do not fit each other, or a standard deviation of 0.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
+    def __init__(
+        self,
+        mean: float | Sequence[float] | Tensor,
+        std: float | Sequence[float] | Tensor,
+        inplace: bool = False,
+    ) -> None:
         super().__init__()
-        if len(mean) != len(std) or not min(std) > 0:
+        self.mean: list[float] = _numbers(mean)
+        self.std: list[float] = _numbers(std)
+        self.inplace = inplace
+        if len({len(self.mean), len(self.std)} - {1}) > 1 or not min(self.std, default=0) > 0:
             raise ConfigError(f"mean = {mean}, std = {std}; one number a channel, std above 0")
-        self.mean, self.std, self.inplace = list(mean), list(std), inplace
 
     def forward(self, x: Tensor) -> Tensor:
         """Scales a float clip C T H W.
 
         Raises:
-            InputError: a clip of whole numbers or of another count of channels.
+            WrongTypeError: a clip of whole numbers.
+            InputError: a clip of another count of channels.
         """
-        if not x.is_floating_point() or x.shape[0] != len(self.mean):
+        if not x.is_floating_point():
+            raise WrongTypeError(f"Normalize expects a float clip, got {x.dtype}")
+        channels = max(len(self.mean), len(self.std))
+        if channels != 1 and x.size(0) != channels:
             raise InputError(
-                f"expected a float clip {len(self.mean)} T H W, got {x.dtype} of shape "
-                f"{tuple(x.shape)}"
+                f"Normalize expects a clip of {channels} channels C T H W, got shape {x.shape}"
             )
-        shape = (-1,) + (1,) * (x.ndim - 1)
+        shape = [-1] + [1] * (x.dim() - 1)
         mean = torch.tensor(self.mean, dtype=x.dtype, device=x.device).view(shape)
         std = torch.tensor(self.std, dtype=x.dtype, device=x.device).view(shape)
         if self.inplace:
             return x.sub_(mean).div_(std)
         return (x - mean).div_(std)
+
+
+def _numbers(values: float | Sequence[float] | Tensor) -> list[float]:
+    # Programs hand over `video.mean()` and lists of such tensors, too.
+    if isinstance(values, Tensor):
+        values = values.reshape(-1).tolist()
+    return [float(value) for value in ([values] if isinstance(values, int | float) else values)]
 
 
 class ConvertUint8ToFloat(nn.Module):
@@ -359,17 +416,35 @@ class RandomResizedCrop(nn.Module):
         num_tries: int = 10,
     ) -> None:
         super().__init__()
-        self._arguments: Mapping[str, Any] = {
-            "target_height": target_height,
-            "target_width": target_width,
-            "scale": scale,
-            "aspect_ratio": aspect_ratio,
-            "shift": shift,
-            "log_uniform_ratio": log_uniform_ratio,
-            "interpolation": interpolation,
-            "num_tries": num_tries,
-        }
+        self._target_height, self._target_width = target_height, target_width
+        self._scale, self._aspect_ratio = scale, aspect_ratio
+        self._shift, self._log_uniform_ratio = shift, log_uniform_ratio
+        self._interpolation, self._num_tries = interpolation, num_tries
 
     def forward(self, x: Tensor, *, rng: RandomSource = None) -> Tensor:
         """Cuts and scales a clip C T H W."""
-        return functional.random_resized_crop(x, **self._arguments, rng=rng)
+        return functional.random_resized_crop(
+            x,
+            self._target_height,
+            self._target_width,
+            self._scale,
+            self._aspect_ratio,
+            self._shift,
+            self._log_uniform_ratio,
+            self._interpolation,
+            self._num_tries,
+            rng=rng,
+        )
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        scripted.check_scriptable(self._interpolation)
+        check_ranges(self._scale, self._aspect_ratio, self._num_tries)
+        return scripted.ScriptedResizedCrop(
+            [self._target_height, self._target_width],
+            [float(s) for s in self._scale],
+            [float(r) for r in self._aspect_ratio],
+            self._shift,
+            self._log_uniform_ratio,
+            self._interpolation,
+            self._num_tries,
+        )

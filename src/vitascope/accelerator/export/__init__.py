@@ -17,6 +17,8 @@ from vitascope.accelerator.artefact import Artefact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
 from vitascope.accelerator.verify import Verification, verify_export
 from vitascope.errors import ConfigError, RunError, VerificationError
+from vitascope.accelerator.verify import Verification, verify
+from vitascope.errors import ConfigError, RunError, VerificationError, VitascopeError
 from vitascope.optional import require
 from vitascope.spec import Contract
 
@@ -143,6 +145,8 @@ def _write(
     try:
         with torch.no_grad():
             target.write(model, example[0] if len(example) == 1 else example, contract, path)
+    except VitascopeError:
+        raise
     except RuntimeError as error:  # what torch.export and the converters raise
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise VerificationError(
