@@ -22,10 +22,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitascope.errors import WeightsError
+from vitascope.compat.ptv import hub
+from vitascope.compat.ptv import names as ptv_names
+from vitascope.errors import ConfigError
 from vitascope.layers.attention import MultiScaleAttention, MultiScaleBlock
-from vitascope.models.weights.load import load_published
-from vitascope.spec import Weights
 
 OLD, NEW = "pytorchvideo", "vitascope"
 _VERSION = "0.1.5"  # the release whose interface is served
@@ -118,17 +118,22 @@ def hub_model_builder(
         progress: show a bar while they are fetched.
         checkpoint_path: address of the weights.
         default_config: arguments of the builder.
-        kwargs: arguments that replace those; None is a value like any other.
+        kwargs: arguments that replace those; None is a value like any other. Without
+            `pretrained` only.
 
     Raises:
+        ConfigError: `pretrained` with arguments of the network.
         WeightsError: `pretrained` without an address, or weights that do not fit.
     """
+    if pretrained and kwargs:
+        raise ConfigError(
+            f"pretrained=True with {', '.join(kwargs)}: published weights fit the published "
+            f"network alone. Build it without pretrained=True, and load what fits with "
+            f"vitascope.load."
+        )
     model = model_builder_func(**{**(default_config or {}), **kwargs})
     if pretrained:
-        if not checkpoint_path:
-            raise WeightsError("pretrained=True needs checkpoint_path, the address of the weights")
-        weights = (Weights(url=checkpoint_path, dialect="pytorchvideo"),)
-        load_published(model, weights, progress=progress)
+        hub.load_from_address(model, checkpoint_path, progress)
     return model
 
 
@@ -165,7 +170,12 @@ def homes(module: str) -> dict[str, str]:
         loaded = importlib.import_module(f"{NEW}.{home}")
         names = getattr(loaded, "__all__", None) or [n for n in vars(loaded) if n[0] != "_"]
         found.update({name: f"{home}:{name}" for name in names})
-    return {**found, **NAMES.get(module, {})}
+    return {**found, **rows(module)}
+
+
+def rows(module: str) -> dict[str, str]:
+    """Names that an old module showed and that lie elsewhere now, with their homes."""
+    return {**ptv_names.NAMES.get(module, {}), **NAMES.get(module, {})}
 
 
 def resolve(home: str) -> Any:
@@ -180,27 +190,57 @@ def _moved(old: str, home: str, stacklevel: int) -> None:
     )
 
 
+class _Moved(ModuleType):
+    """A module that has no kept path: what is set here is set at the home, too.
+
+    So `unittest.mock.patch("pytorchvideo.X.name")` reaches the code that uses the name there.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        home = vars(self).get("__homes__", {}).get(name)
+        if home is not None:
+            module, _, there = home.partition(":")
+            setattr(importlib.import_module(f"{NEW}.{module}"), there, value)
+
+
 def _fill(module: ModuleType, old: str) -> None:
     """Gives a module that has no kept path the names of its rows."""
     target = ", vitascope.".join(MODULES[old]) or "models.hub"
     _moved(old, target, 3)
-    for name, home in homes(old).items():
-        setattr(module, name, resolve(home))
+    found = homes(old)
+    vars(module).update({name: resolve(home) for name, home in found.items()})
+    vars(module)["__homes__"] = found
 
 
 def _lend(module: ModuleType, old: str) -> None:
-    """Lets a kept module answer to the names that moved away from it."""
-    rows, before = NAMES[old], vars(module).get("__getattr__")
+    """Lets a module answer to the names that moved away from it, and to the modules below it."""
+    moved = {name: home for name, home in rows(old).items() if name not in vars(module)}
+    below = ptv_names.SUBMODULES.get(old, ())
+    if not moved and not below:
+        return
+    before, listed = vars(module).get("__getattr__"), vars(module).get("__dir__")
 
     def lookup(name: str) -> Any:
-        if name in rows:
-            _moved(f"{old}.{name}", rows[name], 3)
-            return resolve(rows[name])
+        if name in moved:
+            _moved(f"{old}.{name}", moved[name], 3)
+            return resolve(moved[name])
+        if name in below:
+            return importlib.import_module(f"{OLD}.{old}.{name}" if old else f"{OLD}.{name}")
         if before is not None:
             return before(name)
-        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        message = f"module {module.__name__!r} has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=module)
 
-    vars(module)["__getattr__"] = lookup
+    def names() -> list[str]:
+        own = listed() if listed is not None else vars(module)
+        return sorted({*own, *moved, *below})
+
+    vars(module).update(__getattr__=lookup, __dir__=names)
+    shown = [name for name in moved if not name.startswith("_")]
+    if shown:  # a star import looks nowhere else
+        own = vars(module).get("__all__") or [n for n in vars(module) if not n.startswith("_")]
+        vars(module)["__all__"] = list(dict.fromkeys([*own, *shown]))
 
 
 def _home_of(relative: str) -> str:
@@ -226,12 +266,17 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname.partition(".")[0] != OLD:
             return None
         relative = fullname[len(OLD) + 1 :]
+        if not _existed(relative):
+            return None
         is_folder = any(row.startswith(f"{relative}.") for row in MODULES)
         if relative and not is_folder and relative not in MODULES and not _kept(relative):
             return None
         return importlib.machinery.ModuleSpec(
             fullname, self, is_package=is_folder or relative not in MODULES
         )
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return _Moved(spec.name) if spec.name[len(OLD) + 1 :] in MODULES else None
 
     def exec_module(self, module: ModuleType) -> None:
         relative = module.__name__[len(OLD) + 1 :]
@@ -241,8 +286,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             _fill(module, relative)
         elif _kept(relative):
             real = importlib.import_module(f"{NEW}.{_home_of(relative)}")
-            if relative in NAMES:
-                _lend(real, relative)
+            _lend(real, relative)
             # The import system hands out what lies here when this function returns.
             sys.modules[module.__name__] = real
             # Modules below that are loaded already must not be loaded by their old path: the import
@@ -250,8 +294,18 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             # same name (`data.labeled_video_dataset`).
             for name, loaded in list(sys.modules.items()):
                 below = name.removeprefix(f"{real.__name__}.")
-                if below != name and f"{relative}.{below}" not in NAMES:
+                if below != name and not rows(f"{relative}.{below}"):
                     sys.modules.setdefault(f"{module.__name__}.{below}", loaded)
+            return
+        _lend(module, relative)
+
+
+def _existed(relative: str) -> bool:
+    """Whether PyTorchVideo had this module; packages of `PREFIXES` are not looked into."""
+    package, _, name = relative.rpartition(".")
+    if relative.partition(".")[0] in PREFIXES or not relative:
+        return True
+    return name in ptv_names.SUBMODULES.get(package, ())
 
 
 def install() -> None:

@@ -17,9 +17,8 @@ from torch import Tensor
 
 from vitascope.errors import ConfigError, UnknownNameError
 from vitascope.transforms import color_ops
-from vitascope.transforms.random_source import Draws, RandomSource, as_draws
 from vitascope.transforms.apply import global_seed
-from vitascope.transforms.draws import Draws, RandomSource, TorchDraws, as_draws
+from vitascope.transforms.random_source import Draws, RandomSource, TorchDraws, as_draws
 
 MAX_LEVEL = 10
 SAMPLING_DEFAULT_HPARAS: dict[str, Any] = {"sampling_std": 0.5}
@@ -316,7 +315,8 @@ class AugmentTransform:
             if self.level_fn is not None:
                 more = (draws,) if own_level else ()
                 strengths = self.level_fn(level, self.level_paras, *more)
-            return self.transform_fn(video, *strengths, **hparas)
+            changed: Tensor = self.transform_fn(video, *strengths, **hparas)
+            return changed
 
     def __repr__(self) -> str:
         return f"{self.transform_name}(magnitude={self.magnitude}, prob={self.prob})"

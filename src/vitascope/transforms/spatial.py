@@ -89,6 +89,23 @@ def short_side_scale(
         return scale_to(x, height, width, interpolation)
     if backend != "opencv":
         raise ConfigError(f"backend = {backend!r}; legal values: pytorch, opencv")
+    return resize_opencv(x, height, width, interpolation)
+
+
+def resize_opencv(x: Tensor, height: int, width: int, interpolation: str = "bilinear") -> Tensor:
+    """Scales frames as cv2.resize does.
+
+    Args:
+        x: clip C T H W, uint8 or float.
+        height: of the result.
+        width: of the result.
+        interpolation: "nearest", "bilinear" or "bicubic".
+
+    Raises:
+        ConfigError: another interpolation.
+        InputError: no clip C T H W.
+        MissingExtraError: opencv is not installed.
+    """
     cv2: Any = require("cv2", extra="opencv")
     flags = {
         "nearest": cv2.INTER_NEAREST,

@@ -12,15 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError, InputError
-from vitascope.transforms import functional
-from vitascope.transforms.apply import apply_transform
-from vitascope.transforms.random_source import RandomSource, as_draws
-from vitascope.transforms.spatial import center_crop, cut, frame_size, random_crop_box
 from vitascope.errors import ConfigError, InputError, WrongTypeError
 from vitascope.transforms import functional, scripted
-from vitascope.transforms.apply import apply
-from vitascope.transforms.draws import RandomSource, as_draws
+from vitascope.transforms.apply import apply_transform
+from vitascope.transforms.random_source import RandomSource, as_draws
 from vitascope.transforms.spatial import (
     center_crop,
     check_ranges,

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from vitascope.accelerator.artefact import Artefact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
 from vitascope.accelerator.verify import Verification, verify_export
-from vitascope.errors import ConfigError, RunError, VerificationError
-from vitascope.accelerator.verify import Verification, verify
 from vitascope.errors import ConfigError, RunError, VerificationError, VitascopeError
 from vitascope.optional import require
 from vitascope.spec import Contract
