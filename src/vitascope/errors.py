@@ -16,7 +16,7 @@ class VitascopeError(Exception):
     """Bad input or a missing requirement; the message says how to mend it."""
 
 
-class UnknownNameError(VitascopeError, KeyError):
+class UnknownNameError(VitascopeError, KeyError, AssertionError):
     """A name that is not in a table. The message lists the nearest legal names."""
 
     def __init__(self, kind: str, name: str, legal: Iterable[str], hint: str = "") -> None:
@@ -37,7 +37,7 @@ class ConfigError(VitascopeError, ValueError, AssertionError):
     """A setting with an illegal value or of the wrong type.
 
     Also an AssertionError, which is what the libraries before raise for the same, so that programs
-    that catch it keep working; `InputError` likewise.
+    that catch it keep working; `InputError` and `UnknownNameError` likewise.
     """
 
 

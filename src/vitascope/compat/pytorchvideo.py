@@ -227,13 +227,16 @@ def _lend(module: ModuleType, old: str) -> None:
             return resolve(moved[name])
         if name in below:
             return importlib.import_module(f"{OLD}.{old}.{name}" if old else f"{OLD}.{name}")
-        if before is not None:
-            return before(name)
         message = f"module {module.__name__!r} has no attribute {name!r}"
-        raise AttributeError(message, name=name, obj=module)
+        try:
+            if before is not None:
+                return before(name)
+        except AttributeError as error:
+            message = str(error)
+        raise AttributeError(message, name=name, obj=module)  # of which Python makes suggestions
 
     def names() -> list[str]:
-        own = listed() if listed is not None else vars(module)
+        own = listed() if listed is not None else [*vars(module), *vars(module).get("__all__", ())]
         return sorted({*own, *moved, *below})
 
     vars(module).update(__getattr__=lookup, __dir__=names)
@@ -266,11 +269,12 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname.partition(".")[0] != OLD:
             return None
         relative = fullname[len(OLD) + 1 :]
-        if not _existed(relative):
-            return None
         is_folder = any(row.startswith(f"{relative}.") for row in MODULES)
-        if relative and not is_folder and relative not in MODULES and not _kept(relative):
-            return None
+        served = not relative or is_folder or relative in MODULES or _kept(relative)
+        if not served or not _existed(relative):
+            # Not None: the folders of kept packages would be searched next, and a second copy of a
+            # module of vitascope be made.
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
         return importlib.machinery.ModuleSpec(
             fullname, self, is_package=is_folder or relative not in MODULES
         )

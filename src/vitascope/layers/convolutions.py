@@ -69,7 +69,7 @@ class Conv2plus1d(nn.Module):
     ) -> None:
         super().__init__()
         if conv_t is None or conv_xy is None:
-            raise ValueError("Conv2plus1d needs both conv_t and conv_xy")
+            raise ConfigError("Conv2plus1d needs both conv_t and conv_xy")
         self.conv_t = conv_t
         self.norm = norm
         self.activation = activation

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError
+from vitascope.errors import ConfigError, UnknownChoiceError
 
 
 def make_fusion_layer(method: str, feature_dims: Sequence[int]) -> nn.Module:
@@ -28,7 +28,7 @@ def make_fusion_layer(method: str, feature_dims: Sequence[int]) -> nn.Module:
     if method in _REDUCTIONS:
         return ReduceFusion(feature_dims, _REDUCTIONS[method])
     legal = ("concat", "temporal_concat", *_REDUCTIONS)
-    raise ConfigError(f"fusion = {method!r}; legal values: {', '.join(legal)}")
+    raise UnknownChoiceError(f"fusion = {method!r}; legal values: {', '.join(legal)}")
 
 
 def _equal(feature_dims: Sequence[int]) -> int:

@@ -29,7 +29,7 @@ class NonLocal(nn.Module):
             number of frames must be a multiple of it.
 
     Raises:
-        ConfigError: another instantiation.
+        ConfigError: another instantiation, or a convolution that is None.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class NonLocal(nn.Module):
             raise ConfigError(
                 f"instantiation = {instantiation!r}; legal values: {', '.join(INSTANTIATIONS)}"
             )
+        if None in (conv_theta, conv_phi, conv_g, conv_out):
+            raise ConfigError("NonLocal needs conv_theta, conv_phi, conv_g and conv_out")
         self.conv_theta = conv_theta
         self.conv_phi = conv_phi
         self.conv_g = conv_g

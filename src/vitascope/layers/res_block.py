@@ -37,7 +37,7 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         if branch2 is None:
-            raise ValueError("a residual block needs branch2")
+            raise ConfigError("a residual block needs branch2")
         self.branch1_conv = branch1_conv
         self.branch1_norm = branch1_norm
         self.branch2 = branch2
@@ -107,7 +107,7 @@ class BottleneckBlock(nn.Module):
     ) -> None:
         super().__init__()
         if conv_a is None or conv_b is None or conv_c is None:
-            raise ValueError("a bottleneck needs conv_a, conv_b and conv_c")
+            raise ConfigError("a bottleneck needs conv_a, conv_b and conv_c")
         self.conv_a = conv_a
         self.norm_a = norm_a
         self.act_a = act_a

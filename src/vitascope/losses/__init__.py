@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from vitascope.catalog import Catalog
-from vitascope.errors import ConfigError
+from vitascope.errors import UnknownChoiceError
 from vitascope.losses.ava import binary_cross_entropy, binary_cross_entropy_with_logits
 from vitascope.losses.contrastive import contrastive_loss
 from vitascope.losses.soft_target_cross_entropy import (
@@ -26,7 +26,7 @@ class FunctionLoss(nn.Module):
     def __init__(self, function: Callable[..., Any], reduction: str) -> None:
         super().__init__()
         if reduction not in ("mean", "sum", "none"):
-            raise ConfigError(f"reduction = {reduction!r}; legal values: mean, sum, none")
+            raise UnknownChoiceError(f"reduction = {reduction!r}; legal values: mean, sum, none")
         self.function, self.reduction = function, reduction
 
     def forward(self, *inputs: Any) -> Any:
@@ -58,6 +58,6 @@ def get_loss(name: str, reduction: str = "mean") -> nn.Module:
 
     Raises:
         UnknownNameError: no loss of that name.
-        ConfigError: another reduction.
+        UnknownChoiceError: another reduction.
     """
     return LOSSES[name](reduction)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError, InputError
+from vitascope.errors import ConfigError, InputError, UnknownChoiceError
 
 Reduction = Literal["mean", "sum", "none"]
 # Keeps a row of zeros from dividing by zero: such a sample has no label and a loss of 0.
@@ -19,12 +19,12 @@ def reduce(loss: Tensor, reduction: str) -> Tensor:
     """The mean (0 of nothing) or sum of a loss, or the loss itself ("none").
 
     Raises:
-        ConfigError: another word.
+        UnknownChoiceError: another word.
     """
     if reduction == "none":
         return loss
     if reduction not in ("mean", "sum"):
-        raise ConfigError(f"reduction = {reduction!r}; legal values: mean, sum, none")
+        raise UnknownChoiceError(f"reduction = {reduction!r}; legal values: mean, sum, none")
     return loss.mean() if reduction == "mean" and loss.numel() else loss.sum()
 
 
@@ -110,7 +110,7 @@ class SoftTargetCrossEntropyLoss(nn.Module):
     ) -> None:
         super().__init__()
         if reduction not in ("mean", "sum", "none"):
-            raise ConfigError(f"reduction = {reduction!r}; legal values: mean, sum, none")
+            raise UnknownChoiceError(f"reduction = {reduction!r}; legal values: mean, sum, none")
         self.ignore_index, self.reduction = ignore_index, reduction
         self.normalize_targets, self.label_smoothing = normalize_targets, label_smoothing
 

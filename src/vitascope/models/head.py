@@ -44,7 +44,7 @@ class ResNetBasicHead(nn.Module):
     ) -> None:
         super().__init__()
         if proj is None:
-            raise ValueError("a head needs proj")
+            raise ConfigError("a head needs proj")
         if when not in WHEN:
             raise ConfigError(f"when = {when!r}; legal values: {', '.join(WHEN)}")
         self.pool = pool
@@ -100,7 +100,7 @@ class ProjectedPool(nn.Module):
     ) -> None:
         super().__init__()
         if pre_conv is None or pool is None or post_conv is None:
-            raise ValueError("ProjectedPool needs pre_conv, pool and post_conv")
+            raise ConfigError("ProjectedPool needs pre_conv, pool and post_conv")
         self.pre_conv = pre_conv
         self.pre_norm = pre_norm
         self.pre_act = pre_act
@@ -222,7 +222,7 @@ class ResNetRoIHead(nn.Module):
     ) -> None:
         super().__init__()
         if proj is None:
-            raise ValueError("a head needs proj")
+            raise ConfigError("a head needs proj")
         if when not in WHEN:
             raise ConfigError(f"when = {when!r}; legal values: {', '.join(WHEN)}")
         self.pool = pool
@@ -373,7 +373,7 @@ class VisionTransformerBasicHead(nn.Module):
     ) -> None:
         super().__init__()
         if proj is None:
-            raise ValueError("a head needs proj")
+            raise ConfigError("a head needs proj")
         self.sequence_pool = sequence_pool
         self.dropout = dropout
         self.proj = proj

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from vitascope.errors import ConfigError
+from vitascope.errors import ConfigError, InputError, UnknownChoiceError
 
 
 def _first_step_valid(mask: Tensor) -> Tensor:
@@ -19,6 +19,11 @@ def _first_step_valid(mask: Tensor) -> Tensor:
     mask = mask.clone()
     mask[:, 0] = True
     return mask
+
+
+def _check_sequence(x: Tensor) -> None:
+    if x.dim() < 3:
+        raise InputError(f"expected features N T D, got shape {tuple(x.shape)}")
 
 
 class MaskedTemporalPooling(nn.Module):
@@ -39,6 +44,7 @@ class MaskedTemporalPooling(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Pools over dimension 1."""
+        _check_sequence(x)
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         there = mask.reshape(*mask.shape, *[1] * (x.dim() - 2))
@@ -74,6 +80,7 @@ class TransposeMultiheadAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Maps N T D to N T D."""
+        _check_sequence(x)
         missing = None if mask is None else ~_first_step_valid(mask)
         steps = x.transpose(0, 1)
         out, weights = self._attention(steps, steps, steps, key_padding_mask=missing)
@@ -104,6 +111,7 @@ class TransposeTransformerEncoder(nn.Module):
 
     def forward(self, data: Tensor, mask: Tensor | None = None) -> Tensor:
         """Maps N T D to N D."""
+        _check_sequence(data)
         missing = None if mask is None else ~_first_step_valid(mask)
         out: Tensor = self.encoder(data.transpose(0, 1), src_key_padding_mask=missing)
         return out[0]
@@ -164,7 +172,9 @@ class LearnMaskedDefault(nn.Module):
     ) -> None:
         super().__init__()
         if init_method not in ("gaussian", "zeros"):
-            raise ConfigError(f"init_method = {init_method!r}; legal values: gaussian, zeros")
+            raise UnknownChoiceError(
+                f"init_method = {init_method!r}; legal values: gaussian, zeros"
+            )
         start = torch.zeros(feature_dim)
         if init_method == "gaussian":
             nn.init.normal_(start)

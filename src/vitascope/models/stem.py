@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from vitascope.errors import ConfigError
 from vitascope.layers.batch_norm import ModuleFactory, make_activation, make_norm
 from vitascope.layers.convolutions import ConvReduce3D
 
@@ -32,7 +33,7 @@ class ResNetBasicStem(nn.Module):
     ) -> None:
         super().__init__()
         if conv is None:
-            raise ValueError("a stem needs conv")
+            raise ConfigError("a stem needs conv")
         self.conv = conv
         self.norm = norm
         self.activation = activation
@@ -184,7 +185,7 @@ class PatchEmbed(nn.Module):
     ) -> None:
         super().__init__()
         if patch_model is None:
-            raise ValueError("PatchEmbed needs patch_model")
+            raise ConfigError("PatchEmbed needs patch_model")
         self.patch_model = patch_model
         self.norm = norm
 

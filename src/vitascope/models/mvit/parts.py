@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError
+from vitascope.errors import UnknownChoiceError
 from vitascope.layers.attention import MultiScaleBlock
 from vitascope.layers.attention_pool import NormFactory
 from vitascope.layers.batch_norm import make_activation
@@ -37,13 +37,13 @@ def make_norms(norm: str) -> Norms:
     """The norms of a kind, "layernorm" or "batchnorm".
 
     Raises:
-        ConfigError: another kind.
+        UnknownChoiceError: another kind.
     """
     if norm == "layernorm":
         return Norms(_LayerNorm, _LayerNorm, _LayerNorm, _LayerNorm)
     if norm == "batchnorm":
         return Norms(nn.BatchNorm1d, nn.BatchNorm3d, None, _LayerNorm)
-    raise ConfigError(f"norm = {norm!r}; legal values: batchnorm, layernorm")
+    raise UnknownChoiceError(f"norm = {norm!r}; legal values: batchnorm, layernorm")
 
 
 def make_patch_embed(
