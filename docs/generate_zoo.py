@@ -9,9 +9,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vitascope.models.measure.measure.measure import counting_rule, explain_difference, measure
-
 from vitascope.models.card import ModelCard
+from vitascope.models.measure.measure import counting_rule, explain_difference, measure
 from vitascope.models.registry import get_card, list_cards
 from vitascope.spec import Result
 

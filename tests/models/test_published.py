@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from vitascope.models.measure.measure.measure import (
-    Size,
-    agrees,
-    counting_rule,
-    explain_difference,
-    measure,
-)
 
 from support.model_reference import FOLDER, old_names
 from support.pyslowfast_cases import keys_of
 from vitascope.compat.pyslowfast import build_model
 from vitascope.models.base import count_parameters
 from vitascope.models.measure.flops import count_by_rule
+from vitascope.models.measure.measure import (
+    Size,
+    agrees,
+    counting_rule,
+    explain_difference,
+    measure,
+)
 from vitascope.models.registry import get_card, list_cards
 from vitascope.spec import Cost
 

@@ -13,7 +13,7 @@ from vitascope.cli.output import Output
 
 if TYPE_CHECKING:
     from vitascope.models.card import ModelCard
-    from vitascope.models.measure.measure.measure import Size
+    from vitascope.models.measure.measure import Size
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `models list` shows.")]
 Task = Annotated[
@@ -108,7 +108,7 @@ def _within(card: ModelCard, name: str, limit: float | None) -> bool:
 
 @functools.cache
 def _measured(name: str) -> Size:
-    from vitascope.models.measure.measure.measure import measure
+    from vitascope.models.measure.measure import measure
     from vitascope.models.registry import get_card
 
     return measure(get_card(name))
@@ -169,7 +169,7 @@ def _spell_shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
 
 def _show_size(out: Output, card: ModelCard, size: Size) -> None:
     """Measured now, then each published size with the way it was counted."""
-    from vitascope.models.measure.measure.measure import counting_rule, explain_difference, measure
+    from vitascope.models.measure.measure import counting_rule, explain_difference, measure
 
     out.heading("Size")
     rows = [("measured now", f"{size.parameters / 1e6:.2f}", f"{size.gflops:.2f}", "")]

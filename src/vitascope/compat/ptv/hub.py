@@ -9,11 +9,11 @@ from torch import nn
 
 from vitascope.errors import WeightsError
 from vitascope.models import hub
-from vitascope.models.card import load_weights
 from vitascope.models.efficient_x3d import create_efficient_x3d
 from vitascope.models.hub.rows import PTV_FILES
 from vitascope.models.resnet import create_resnet
 from vitascope.models.slowfast import create_slowfast
+from vitascope.models.weights.load import load_published
 from vitascope.spec import Weights
 
 root_dir = PTV_FILES
@@ -52,7 +52,7 @@ def load_from_address(model: nn.Module, address: str | None, progress: bool = Tr
     """
     if not address:
         raise WeightsError("pretrained=True needs checkpoint_path, the address of the weights")
-    load_weights(model, (Weights(url=address, dialect="pytorchvideo"),), progress=progress)
+    load_published(model, (Weights(url=address, dialect="pytorchvideo"),), progress=progress)
 
 
 def _builder(default: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
