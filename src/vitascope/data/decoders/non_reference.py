@@ -55,7 +55,7 @@ def _hevc(unit: bytes) -> bool | None:
 def _all_units(packet: bytes, size: int, judge: Callable[[bytes], bool | None]) -> bool:
     """Whether every picture in the packet is disposable, and there is one."""
     found = False
-    for unit in _units(packet, size):
+    for unit in units(packet, size):
         verdict = judge(unit) if len(unit) > 2 else False
         if verdict is False:
             return False
@@ -63,14 +63,14 @@ def _all_units(packet: bytes, size: int, judge: Callable[[bytes], bool | None]) 
     return found
 
 
-def _units(packet: bytes, size: int) -> Iterator[bytes]:
+def units(packet: bytes, size: int) -> Iterator[bytes]:
     """The first bytes of each unit; an empty one where the packet is not divided as it should."""
     if size:
         place = 0
         while place < len(packet):
             length = int.from_bytes(packet[place : place + size], "big")
             place += size
-            if length < 3 or place + length > len(packet):
+            if length < 1 or place + length > len(packet):
                 yield b""
                 return
             yield packet[place : place + 3]

@@ -9,16 +9,22 @@ from fractions import Fraction
 from math import gcd
 from typing import Any
 
-import av
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoders.source import GaveUp, Source, reason
 from vitascope.data.decoders.timeline import Ticks, Timeline
+from vitascope.data.decoders.hidden import hidden
+from vitascope.data.decoders.repair import descents, repair
+from vitascope.data.decoders.source import RAISED, GaveUp, Source, reason
+from vitascope.data.decoders.wholeness import held_until
+from vitascope.data.timeline import Ticks, Timeline
 from vitascope.errors import DecodeError
 
 _MPEG4_PICTURE = b"\x00\x00\x01\xb6"
+_HELD = Fraction(1, 10)  # seconds
+_DEEPEST = 16  # most frames that are shown before one that was decoded before them
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class _Packets:
     Attributes:
         damaged: what ended the reading before the end of the file.
         packed: a packet holds two pictures of MPEG-4, as is done in AVI for B frames.
+        silent: the latest end, in ticks, of a packet that shows no picture; None if there is none.
+        place: of the last packet in the file, in bytes; None if that is not known.
     """
 
     pts: list[int | None]
@@ -48,8 +56,22 @@ class _Packets:
     duration: list[int]
     key: list[bool]
     discard: list[bool]
-    damaged: DecodeError | None
+    damaged: DecodeError | None = None
     packed: bool = False
+    silent: int | None = None
+    place: int | None = None
+
+    @property
+    def end(self) -> int | None:
+        """Where the table of an MP4 ends: it has the lengths of packets in the order of decoding.
+
+        What lies between the first time of decoding and the first time on the screen is the same
+        at the end.
+        """
+        for pts, dts in zip(self.pts, self.dts, strict=True):
+            if pts is not None and dts is not None and self.dts[-1] is not None:
+                return self.dts[-1] + self.duration[-1] + pts - dts
+        return None
 
 
 def scan(source: Source) -> Timeline:
@@ -63,33 +85,47 @@ def scan(source: Source) -> Timeline:
         raise packets.damaged or DecodeError(source.path, "the video stream has no frame")
     timeline = _from_packets(source, packets)
     if timeline is None:
-        return decode_times(source)
+        return _count(source, come_out(source), packets)
     if _in_doubt(source, packets):
-        output = _come_out(source)
+        output = come_out(source)
         if not _ascending(output.pts):
-            return _count(source, output)
+            return _count(source, output, packets)
     return timeline
 
 
 def _in_doubt(source: Source, packets: _Packets) -> bool:
-    """Whether the times of packets may be those of the file's order, not of the screen's.
+    """Whether the times of packets may not be those of the screen.
 
-    Such files come from AVI, which has no times of the screen, and from programs that copy
-    packets out of it.
+    That may be so where they are in the order of the file although frames are shown in another,
+    as in AVI, which has no times of the screen, and in what programs copy out of it; and where
+    the two orders differ by more than the codec needs, because some times are odd.
     """
     if source.is_untimed or packets.packed:
         return True
-    return bool(source.stream.codec_context.has_b_frames) and _ascending(packets.pts)
+    depth = int(source.stream.codec_context.has_b_frames)
+    if depth and _ascending(packets.pts):
+        return True
+    times = [t for t in packets.pts if t is not None]
+    order = np.argsort(np.array(times, dtype=np.int64), kind="stable")
+    later = order - np.arange(len(times))  # by how much a frame is decoded after it is shown
+    # FFmpeg guesses the depth from the first frames, so a little more is believed.
+    return bool(later.max() > (max(depth, 4) if depth else 0) or later.min() < -_DEEPEST)
 
 
 def _read_packets(source: Source) -> _Packets:
-    found = _Packets([], [], [], [], [], None)
-    hidden = source.stream.codec_context.name in ("vp8", "libvpx")
-    mpeg4, packed = source.stream.codec_context.name == "mpeg4", False
+    found = _Packets([], [], [], [], [])
+    codec = source.stream.codec_context
+    is_hidden = hidden(codec.name, codec.extradata)
+    mpeg4, packed = codec.name == "mpeg4", False
+    silent: list[int] = []
+    damaged: DecodeError | None = None
+    place: int | None = None
     try:
         for packet in source.packets():
-            # VP8 stores reference pictures that are never shown as packets of their own.
-            if not packet.size or (hidden and not bytes(packet)[0] & 0x10):
+            place = packet.pos if packet.size else place
+            if not packet.size or (is_hidden is not None and is_hidden(bytes(packet))):
+                if packet.pts is not None:
+                    silent.append(packet.pts + (packet.duration or 0))
                 continue
             if mpeg4 and not packed:
                 packed = bytes(packet).count(_MPEG4_PICTURE) > 1
@@ -102,8 +138,9 @@ def _read_packets(source: Source) -> _Packets:
         raise
     except DecodeError as error:
         # What was read before the damage is there and can be had.
-        return replace(found, damaged=error, packed=packed)
-    return replace(found, packed=packed)
+        damaged = error
+    end = max(silent, default=None)
+    return replace(found, damaged=damaged, packed=packed, silent=end, place=place)
 
 
 def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
@@ -117,7 +154,7 @@ def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
         return None
     dts = [t for t in packets.dts[first:] if t is not None]
     if any(a > b for a, b in itertools.pairwise(dts)):
-        return None  # files that were joined; each has times of its own
+        return None  # files that were joined, or odd times
     pts = np.array(packets.pts[first:], dtype=np.int64)
     shown = (pts >= begin) & ~np.array(packets.discard[first:], dtype=bool)
     order = np.argsort(pts, kind="stable")
@@ -131,59 +168,71 @@ def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
     key_pts, key_dts = np.array(found, dtype=np.int64).T
     by_time = np.argsort(key_pts, kind="stable")
     last = packets.duration[first:][int(order[-1])]
+    reordered = bool((np.diff(pts) < 0).any())
     return Timeline(
         time_base=source.time_base,
         pts=ticks,
-        last=_last_length(source, ticks, last, reordered=bool((np.diff(pts) < 0).any())),
+        last=_last_length(source, ticks, last, packets, reordered=reordered),
         key_pts=key_pts[by_time],
         key_dts=key_dts[by_time],
         how="packets",
     )
 
 
-def _last_length(source: Source, ticks: Ticks, stored: int, reordered: bool) -> int:
-    """How long the last frame is shown.
+def _last_length(
+    source: Source, ticks: Ticks, stored: int, packets: _Packets, *, reordered: bool
+) -> int:
+    """How long the last frame is shown, in ticks of the stream.
 
     MP4 stores the lengths of packets in the order of decoding, which say nothing of the last
-    picture when pictures are reordered; there the end of the stream tells, or the gap before.
+    picture when pictures are reordered; there the end of the table tells, or the gap before. An
+    edit list may end within the last picture. Packets without a picture keep it on the screen,
+    and so does a file that is all there and says that it goes on.
     """
+    end = int(ticks[-1])
     before = int(ticks[-1] - ticks[-2]) if len(ticks) > 1 else 0
+    usual = before or max(round(1 / (source.rate * source.time_base)), 1)
     stream = source.stream
-    if source.is_mp4 and stream.duration and stream.start_time is not None:
-        rest = int(stream.start_time + stream.duration - ticks[-1])
-        if 0 < rest <= 2 * max(before, stored):
-            return rest
-    if stored > 0 and not (source.is_mp4 and reordered):
-        return stored
-    return before or max(round(1 / (source.rate * source.time_base)), 1)
-
-
-def decode_times(source: Source) -> Timeline:
-    """Learns the timeline by decoding everything once; used where packets do not tell.
-
-    Raises:
-        DecodeError: not one frame comes out, or the time is up.
-    """
-    return _count(source, _come_out(source))
+    length = stored
+    if source.is_mp4:
+        if reordered:
+            length = 0 if packets.end is None else packets.end - end
+        if stream.duration and stream.start_time is not None:
+            rest = int(stream.start_time + stream.duration) - end
+            if rest > 0 and (rest < length or (length <= 0 and rest <= 2 * usual)):
+                length = rest
+    if length <= 0:
+        length = usual
+    if packets.silent is not None:
+        length = max(length, packets.silent - end)
+    # Times of a header are rounded: the last frame is longer only where it clearly is.
+    until = held_until(source, (end + length) * source.time_base + _HELD, packets.place)
+    return length if until is None else round(until / source.time_base) - end
 
 
 @dataclass(frozen=True)
-class _Output:
+class Output:
     """Frames in the order in which they come out.
 
     Attributes:
         pts: their times.
         dts: times of the packets at which they came out; None for those that come after all.
         last: length of the last frame, 0 if unknown.
+        faults: what went wrong.
     """
 
     pts: list[int | None]
     dts: list[int | None]
     last: int
+    faults: list[Fault]
 
 
-def _come_out(source: Source) -> _Output:
-    """Decodes everything once, for the times of frames."""
+def come_out(source: Source) -> Output:
+    """Decodes everything once, for the times of frames; used where packets do not tell.
+
+    Raises:
+        DecodeError: not one frame comes out, or the time is up.
+    """
     source.rewind()
     pts: list[int | None] = []
     dts: list[int | None] = []
@@ -197,16 +246,19 @@ def _come_out(source: Source) -> _Output:
         raise DecodeError(
             source.path, faults[0].reason if faults else "no frame comes out of the video stream"
         )
-    return _Output(pts, dts, last)
+    return Output(pts, dts, last, faults)
 
 
-def _count(source: Source, output: _Output) -> Timeline:
+def _count(source: Source, output: Output, packets: _Packets) -> Timeline:
     """The timeline of frames that are told apart by counting them."""
     base, last = source.time_base, output.last
-    times = output.pts if _ascending(output.pts) else _continued(source, output.dts)
-    if times is not None:
+    found = _times(source, output, packets)
+    if found is not None:
+        times, finer = found
+        base /= finer
+        coarse = np.array([t // finer for t in times], dtype=np.int64)
+        last = _last_length(source, coarse, last, packets, reordered=False) * finer
         ticks = np.array(times, dtype=np.int64)
-        last = _last_length(source, ticks, last, reordered=False)
     else:
         # At a constant rate from the first time that is stored on, which sound is aligned with.
         base = Fraction(gcd(base.numerator * source.rate.numerator,
@@ -225,7 +277,20 @@ def _count(source: Source, output: _Output) -> Timeline:
     )
 
 
-def _continued(source: Source, dts: list[int | None]) -> list[int] | None:
+def _times(source: Source, output: Output, packets: _Packets) -> tuple[list[int], int] | None:
+    """Ascending times of the frames in ticks, and by how much these are finer; None if unknown."""
+    if _ascending(output.pts):
+        return [t for t in output.pts if t is not None], 1
+    step = max(round(1 / (source.rate * source.time_base)), 1)
+    # Times that go up in the order of the file, but not on the screen, are not those of frames.
+    if not source.is_untimed and descents(output.pts) <= descents(packets.pts):
+        repaired = repair(output.pts, step)
+        if repaired is not None:
+            return repaired
+    return _continued(output.dts, step)
+
+
+def _continued(dts: list[int | None], step: int) -> tuple[list[int], int] | None:
     """Times for frames whose own are not in order: a frame is shown when it comes out.
 
     That is what a player does that decodes a packet for each frame it shows. The few frames that
@@ -234,13 +299,11 @@ def _continued(source: Source, dts: list[int | None]) -> list[int] | None:
     known = [t for t in dts if t is not None]
     if len(known) < 2 or not _ascending(dts[: len(known)]):
         return None
-    step = max(round(1 / (source.rate * source.time_base)), 1)
-    return known + [known[-1] + step * (n + 1) for n in range(len(dts) - len(known))]
+    return known + [known[-1] + step * (n + 1) for n in range(len(dts) - len(known))], 1
 
 
 def _ascending(times: list[int | None]) -> bool:
-    known = [t for t in times if t is not None]
-    return len(known) == len(times) and all(a < b for a, b in itertools.pairwise(known))
+    return descents(times) == 0
 
 
 def decode(
@@ -295,7 +358,7 @@ def decode(
         try:
             frames: list[Any] = packet.decode()
             resync = False
-        except (av.FFmpegError, ValueError) as error:
+        except RAISED as error:
             faults.append(Fault(packet.pts, reason(error)))
             frames, resync = source.drain(), True
         for frame in frames:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import av
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
@@ -47,26 +48,42 @@ class Converter:
         return self._turns % 2 == 1
 
     def convert(self, frame: VideoFrame, out: Image) -> None:
-        """Writes `frame` into `out` (uint8 H W C), scaled to its size."""
+        """Writes `frame` into `out` (uint8 H W C), scaled to its size.
+
+        Raises:
+            ValueError: FFmpeg cannot convert frames of this pixel format.
+        """
         height, width = out.shape[:2]
         if self.turned:
             height, width = width, height
-        same = (height, width) == (frame.height, frame.width)
+        stored = (frame.height, frame.width)
+        try:
+            if frame.interlaced_frame and (height, width) != stored:
+                # FFmpeg would shrink each field by itself, which leaves a comb in the picture.
+                picture = scale(self._rgb(frame, stored), (height, width))
+            else:
+                picture = self._rgb(frame, (height, width))
+        except (av.FFmpegError, OSError) as error:
+            name = frame.format.name
+            raise ValueError(f"FFmpeg cannot convert its pixel format {name} to RGB") from error
+        if self._mirrored:
+            picture = picture[:, ::-1]
+        np.copyto(out, np.rot90(picture, self._turns))
+
+    def _rgb(self, frame: VideoFrame, size: Size) -> Image:
+        height, width = size
         rgb = self._reformatter.reformat(
             frame,
             width=width,
             height=height,
             format="rgb24",
-            interpolation=_STORED if same else _SCALED,
+            interpolation=_STORED if size == (frame.height, frame.width) else _SCALED,
             dst_color_range=ColorRange.JPEG,
             threads=1,
         )
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        picture = rows[:height, : width * 3].reshape(height, width, 3)
-        if self._mirrored:
-            picture = picture[:, ::-1]
-        np.copyto(out, np.rot90(picture, self._turns))
+        return rows[:height, : width * 3].reshape(height, width, 3)
 
 
 def scale_image(image: Image, size: Size) -> Image:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +21,13 @@ from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import GaveUp, Source
 from vitascope.data.decoders.timeline import Timeline
 from vitascope.data.decoders.truncation import cut_off
+from vitascope.data.decoders.disposable import Rule
+from vitascope.data.decoders.inputs import VideoInput, resolve
+from vitascope.data.decoders.packets import Fault, KeyFrameLost, come_out, decode, scan
+from vitascope.data.decoders.pixels import Converter
+from vitascope.data.decoders.source import RAISED, GaveUp, Source, reason
+from vitascope.data.decoders.wholeness import cut_off, has_table
+from vitascope.data.timeline import Timeline
 from vitascope.errors import DecodeError
 
 # Frames that are cheaper to decode than to jump over: a seek empties the decoder.
@@ -29,7 +38,8 @@ class PyAVDecoder(OnTimeline):
     """A video file read through PyAV.
 
     Exact times come from the packets (nothing is decoded for them) or from `timeline`. A read
-    decodes forward from the nearest key frame and converts only the frames that are kept.
+    decodes forward from the nearest key frame and converts only the frames that are kept. Threads
+    may share it: they read one after the other.
 
     Args:
         path: a local file, an address, bytes, or an open binary file.
@@ -53,17 +63,21 @@ class PyAVDecoder(OnTimeline):
         self._timeline = timeline
         self._converter: Converter | None = None
         self._running: _Run | None = None
+        self._shown: dict[int, int] | None = None
+        # FFmpeg's contexts are not safe for two threads at once; a read uses properties.
+        self._alone = threading.RLock()
         self._source = Source(video, threads, time_limit)
 
     @property
     def timeline(self) -> Timeline:
         """Times and key frames in ticks of the file."""
-        if self._timeline is None:
-            self._stop()
-            self._source.start_clock()
-            self._source.rewind()
-            self._timeline = scan(self._source)
-        return self._timeline
+        with self._alone:
+            if self._timeline is None:
+                self._stop()
+                self._source.start_clock()
+                self._source.rewind()
+                self._timeline = scan(self._source)
+            return self._timeline
 
     @property
     def height(self) -> int:
@@ -84,6 +98,10 @@ class PyAVDecoder(OnTimeline):
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Decodes frames by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
+        with self._alone:
+            return self._read(indices, size)
+
+    def _read(self, indices: Sequence[int], size: Size | None) -> Frames:
         timeline, count = self.timeline, len(self.timeline)
         wanted = [int(i) for i in indices]
         for index in wanted:
@@ -101,7 +119,7 @@ class PyAVDecoder(OnTimeline):
                 height, width = size or self.size or self._geometry(frame).size
                 data = np.empty((len(wanted), height, width, 3), np.uint8)
             first, *others = places[index]
-            self._geometry(frame).convert(frame, data[first])
+            self._convert(index, frame, data[first])
             for other in others:
                 data[other] = data[first]
         if data is None:
@@ -122,11 +140,22 @@ class PyAVDecoder(OnTimeline):
             time = timeline.time(index)
             if end is not None and time >= end:
                 return
-            self._source.start_clock()
-            frame = self._frame(index)
-            image = np.empty((*(size or self.size or self._geometry(frame).size), 3), np.uint8)
-            self._geometry(frame).convert(frame, image)
+            with self._alone:
+                self._source.start_clock()
+                frame = self._frame(index)
+                image = np.empty((*(size or self.size or self._geometry(frame).size), 3), np.uint8)
+                self._convert(index, frame, image)
             yield time, image
+
+    def _convert(self, index: int, frame: VideoFrame, out: Image) -> None:
+        try:
+            self._geometry(frame).convert(frame, out)
+        except RAISED as error:
+            if isinstance(error, DecodeError):
+                raise
+            raise DecodeError(
+                self.path, f"frame {index}: {reason(error)}", time=self.timeline.time(index)
+            ) from error
 
     @property
     def _size(self) -> Size:
@@ -134,13 +163,14 @@ class PyAVDecoder(OnTimeline):
         return known or self._geometry().size
 
     def _geometry(self, frame: VideoFrame | None = None) -> Converter:
-        if self._converter is None:
-            # The first frame has the size of all, whichever is read first.
-            if frame is None or (frame.height, frame.width) != self._source.stored:
-                self._source.start_clock()
-                frame = self._frame(0)
-            self._converter = Converter(frame)
-        return self._converter
+        with self._alone:
+            if self._converter is None:
+                # The first frame has the size of all, whichever is read first.
+                if frame is None or (frame.height, frame.width) != self._source.stored:
+                    self._source.start_clock()
+                    frame = self._frame(0)
+                self._converter = Converter(frame)
+            return self._converter
 
     def _frame(self, index: int, need: frozenset[int] | None = None) -> VideoFrame:
         """Frame `index`, decoded on from where the last one came from if that is shorter.
@@ -152,6 +182,8 @@ class PyAVDecoder(OnTimeline):
         timeline = self.timeline
         if timeline.is_faulty(index):
             raise self._missing(index, [])
+        if self._shown:
+            return self._frame_on_screen(index)
         run, key = self._running, max(timeline.key_before(index), 0)
         if timeline.how == "counted" or self._source.has_palette:
             key = 0
@@ -165,6 +197,39 @@ class PyAVDecoder(OnTimeline):
             self._stop()
             run = self._running = _Run(self._source, timeline, 0, 0)
             frame = run.advance(index)
+        if frame is None:
+            self._stop()
+            if not run.faults and timeline.how != "counted" and self._look():
+                return self._frame_on_screen(index)
+            raise self._missing(index, run.faults)
+        return frame
+
+    def _look(self) -> bool:
+        """Finds out what is shown where packets tell of frames that do not come, without a fault.
+
+        Decodes everything, once. False if something is wrong with the file after all.
+        """
+        if self._shown is None:
+            self._source.start_clock()
+            output = come_out(self._source)
+            times = output.pts if not output.faults else []
+            self._shown = {time: n for n, time in enumerate(times) if time is not None}
+        return bool(self._shown)
+
+    def _frame_on_screen(self, index: int) -> VideoFrame:
+        """The frame with the time of frame `index`, or the last one shown before it."""
+        shown, pts = self._shown or {}, self.timeline.pts
+        while index > 0 and int(pts[index]) not in shown:
+            index -= 1
+        number = shown.get(int(pts[index]), 0)
+        run = self._running
+        if run is None or not run.can_give(number):
+            self._stop()
+            count = np.arange(max(shown.values()) + 1, dtype=np.int64)
+            counted = replace(self.timeline, pts=count, key_pts=count[:1], key_dts=count[:1],
+                              how="counted", faults=())  # fmt: skip
+            run = self._running = _Run(self._source, counted, 0, 0)
+        frame = run.advance(number)
         if frame is None:
             self._stop()
             raise self._missing(index, run.faults)
@@ -181,12 +246,14 @@ class PyAVDecoder(OnTimeline):
 
     def cut_off(self) -> str | None:
         """What is missing at the end of the file; see `Decoder.cut_off`."""
-        return cut_off(self._source, None if self._source.is_mp4 else self.timeline)
+        with self._alone:
+            return cut_off(self._source, None if has_table(self._source) else self.timeline)
 
     def close(self) -> None:
         """Frees the file."""
-        self._stop()
-        self._source.close()
+        with self._alone:
+            self._stop()
+            self._source.close()
 
     def _stop(self) -> None:
         if self._running is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoders.inputs import Input, resolve_input
@@ -28,6 +29,11 @@ _REFUSED = frozenset(
 
 # Codecs for which FFmpeg works out the times of reordered pictures where a container has none.
 _TIMED_BY_FFMPEG = frozenset("mpeg1video mpeg2video mpeg4".split())
+
+# What PyAV raises: the errors of FFmpeg, and those of its own lines for files that it did not
+# expect.
+RAISED = (av.FFmpegError, OSError, ValueError, LookupError, ArithmeticError, TypeError,
+          AttributeError, RuntimeError, AssertionError, MemoryError)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -82,29 +88,12 @@ class Source:
             )
         except av.error.ExitError as error:
             raise self._gave_up() from error
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except RAISED as error:
             text = self._why_not(error)
             self.close()
             remedy = "Give a video file; if it was one, fetch it again."
             raise DecodeError(self.path, text, remedy=remedy) from error
-        streams = [
-            stream
-            for stream in self._container.streams.video
-            if not stream.disposition & av.stream.Disposition.attached_pic
-        ]
-        if not streams:
-            kinds = {stream.type for stream in self._container.streams}
-            found = sorted("a cover picture" if kind == "video" else kind for kind in kinds)
-            self.close()
-            raise DecodeError(
-                self.path,
-                f"no video stream in the file, only {', '.join(found) or 'empty ones'}",
-                remedy="Give a file with pictures.",
-            )
-        self.stream = streams[0]
-        if self.stream.codec_context is None:
-            self.close()
-            raise DecodeError(self.path, "no decoder for the video stream in this FFmpeg")
+        self.stream = self._best_stream()
         self._fresh = True
         context = self.stream.codec_context
         self.stored = (int(context.height), int(context.width))
@@ -113,6 +102,32 @@ class Source:
             self._container.flags &= ~av.container.Flags.gen_pts.value
         self.stream.codec_context.thread_count = self.threads
         self.stream.codec_context.thread_type = "AUTO" if self.threads != 1 else "NONE"
+
+    def _best_stream(self) -> Any:
+        """The video stream that FFmpeg chooses, out of those that can be read and are no covers.
+
+        That is the one marked as the default, then the one with more than one frame, with the
+        higher bit rate, with more frames.
+        """
+        streams = self._container.streams
+        shown = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
+        if not shown:
+            kinds = {stream.type for stream in streams}
+            found = sorted("a cover picture" if kind == "video" else kind for kind in kinds)
+            self.close()
+            raise DecodeError(
+                self.path,
+                f"no video stream in the file, only {', '.join(found) or 'empty ones'}",
+                remedy="Give a file with pictures.",
+            )
+        usable = [stream for stream in shown if stream.codec_context is not None]
+        if not usable:
+            self.close()
+            raise DecodeError(self.path, "no decoder for the video stream in this FFmpeg")
+        if len(usable) == len(streams.video) == 1:
+            return usable[0]
+        best = streams.best("video")
+        return best if best in usable else max(usable, key=_rank)
 
     def rewind(self) -> None:
         """Goes to the beginning, which needs a new start only if something was read."""
@@ -244,7 +259,7 @@ class Source:
         untimed = self.is_untimed
         try:
             # PyAV loses a packet where its generator is dropped without being closed.
-            with closing(self.container.demux(self.stream)) as packets:
+            with closing(self._demux()) as packets:
                 for packet in packets:
                     if self._deadline is not None and time.monotonic() > self._deadline:
                         raise self._gave_up()
@@ -253,8 +268,29 @@ class Source:
                     yield packet
         except av.error.ExitError as error:
             raise self._gave_up() from error
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except DecodeError:
+            raise
+        except RAISED as error:
             raise DecodeError(self.path, f"damaged container ({reason(error)})") from error
+
+    def _demux(self) -> Iterator[Packet[Any]]:
+        """Packets of the stream, and at the end an empty one.
+
+        Where a stream appears after the file was opened, as in FLV, PyAV fails at the end of the
+        file, when it looks for the empty packet of a stream that it does not know.
+        """
+        ended = False
+        try:
+            with closing(self.container.demux(self.stream)) as packets:
+                for packet in packets:
+                    if packet.stream_index == self.stream.index and not ended:
+                        ended = packet.size == 0 and packet.pts is None and packet.dts is None
+                        yield packet
+        except IndexError:
+            if not ended:
+                last: Packet[Any] = Packet()
+                last.stream = self.stream
+                yield last
 
     def _gave_up(self) -> GaveUp:
         return GaveUp(self.path, f"gave up after {self.time_limit:g} s")
@@ -264,8 +300,8 @@ class Source:
         self._fresh = False
         try:
             self.container.seek(dts, stream=self.stream, backward=True)
-        except (av.FFmpegError, OSError, ValueError):
-            return False
+        except RAISED:
+            return False  # whatever it is: reading on from the beginning will tell
         return True
 
     def drain(self) -> list[VideoFrame]:
@@ -273,8 +309,8 @@ class Source:
         context = self.stream.codec_context
         try:
             frames = list(context.decode(None))
-        except (av.FFmpegError, ValueError):
-            frames = []
+        except RAISED:
+            frames = []  # the fault that led here was noted
         context.flush_buffers()
         return frames
 
@@ -286,6 +322,15 @@ class Source:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _rank(stream: Any) -> tuple[int, ...]:
+    """What FFmpeg compares streams by, and then their size; the first of equal ones is the best."""
+    context, marks = stream.codec_context, stream.disposition
+    impaired = Disposition.hearing_impaired | Disposition.visual_impaired
+    usual = (not marks & impaired) + bool(marks & Disposition.default)
+    pixels = int(context.width) * int(context.height)
+    return usual, min(stream.frames or 5, 5), int(context.bit_rate or 0), pixels
 
 
 class GaveUp(DecodeError):

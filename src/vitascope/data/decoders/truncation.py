@@ -7,9 +7,12 @@ to the place of the cut, so the decoder cannot tell; the container can.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
+import av
+
+from vitascope.data.decoders.ebml import element, is_last_of_track, segment
 from vitascope.data.decoders.source import Source
 from vitascope.data.decoders.stills import Read, gif_is_whole, jpeg_is_whole
 from vitascope.data.decoders.timeline import Timeline
@@ -39,7 +42,7 @@ def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
     if size <= 0:
         return None
     need, what = _table_end(source), "its table leads"
-    walk = _WALKS.get(source.container.format.name.split(",")[0])
+    walk = _WALKS.get(_format(source))
     if need <= size and walk is not None:
         with source.content() as read:
             need, what = walk(read, size), "what is in it goes on"
@@ -51,14 +54,59 @@ def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
 
 
 def promised_end(source: Source) -> Fraction | None:
-    """The end of the stream in seconds as the header has it; None where it is only a guess."""
+    """The end of the stream in seconds as the header has it; None where it is no promise.
+
+    MP4 has a table of its frames, which is the proof of what there should be; only where the
+    frames come in fragments is the header all that speaks of those that are missing. The tag
+    DURATION is Matroska's own: other formats carry it where a program copied the tags of a
+    stream. It is never longer than the file that it was written for.
+    """
     stream = source.stream
-    if source.is_mp4 and stream.duration and stream.start_time is not None:
+    if (
+        source.is_mp4
+        and not has_table(source)
+        and stream.duration
+        and stream.start_time is not None
+    ):
         return Fraction(int(stream.start_time + stream.duration)) * source.time_base
+    if _format(source) != "matroska":
+        return None
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
-    return None
+    if tag is None:
+        return None
+    end = int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
+    whole = source.container.duration
+    return min(end, Fraction(int(whole), av.time_base)) if whole else end
+
+
+def held_until(source: Source, end: Fraction, place: int | None) -> Fraction | None:
+    """The end of the last frame in seconds where only the header has it; None if it is not known.
+
+    Matroska stores no length with most frames. If the file is sound and has no further frame, the
+    last one stays until the time that the header has.
+
+    Args:
+        source: the open file.
+        end: where the last frame ends at least.
+        place: of the last frame in the file.
+    """
+    promised = promised_end(source) if _format(source) == "matroska" else None
+    if promised is None or promised <= end or place is None:
+        return None
+    with source.content() as read:
+        return promised if is_last_of_track(read, source.size, place) else None
+
+
+def _format(source: Source) -> str:
+    return str(source.container.format.name).split(",")[0]
+
+
+def has_table(source: Source) -> bool:
+    """Whether a file has a table of all its frames: an MP4 that does not come in fragments."""
+    if not source.is_mp4:
+        return False
+    with source.content() as read:
+        return not any(kind == b"moof" for kind, _ in _top(read, source.size))
 
 
 def _table_end(source: Source) -> int:
@@ -77,9 +125,9 @@ _NEEDED = frozenset(b"ftyp moov mdat moof".split())
 _OTHER = frozenset(b"mfra free skip wide uuid sidx styp pnot meta".split())
 
 
-def _boxes(read: Read, size: int) -> int:
-    """MP4: boxes in a row, each with its length."""
-    place = needed = 0
+def _top(read: Read, size: int) -> Iterator[tuple[bytes, int]]:
+    """Kind and end of each box that is not in another."""
+    place = 0
     while place < size:
         head = read(place, 16)
         kind = head[4:8]
@@ -87,10 +135,14 @@ def _boxes(read: Read, size: int) -> int:
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
         if kind not in _NEEDED | _OTHER or length < 8:
-            break  # something was added behind the film, or this box has the rest of the file
+            return  # something was added behind the film, or this box has the rest of the file
         place += length
-        needed = place if kind in _NEEDED else needed
-    return needed
+        yield kind, place
+
+
+def _boxes(read: Read, size: int) -> int:
+    """MP4: boxes in a row, each with its length."""
+    return max((end for kind, end in _top(read, size) if kind in _NEEDED), default=0)
 
 
 def _riff(read: Read, size: int) -> int:
@@ -118,35 +170,18 @@ def _riff(read: Read, size: int) -> int:
 
 def _ebml(read: Read, size: int) -> int:
     """Matroska: a segment with its length, or clusters with theirs in a segment without."""
-    header = _element(read, 0)
-    segment = _element(read, header[2]) if header is not None else None
-    if segment is None or segment[0] != 0x18538067:
+    whole = segment(read)
+    if whole is None:
         return 0
-    if segment[2]:
-        return segment[2]
-    place = segment[1]
+    if whole[2]:
+        return whole[2]
+    place = whole[1]
     while place < size:
-        element = _element(read, place)
-        if element is None or not element[2]:
+        found = element(read, place)
+        if found is None or not found[2]:
             return 0  # not known: a live recording
-        place = element[2]
+        place = found[2]
     return place
-
-
-def _element(read: Read, place: int) -> tuple[int, int, int] | None:
-    """Name, begin and end of the content; the end is 0 if the length is not known."""
-    head = read(place, 12)
-    if len(head) < 2 or not head[0]:
-        return None
-    name = 9 - head[0].bit_length()
-    if name > 4 or len(head) <= name or not head[name]:
-        return None
-    width = 9 - head[name].bit_length()
-    digits = head[name : name + width]
-    length = int.from_bytes(digits, "big") & ((1 << 7 * width) - 1)
-    begin = place + name + width
-    known = length != (1 << 7 * width) - 1
-    return int.from_bytes(head[:name], "big"), begin, begin + length if known else 0
 
 
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
