@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from vitascope.data.decoder import Image, Size
+from vitascope.data.decoders.pyav import PyAVDecoder
 from vitascope.data.decoders.timed import TimedDecoder, learn
 from vitascope.data.decoders.timeline import Timeline
 from vitascope.errors import DecodeError
 from vitascope.optional import require
 
+_SAME_PICTURE = 12.0  # mean difference, 0 to 255, that other colours and rounding may make
 _SAME_TIME = 1e-3  # seconds; OpenCV tells times in milliseconds
 
 
@@ -30,6 +32,10 @@ def open_opencv(
 
     OpenCV cannot seek to a frame exactly, so it always reads on from the start of the file: slow
     on long films, and meant for comparison. `time_limit` is not enforced.
+
+    Where its FFmpeg fails to convert a picture, OpenCV gives what was in memory before, without
+    a word (OpenCV 5.0 does so for interlaced video). The first picture, and each that is the same
+    as the one before, is therefore held against the default decoder.
 
     Raises:
         DecodeError: no video, or one that OpenCV does not open.
@@ -48,6 +54,8 @@ class _OpenCV:
     def __init__(self, cv2: Any, path: str, threads: int, timeline: Timeline) -> None:
         self._cv2, self._path, self._timeline = cv2, path, timeline
         self._settings = [cv2.CAP_PROP_N_THREADS, threads]
+        self._given: tuple[int, Image] | None = None
+        self._judge: PyAVDecoder | None = None
         self._capture: Any = None
         self._next = 0
         capture = self._restart()
@@ -94,9 +102,37 @@ class _OpenCV:
                     remedy="Use the decoder pyav.",
                 )
             rgb: Image = np.ascontiguousarray(image[:, :, ::-1])
+            if self._given is None or np.array_equal(self._given[1], rgb):
+                self._compare(index, rgb)
+            self._given = index, rgb
             yield rgb
 
+    def _compare(self, index: int, image: Image) -> None:
+        """Refuses a picture that is not the one of this number."""
+        if self._judge is None:
+            self._judge = PyAVDecoder(self._path, timeline=self._timeline)
+            if (self._judge.height, self._judge.width) != image.shape[:2]:
+                raise DecodeError(
+                    self._path, "OpenCV reads another stream", remedy="Use the decoder pyav."
+                )
+        wanted = [index] if self._given is None else [self._given[0], index]
+        *before, expected = self._judge.read(wanted, (image.shape[0], image.shape[1])).data.numpy()
+        moved = any(not np.array_equal(expected, other) for other in before)
+        empty = image.min() == image.max() and expected.min() < expected.max()
+        off = np.abs(expected.astype(np.int16) - image).mean()
+        if moved or empty or off > _SAME_PICTURE:
+            raise DecodeError(
+                self._path,
+                f"OpenCV gives no picture for frame {index}, only what was in memory before",
+                time=self._timeline.time(index),
+                remedy="Use the decoder pyav.",
+            )
+
     def close(self) -> None:
+        self._given = None
+        if self._judge is not None:
+            self._judge.close()
+            self._judge = None
         if self._capture is not None:
             self._capture.release()
             self._capture = None

@@ -283,7 +283,7 @@ class Source:
         try:
             with closing(self.container.demux(self.stream)) as packets:
                 for packet in packets:
-                    if packet.stream_index == self.stream.index and not ended:
+                    if packet.stream.index == self.stream.index and not ended:
                         ended = packet.size == 0 and packet.pts is None and packet.dts is None
                         yield packet
         except IndexError:

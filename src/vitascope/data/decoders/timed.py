@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Protocol
@@ -61,6 +62,8 @@ class TimedDecoder(OnTimeline):
     ) -> None:
         self.path, self._timeline, self.size = path, timeline, size
         self._pixels: Pixels | None = pixels
+        # Threads may share a decoder: they read one after the other.
+        self._alone = threading.RLock()
         self._aspect = pixel_aspect
 
     @property
@@ -92,6 +95,10 @@ class TimedDecoder(OnTimeline):
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Decodes frames by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
+        with self._alone:
+            return self._read(indices, size)
+
+    def _read(self, indices: Sequence[int], size: Size | None) -> Frames:
         wanted, count = [int(i) for i in indices], len(self.timeline)
         for index in wanted:
             if not 0 <= index < count:
@@ -124,8 +131,10 @@ class TimedDecoder(OnTimeline):
                 stop -= 1
         height, width = size or self.size or self._open.size
         pictures = self._open.frames(range(first, stop))
-        for index, image in zip(range(first, stop), pictures, strict=True):
-            yield timeline.time(index), self._scaled(index, image, (height, width))
+        for index in range(first, stop):
+            with self._alone:
+                picture = self._scaled(index, next(pictures), (height, width))
+            yield timeline.time(index), picture
 
     def _scaled(self, index: int, image: Image, size: Size) -> Image:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -147,9 +156,10 @@ class TimedDecoder(OnTimeline):
 
     def close(self) -> None:
         """Frees the file."""
-        if self._pixels is not None:
-            self._pixels.close()
-            self._pixels = None
+        with self._alone:
+            if self._pixels is not None:
+                self._pixels.close()
+                self._pixels = None
 
 
 def learn(path: str, timeline: Timeline | None, library: str) -> tuple[Timeline, int, Fraction]:
