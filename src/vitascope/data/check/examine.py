@@ -12,6 +12,7 @@ import numpy as np
 from vitascope.data.decoders.images import ImagesDecoder
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
 from vitascope.data.decoders.pixels import Converter
+from vitascope.data.decoders.pyav import whole_by_themselves
 from vitascope.data.decoders.source import Source
 from vitascope.data.decoders.timeline import Ticks, Timeline
 from vitascope.data.decoders.truncation import cut_off
@@ -109,7 +110,7 @@ def _examine_file(
             report = FileReport(path=path, error=error, announced=len(timeline), codec=codec)
             return report, None
         announced = len(timeline)
-        timeline = _settle(timeline, seen)
+        timeline = _settle(source, timeline, seen)
         report = FileReport(
             path=path,
             frames=len(seen.pts),
@@ -148,7 +149,10 @@ def _decode_all(source: Source, timeline: Timeline, alive: Callable[[int], None]
                 converter = Converter(frame)
                 seen.size = converter.size
                 # Once is enough to see that the pixel format can be converted.
-                converter.convert(frame, np.empty((*seen.size, 3), np.uint8))
+                try:
+                    converter.convert(frame, np.empty((*seen.size, 3), np.uint8))
+                except ValueError as error:
+                    raise DecodeError(source.path, str(error)) from error
             seen.pts.append(frame.pts)
             seen.damaged.append(not whole)
             if not frame.key_frame:
@@ -163,7 +167,7 @@ def _decode_all(source: Source, timeline: Timeline, alive: Callable[[int], None]
     return seen
 
 
-def _settle(timeline: Timeline, seen: _Seen) -> Timeline:
+def _settle(source: Source, timeline: Timeline, seen: _Seen) -> Timeline:
     """The timeline that decoding confirms."""
     if timeline.how == "counted":
         count = min(len(seen.pts), len(timeline))
@@ -176,7 +180,11 @@ def _settle(timeline: Timeline, seen: _Seen) -> Timeline:
         return _with_keys(replace(timeline, pts=came, how="decoded"), seen)
     good = came[~np.array(seen.damaged, dtype=bool)] if len(came) == len(seen.pts) else came
     bad = ~np.isin(timeline.pts, good)
-    return _with_keys(replace(timeline, faults=_intervals(bad)), seen)
+    timeline = _with_keys(timeline, seen)
+    if bad.any() and not source.has_palette:
+        # A reader begins at the key frame of a frame, where damage before it does no harm.
+        bad[whole_by_themselves(source, timeline, np.flatnonzero(bad).tolist())] = False
+    return replace(timeline, faults=_intervals(bad))
 
 
 def _with_keys(timeline: Timeline, seen: _Seen) -> Timeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -34,10 +35,12 @@ class Fault:
     Attributes:
         pts: time of the packet that failed, in ticks; None if it has none.
         reason: what FFmpeg said.
+        alone: no other picture is built on the one that failed.
     """
 
     pts: int | None
     reason: str
+    alone: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,6 +339,13 @@ def decode(
     waiting = key is not None
     broken: set[int | None] = set()
     resync, tainted = False, doubt
+    recent: deque[Packet[Any]] = deque(maxlen=2 * _DEEPEST)
+
+    def note(pts: int | None, what: str) -> None:
+        rule = source.disposable
+        alone = rule is not None and any(p.pts == pts and rule(bytes(p)) for p in recent)
+        faults.append(Fault(pts, what, alone))
+
     for packet in source.packets():
         if waiting and key is not None and packet.size:
             if not packet.is_keyframe:
@@ -350,8 +360,9 @@ def decode(
             continue
         if skip is not None and packet.size and skip(packet):
             continue
+        recent.append(packet)
         if packet.size and source.breaks_off(packet):
-            faults.append(Fault(packet.pts, "the file breaks off inside a frame"))
+            note(packet.pts, "the file breaks off inside a frame")
             broken.add(packet.pts)
             if source.stream.codec_context.name == "gif":
                 continue  # FFmpeg fills up the picture, or leaves it out, depending on its version
@@ -359,11 +370,11 @@ def decode(
             frames: list[Any] = packet.decode()
             resync = False
         except RAISED as error:
-            faults.append(Fault(packet.pts, reason(error)))
+            note(packet.pts, reason(error))
             frames, resync = source.drain(), True
         for frame in frames:
             if frame.is_corrupt and not tainted:
-                faults.append(Fault(frame.pts, "the decoder had to patch up a picture"))
+                note(frame.pts, "the decoder had to patch up a picture")
             whole = not frame.is_corrupt and frame.pts not in broken
             tainted = not whole or (tainted and not frame.key_frame)
             if key is None or frame.pts is None or frame.pts >= key[0]:

@@ -64,6 +64,7 @@ class PyAVDecoder(OnTimeline):
         self._converter: Converter | None = None
         self._running: _Run | None = None
         self._shown: dict[int, int] | None = None
+        self._damage = _Damage()
         # FFmpeg's contexts are not safe for two threads at once; a read uses properties.
         self._alone = threading.RLock()
         self._source = Source(video, threads, time_limit)
@@ -188,14 +189,19 @@ class PyAVDecoder(OnTimeline):
         if timeline.how == "counted" or self._source.has_palette:
             key = 0
         key_index = int(np.searchsorted(timeline.pts, timeline.key_pts[key]))
+        # What a decoder shows in a damaged file depends on what it saw before: there each frame
+        # is decoded from its own key frame on, by a new decoder, and none is passed over.
+        if run is not None and self._damage.seen and run.key != key:
+            run = None
         if run is None or not run.can_give(index) or key_index - run.next >= _SEEK_SAVES:
-            self._stop()
-            run = self._running = _Run(self._source, timeline, key, key_index)
-        run.need = need
+            run = self._begin(key, key_index)
+        run.need = None if self._damage.seen else need
         frame = run.advance(index)
+        while self._damage.learn(run.faults):
+            run = self._begin(key, key_index)
+            frame = run.advance(index)
         if frame is None and run.key > 0:
-            self._stop()
-            run = self._running = _Run(self._source, timeline, 0, 0)
+            run = self._begin(0, 0)
             frame = run.advance(index)
         if frame is None:
             self._stop()
@@ -203,6 +209,13 @@ class PyAVDecoder(OnTimeline):
                 return self._frame_on_screen(index)
             raise self._missing(index, run.faults)
         return frame
+
+    def _begin(self, key: int, key_index: int) -> _Run:
+        self._stop()
+        if self._damage.seen:
+            self._source.reopen()
+        self._running = _Run(self._source, self.timeline, key, key_index, self._damage)
+        return self._running
 
     def _look(self) -> bool:
         """Finds out what is shown where packets tell of frames that do not come, without a fault.
@@ -228,7 +241,7 @@ class PyAVDecoder(OnTimeline):
             count = np.arange(max(shown.values()) + 1, dtype=np.int64)
             counted = replace(self.timeline, pts=count, key_pts=count[:1], key_dts=count[:1],
                               how="counted", faults=())  # fmt: skip
-            run = self._running = _Run(self._source, counted, 0, 0)
+            run = self._running = _Run(self._source, counted, 0, 0, self._damage)
         frame = run.advance(number)
         if frame is None:
             self._stop()
@@ -261,6 +274,51 @@ class PyAVDecoder(OnTimeline):
             self._running = None
 
 
+class _Damage:
+    """What was found to be wrong with a file.
+
+    Attributes:
+        seen: whether anything was.
+        avoid: times of the damaged packets that no other picture is built on. A decoder that is
+            given one loses its way; without them what follows is whole.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self.avoid: set[int] = set()
+
+    def learn(self, faults: list[Fault]) -> bool:
+        """Takes up faults; whether there was something new, so that decoding is to begin anew."""
+        before = self.seen, len(self.avoid)
+        self.seen = self.seen or bool(faults)
+        self.avoid.update(f.pts for f in faults if f.alone and f.pts is not None)
+        return before != (self.seen, len(self.avoid))
+
+
+def whole_by_themselves(source: Source, timeline: Timeline, indices: Sequence[int]) -> list[int]:
+    """Those of some frames (ascending) that come out whole if decoding begins at their key frame.
+
+    Raises:
+        DecodeError: the time is up.
+    """
+    found: list[int] = []
+    damage = _Damage()
+    keys = [max(timeline.key_before(index), 0) for index in indices]
+    for key in sorted(set(keys)):
+        own = [index for index, other in zip(indices, keys, strict=True) if other == key]
+        first = int(np.searchsorted(timeline.pts, timeline.key_pts[key]))
+        damage.seen, again = True, True
+        while again:
+            source.start_clock()
+            source.reopen()
+            run = _Run(source, timeline, key, first, damage)
+            whole = [index for index in own if run.advance(index) is not None]
+            again = damage.learn(run.faults)
+            run.close()
+        found += whole
+    return found
+
+
 class _Run:
     """Decoding forward from one key frame.
 
@@ -270,7 +328,10 @@ class _Run:
         need: times of the frames that must not be passed over; None for all.
     """
 
-    def __init__(self, source: Source, timeline: Timeline, key: int, key_index: int) -> None:
+    def __init__(
+        self, source: Source, timeline: Timeline, key: int, key_index: int, damage: _Damage
+    ) -> None:
+        self._damage = damage
         self.key, self.next = key, key_index
         self.faults: list[Fault] = []
         self.need: frozenset[int] | None = None
@@ -321,6 +382,9 @@ class _Run:
 
     def _skip(self, packet: Packet[Any]) -> bool:
         pts, rule = packet.pts, self._disposable
+        if pts in self._damage.avoid:
+            self._passed_over.add(pts)
+            return True
         if self.need is None or rule is None or pts is None or pts in self.need:
             return False
         if not rule(bytes(packet)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
 from functools import lru_cache
@@ -273,7 +273,7 @@ class Source:
         except RAISED as error:
             raise DecodeError(self.path, f"damaged container ({reason(error)})") from error
 
-    def _demux(self) -> Iterator[Packet[Any]]:
+    def _demux(self) -> Generator[Packet[Any], None, None]:
         """Packets of the stream, and at the end an empty one.
 
         Where a stream appears after the file was opened, as in FLV, PyAV fails at the end of the
