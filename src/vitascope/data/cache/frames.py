@@ -1,8 +1,9 @@
 """A cache of decoded frames on disk: each video is decoded once, later reads copy a few frames.
 
 Frames in the cache are those that the decoder gives at this size, so results do not depend on
-what the cache holds. A full disk, a folder that cannot be written to, or a used-up budget make
-reading slower and nothing else.
+what the cache holds. Each frame has a checksum, and the file of a video is known again by more than
+its size and time (see `unchanged`); what is at an address is taken to stay as it is. A full disk, a
+folder that cannot be written to, or a used-up budget make reading slower and nothing else.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from vitascope.transforms.preprocess import scaled_size
 
 _LOG = logging.getLogger(__name__)
 _STALE = 3600.0  # seconds after which a half-written file belongs to nobody any more
+_DIGITS = 20
 _WORKERS = 256  # rows for counting; a worker beyond shares one
 
 
@@ -230,7 +232,10 @@ class FrameCache:
         with file:
             _lock(file.fileno())
             file.seek(0)
-            ledger = _Ledger(int(file.read() or b"0"))
+            try:
+                ledger = _Ledger(int(file.read(_DIGITS + 1) or b"0"))
+            except ValueError:  # damaged: counted anew
+                ledger = _Ledger(self._measure())
             before = ledger.used
             yield ledger
             if ledger.used != before:
@@ -238,9 +243,9 @@ class FrameCache:
 
     def _write_ledger(self, used: int) -> None:
         try:
-            # Always 20 digits, so that a full disk cannot refuse a longer number.
+            # Always as many digits, so that a full disk cannot refuse a longer number.
             with open(self.folder / ".used", "r+b") as file:
-                file.write(b"%020d" % max(used, 0))
+                file.write(b"%0*d" % (_DIGITS, max(used, 0)))
         except OSError as error:
             self._stop(error)
 

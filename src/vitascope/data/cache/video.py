@@ -1,7 +1,9 @@
 """The file of one cached video: a plain .npy array of frames, and behind it what was known.
 
-Behind the array stand JSON, the length of the JSON in 8 bytes, and a mark. numpy ignores all
-three, so the file opens with `numpy.load(file, mmap_mode="r")` as well.
+Behind the array stand JSON, the state of the video's file in 16 bytes, a checksum of the JSON in 4,
+its length in 8, and a mark. numpy ignores all of them, so the file opens with
+`numpy.load(file, mmap_mode="r")` as well. The JSON has a checksum for each frame, and one for the
+video's file. What does not fit its checksum is removed, and the frames come from the video itself.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 import io
 import json
 import math
-import mmap
 import os
+import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -18,14 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from numpy.lib import format as npy
 
 from vitascope.data.decoder import Decoder, Frames, Image, Size, open_video
 from vitascope.data.decoders.base import Closing
+from vitascope.data.unchanged import content, state
+from vitascope.errors import DecodeError
 from vitascope.transforms.preprocess import resize
 
-MARK = b"VSCOPE01"
+MARK = b"VSCOPE02"
+_STATE, _TAIL = 16, 16 + 4 + 8 + len(b"VSCOPE02")
 _CHUNK = 64  # most frames in memory while a video is written
 _CHUNK_BYTES = 1 << 28  # and most bytes of them, as large as they are decoded
 TIME_LIMIT = 120.0  # seconds for one read, so that a broken file cannot hold up an epoch
@@ -47,6 +54,8 @@ def encode(
     Raises:
         DecodeError: one of the frames does not come out whole.
     """
+    before = state(video.path)
+    sums: list[int] = []
     shape = (len(wanted), *size, 3)
     head = io.BytesIO()
     npy.write_array_header_1_0(
@@ -59,7 +68,12 @@ def encode(
         frames = video.read(wanted[begin : begin + chunk], size=None if resized else size).data
         if resized:
             frames = resize(frames, *size)
-        yield frames.contiguous().numpy().tobytes()
+        images = frames.contiguous().numpy()
+        sums += [zlib.crc32(image) for image in images]
+        yield images.tobytes()
+    sum_of_file = content(video.path)
+    if state(video.path) != before:
+        raise DecodeError(video.path, "the file was written to while it was read")
     known = json.dumps({
         "shape": shape,
         "offset": head.tell(),
@@ -73,36 +87,88 @@ def encode(
         "width": video.width,
         "height": video.height,
         "pixel_aspect": str(video.pixel_aspect),
+        "sums": sums,
+        "content": sum_of_file,
     }).encode()  # fmt: skip
-    yield known + len(known).to_bytes(8, "little") + MARK
+    check, length = zlib.crc32(known).to_bytes(4, "little"), len(known).to_bytes(8, "little")
+    yield known + _packed(before) + check + length + MARK
 
 
-def open_stored(file: Path) -> CachedVideo | None:
-    """Opens a cached video; None if there is none. A damaged file is removed, and is none."""
+def _packed(state: str) -> bytes:
+    return bytes.fromhex(state).ljust(_STATE, b"\0")
+
+
+def open_stored(file: Path) -> StoredVideo | None:
+    """Opens a cached video; None if there is none.
+
+    One that is damaged, or of a video whose file is another by now, is removed and is none.
+    """
     try:
-        handle = os.open(file, os.O_RDONLY)
-    except FileNotFoundError:
+        handle = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError:
         return None
+    known = None
     try:
-        total = os.fstat(handle).st_size
-        mapped = mmap.mmap(handle, 0, access=mmap.ACCESS_READ) if total > 16 else None
-    finally:
-        os.close(handle)
-    known = None if mapped is None else _read_known(mapped, total)
-    if mapped is None or known is None:
-        # Renamed into place before its content reached the disk, and then the power went.
+        known = _read_known(handle)
+        if known is not None and _is_current(file, handle, known):
+            return StoredVideo(file, handle, known)
+    except OSError:
+        pass  # a disk that fails: as if it were not there
+    os.close(handle)
+    _remove(file)
+    return None
+
+
+def _remove(file: Path) -> None:
+    try:
         file.unlink(missing_ok=True)
-        return None
-    return CachedVideo(mapped, known)
+    except OSError:  # a cache that may only be read; what is in it is not used
+        return
 
 
-def _read_known(mapped: mmap.mmap, total: int) -> dict[str, Any] | None:
-    length = int.from_bytes(mapped[total - 16 : total - 8], "little")
-    if mapped[total - 8 :] != MARK or length > total - 16:
+def _read_known(handle: int) -> dict[str, Any] | None:
+    total = os.fstat(handle).st_size
+    tail = _at(handle, max(total - _TAIL, 0), _TAIL)
+    if len(tail) < _TAIL or not tail.endswith(MARK):
+        # Renamed into place before its content reached the disk, and then the power went.
         return None
-    known: dict[str, Any] = json.loads(mapped[total - 16 - length : total - 16])
-    whole = known["offset"] + math.prod(known["shape"]) + length + 16 == total
-    return known if whole else None
+    check, length = (
+        tail[_STATE : _STATE + 4],
+        int.from_bytes(tail[_STATE + 4 : _STATE + 12], "little"),
+    )
+    if length > total - _TAIL:
+        return None
+    text = _at(handle, total - _TAIL - length, length)
+    if zlib.crc32(text).to_bytes(4, "little") != check:
+        return None
+    known: dict[str, Any] = json.loads(text)
+    whole = known["offset"] + math.prod(known["shape"]) + length + _TAIL == total
+    return known | {"state": tail[:_STATE], "end": total} if whole else None
+
+
+def _is_current(file: Path, handle: int, known: dict[str, Any]) -> bool:
+    """Whether the video's file is the one that was decoded."""
+    now = _packed(state(known["path"]))
+    if now == known["state"]:
+        return True
+    if content(known["path"]) != known["content"]:
+        return False
+    try:
+        with open(file, "r+b") as writing:  # so that it is compared only once
+            writing.seek(known["end"] - _TAIL)
+            writing.write(now)
+    except OSError:
+        return True
+    return True
+
+
+def _at(handle: int, place: int, count: int) -> bytes:
+    """Bytes from a place, fewer at the end of the file."""
+    parts: list[bytes] = []
+    while count > 0 and (part := os.pread(handle, count, place)):
+        parts.append(part)
+        place, count = place + len(part), count - len(part)
+    return b"".join(parts)
 
 
 class CachedVideo(Closing):
@@ -112,13 +178,12 @@ class CachedVideo(Closing):
     scaled afterwards: whoever reads them then scales both.
     """
 
-    def __init__(self, mapped: mmap.mmap, known: dict[str, Any]) -> None:
+    def __init__(self, file: Path, handle: int, known: dict[str, Any]) -> None:
         self.path: str = known["path"]
-        self._known, self._mapped = known, mapped
-        shape: tuple[int, ...] = tuple(known["shape"])
-        flat = np.frombuffer(mapped, np.uint8, math.prod(shape), known["offset"])
-        self._frames = flat.reshape(shape)
+        self._known, self._cache, self._handle = known, file, handle
+        self._shape: tuple[int, ...] = tuple(known["shape"])
         self._original: Decoder | None = None
+        self._alone = threading.RLock()
 
     @property
     def start(self) -> Fraction:
@@ -167,14 +232,41 @@ class CachedVideo(Closing):
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self.times):
             raise IndexError(f"{self.path}: frames {wanted.min()} to {wanted.max()} of "
                              f"{len(self.times)}")  # fmt: skip
-        cached = len(wanted) == 0 or 0 <= places.min() <= places.max() < len(self._frames)
-        if not cached or (size is not None and tuple(size) != self._frames.shape[1:3]):
+        cached = len(wanted) == 0 or 0 <= places.min() <= places.max() < self._shape[0]
+        if size is not None and tuple(size) != self._shape[1:3]:
+            cached = False
+        data = self._copy(places) if cached else None
+        if data is None:
             return self._file().read(indices, size=size or self._decoded)
         return Frames(
-            torch.from_numpy(self._frames[places]),
+            torch.from_numpy(data),
             tuple(self.times[i] for i in wanted),
             tuple(self.durations[i] for i in wanted),
         )
+
+    def _copy(self, places: npt.NDArray[np.int64]) -> Image | None:
+        """Frames of the cache; None, and no cache any more, if one of them is damaged."""
+        with self._alone:
+            if self._handle < 0:
+                return None
+            data = np.empty((len(places), *self._shape[1:]), np.uint8)
+            count, sums = math.prod(self._shape[1:]), self._known["sums"]
+            for number, place in enumerate(places.tolist()):
+                try:
+                    found = _at(self._handle, self._known["offset"] + place * count, count)
+                except OSError:
+                    found = b""
+                if len(found) != count or zlib.crc32(found) != sums[place]:
+                    self._let_go()
+                    _remove(self._cache)
+                    return None
+                data[number] = np.frombuffer(found, np.uint8).reshape(self._shape[1:])
+            return data
+
+    def _let_go(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
     def stream(
         self,
@@ -190,12 +282,14 @@ class CachedVideo(Closing):
         """The size at which the cached frames left the decoder; None is that of the file."""
         if self._known.get("resized"):
             return None
-        return (self._frames.shape[1], self._frames.shape[2])
+        return (self._shape[1], self._shape[2])
 
     def _file(self) -> Decoder:
-        if self._original is None:
-            self._original = open_video(self.path, self._known["decoder"], time_limit=TIME_LIMIT)
-        return self._original
+        with self._alone:
+            if self._original is None:
+                decoder = self._known["decoder"]
+                self._original = open_video(self.path, decoder, time_limit=TIME_LIMIT)
+            return self._original
 
     def cut_off(self) -> str | None:
         """None: it was whole when it was stored, and is known again only while unchanged."""
@@ -205,9 +299,8 @@ class CachedVideo(Closing):
         """Frees the file. Frames that were read stay valid: they are copies."""
         if self._original is not None:
             self._original.close()
-        if not self._mapped.closed:
-            del self._frames
-            self._mapped.close()
+        with self._alone:
+            self._let_go()
 
 
 def _over_one(times: Sequence[Fraction]) -> list[int]:

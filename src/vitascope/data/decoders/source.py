@@ -65,12 +65,21 @@ class Source:
         self.path, self.threads, self.time_limit = self._input.name, threads, time_limit
         self._container: Any = None
         self._file: Any = None
+        self._closed = False
+        self._facts: tuple[int, int, int] | None = None
         self.start_clock()
         self.reopen()
 
     def reopen(self) -> None:
-        """Opens the file anew, at its beginning."""
-        self.close()
+        """Opens the file anew, at its beginning.
+
+        Raises:
+            DecodeError: it cannot be opened (any more), is another file by now, or was closed.
+        """
+        if self._closed:
+            raise DecodeError(self.path, "the video is closed")
+        self._shut()
+        self._is_the_same()
         # "file:" and the absolute path: a name with a colon is a name, never a protocol. The
         # white lists hold for everything that the file itself may ask to open.
         options = {"protocol_whitelist": "file", "format_whitelist": safe_formats()}
@@ -102,6 +111,19 @@ class Source:
             self._container.flags &= ~av.container.Flags.gen_pts.value
         self.stream.codec_context.thread_count = self.threads
         self.stream.codec_context.thread_type = "AUTO" if self.threads != 1 else "NONE"
+
+    def _is_the_same(self) -> None:
+        """Refuses another file under the old name: times and frames would not fit each other."""
+        if self._input.open is not None:
+            return
+        try:
+            facts = os.stat(self.path)
+        except OSError as error:
+            raise DecodeError(self.path, f"cannot be read ({error.strerror})") from error
+        now = facts.st_ino, facts.st_size, facts.st_mtime_ns
+        if self._facts not in (None, now):
+            raise DecodeError(self.path, "the file was replaced or written to while it was read")
+        self._facts = now
 
     def _best_stream(self) -> Any:
         """The video stream that FFmpeg chooses, out of those that can be read and are no covers.
@@ -315,7 +337,11 @@ class Source:
         return frames
 
     def close(self) -> None:
-        """Closes the file; no error if it is closed."""
+        """Closes the file for good; no error if it is closed."""
+        self._closed = True
+        self._shut()
+
+    def _shut(self) -> None:
         if self._container is not None:
             self._container.close()
             self._container = None
