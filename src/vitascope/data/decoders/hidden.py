@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from vitascope.data.decoders.disposable import units
 
@@ -15,15 +16,19 @@ Hidden = Callable[[bytes], bool]
 
 # Messages are short; a longer packet has a picture, and is not searched for one.
 _LONGEST_MESSAGE = 4096
+_ANY = 1 << 62
 # First bytes of parameters, messages, delimiters, ends and filling: no reference, no error bit.
 _H264_MESSAGES = frozenset([*range(0x06, 0x0D), 0x27, 0x28, 0x47, 0x48, 0x67, 0x68])
+_HEVC_MESSAGES = frozenset(range(2 * 32, 2 * 41))
 
 _VOL = re.compile(rb"\x00\x00\x01[\x20-\x2f]")
 _VOP = b"\x00\x00\x01\xb6"
 
 
-def hidden(codec: str, setup: bytes | None) -> Hidden | None:
+def hidden(codec: str, setup: bytes | None) -> tuple[Hidden | None, int]:
     """The test for packets of one stream, in the order of the file; None where all show a picture.
+
+    The number is the length in bytes beyond which a packet need not be asked about.
 
     Args:
         codec: FFmpeg's name of the codec.
@@ -32,26 +37,24 @@ def hidden(codec: str, setup: bytes | None) -> Hidden | None:
     setup = setup or b""
     boxed = len(setup) > 4 and setup[0] == 1
     if codec == "mpeg4":
-        return _Mpeg4(setup)
+        return _Mpeg4(setup), _ANY
     if codec in ("vp8", "libvpx"):
         # Reference pictures that are never shown are packets of their own.
-        return lambda packet: not packet[0] & 0x10
+        return lambda packet: not packet[0] & 0x10, _ANY
     if codec in ("vp9", "libvpx-vp9"):
-        return _vp9
+        return _vp9, _ANY
     if codec == "h264":
         size = (setup[4] & 3) + 1 if boxed else 0
-        return lambda packet: _only_messages(packet, size, lambda u: u[0] in _H264_MESSAGES)
+        return partial(_only_messages, size=size, names=_H264_MESSAGES), _LONGEST_MESSAGE
     if codec == "hevc" and (not boxed or len(setup) > 22):
         size = (setup[21] & 3) + 1 if boxed else 0
-        return lambda packet: _only_messages(packet, size, lambda u: 32 <= u[0] >> 1 <= 40)
-    return None
+        return partial(_only_messages, size=size, names=_HEVC_MESSAGES), _LONGEST_MESSAGE
+    return None, 0
 
 
-def _only_messages(packet: bytes, size: int, is_message: Callable[[bytes], bool]) -> bool:
+def _only_messages(packet: bytes, size: int, names: frozenset[int]) -> bool:
     """Whether a sound packet has no part of a picture; a damaged one must reach the decoder."""
-    if len(packet) > _LONGEST_MESSAGE:
-        return False
-    return all(unit and is_message(unit) for unit in units(packet, size))
+    return all(unit and unit[0] in names for unit in units(packet, size))
 
 
 def _vp9(packet: bytes) -> bool:

@@ -118,7 +118,7 @@ def _in_doubt(source: Source, packets: _Packets) -> bool:
 def _read_packets(source: Source) -> _Packets:
     found = _Packets([], [], [], [], [])
     codec = source.stream.codec_context
-    is_hidden = hidden(codec.name, codec.extradata)
+    is_hidden, longest = hidden(codec.name, codec.extradata)
     mpeg4, packed = codec.name == "mpeg4", False
     silent: list[int] = []
     damaged: DecodeError | None = None
@@ -126,7 +126,8 @@ def _read_packets(source: Source) -> _Packets:
     try:
         for packet in source.packets():
             place = packet.pos if packet.size else place
-            if not packet.size or (is_hidden is not None and is_hidden(bytes(packet))):
+            size = packet.size
+            if not size or (is_hidden and size <= longest and is_hidden(bytes(packet))):
                 if packet.pts is not None:
                     silent.append(packet.pts + (packet.duration or 0))
                 continue

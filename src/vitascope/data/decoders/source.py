@@ -17,6 +17,9 @@ from av.video.frame import VideoFrame
 
 from vitascope.data.decoders.inputs import Input, resolve_input
 from vitascope.data.decoders.non_reference import Rule, rule
+from vitascope.data.decoders.disposable import Rule, rule
+from vitascope.data.decoders.foreign import HEAD, kind
+from vitascope.data.decoders.inputs import Input, resolve
 from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
 
@@ -99,7 +102,7 @@ class Source:
             raise self._gave_up() from error
         except RAISED as error:
             text = self._why_not(error)
-            self.close()
+            self._shut()
             remedy = "Give a video file; if it was one, fetch it again."
             raise DecodeError(self.path, text, remedy=remedy) from error
         self.stream = self._best_stream()
@@ -136,16 +139,21 @@ class Source:
         if not shown:
             kinds = {stream.type for stream in streams}
             found = sorted("a cover picture" if kind == "video" else kind for kind in kinds)
-            self.close()
+            self._shut()
             raise DecodeError(
                 self.path,
                 f"no video stream in the file, only {', '.join(found) or 'empty ones'}",
                 remedy="Give a file with pictures.",
             )
         usable = [stream for stream in shown if stream.codec_context is not None]
-        if not usable:
-            self.close()
-            raise DecodeError(self.path, "no decoder for the video stream in this FFmpeg")
+        known = None
+        if not usable or "webp" in self._container.format.name:
+            with self.content() as read:
+                known = kind(read(0, HEAD))
+        if not usable or known is not None:
+            self._shut()
+            said = f"FFmpeg cannot decode {known or 'the video stream'}: this build has no decoder"
+            raise DecodeError(self.path, said, remedy="Convert it, for example to MP4.")
         if len(usable) == len(streams.video) == 1:
             return usable[0]
         best = streams.best("video")
@@ -162,9 +170,19 @@ class Source:
         try:
             if self._size() == 0:
                 return "the file has no content (0 bytes)"
+            known = self._kind()
         except OSError as missing:
-            return f"cannot be read ({missing.strerror})"
+            return f"cannot be read ({missing.strerror or missing})"
+        if known is not None:
+            return f"not a video file, but {known}"
         return f"not a video file, or cut before its index ({reason(error)})"
+
+    def _kind(self) -> str | None:
+        if self._file is not None:
+            self._file.seek(0)
+            return kind(self._file.read(HEAD))
+        with open(self.path, "rb") as file:
+            return kind(file.read(HEAD))
 
     def _size(self) -> int:
         if self._file is None:
