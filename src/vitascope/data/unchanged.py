@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 
-from vitascope.data.remote import parse_part
+from vitascope.data.shards.remote import parse_part
 
 _AT_ONCE = 1 << 20
 

@@ -19,7 +19,6 @@ import numpy as np
 
 from vitascope.data.atomic import write_atomically
 from vitascope.data.decoders.timeline import Timeline
-from vitascope.data.timeline import Timeline
 from vitascope.data.unchanged import content, state
 from vitascope.files import cache_folder
 

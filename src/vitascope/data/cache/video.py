@@ -99,7 +99,7 @@ def _packed(state: str) -> bytes:
     return bytes.fromhex(state).ljust(_STATE, b"\0")
 
 
-def open_stored(file: Path) -> StoredVideo | None:
+def open_stored(file: Path) -> CachedVideo | None:
     """Opens a cached video; None if there is none.
 
     One that is damaged, or of a video whose file is another by now, is removed and is none.
@@ -112,7 +112,7 @@ def open_stored(file: Path) -> StoredVideo | None:
     try:
         known = _read_known(handle)
         if known is not None and _is_current(file, handle, known):
-            return StoredVideo(file, handle, known)
+            return CachedVideo(file, handle, known)
     except OSError:
         pass  # a disk that fails: as if it were not there
     os.close(handle)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from vitascope.data.decoders.disposable import units
+from vitascope.data.decoders.non_reference import units
 
 Hidden = Callable[[bytes], bool]
 

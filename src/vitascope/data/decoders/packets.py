@@ -14,13 +14,11 @@ import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from vitascope.data.decoders.source import GaveUp, Source, reason
-from vitascope.data.decoders.timeline import Ticks, Timeline
 from vitascope.data.decoders.hidden import hidden
 from vitascope.data.decoders.repair import descents, repair
 from vitascope.data.decoders.source import RAISED, GaveUp, Source, reason
-from vitascope.data.decoders.wholeness import held_until
-from vitascope.data.timeline import Ticks, Timeline
+from vitascope.data.decoders.timeline import Ticks, Timeline
+from vitascope.data.decoders.truncation import held_until
 from vitascope.errors import DecodeError
 
 _MPEG4_PICTURE = b"\x00\x00\x01\xb6"

@@ -60,7 +60,7 @@ class Converter:
         try:
             if frame.interlaced_frame and (height, width) != stored:
                 # FFmpeg would shrink each field by itself, which leaves a comb in the picture.
-                picture = scale(self._rgb(frame, stored), (height, width))
+                picture = scale_image(self._rgb(frame, stored), (height, width))
             else:
                 picture = self._rgb(frame, (height, width))
         except (av.FFmpegError, OSError) as error:

@@ -16,18 +16,11 @@ from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.base import OnTimeline
 from vitascope.data.decoders.inputs import VideoInput, resolve_input
 from vitascope.data.decoders.non_reference import Rule
-from vitascope.data.decoders.packets import Fault, KeyFrameLost, decode, scan
-from vitascope.data.decoders.pixels import Converter
-from vitascope.data.decoders.source import GaveUp, Source
-from vitascope.data.decoders.timeline import Timeline
-from vitascope.data.decoders.truncation import cut_off
-from vitascope.data.decoders.disposable import Rule
-from vitascope.data.decoders.inputs import VideoInput, resolve
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, come_out, decode, scan
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import RAISED, GaveUp, Source, reason
-from vitascope.data.decoders.wholeness import cut_off, has_table
-from vitascope.data.timeline import Timeline
+from vitascope.data.decoders.timeline import Timeline
+from vitascope.data.decoders.truncation import cut_off, has_table
 from vitascope.errors import DecodeError
 
 # Frames that are cheaper to decode than to jump over: a seek empties the decoder.

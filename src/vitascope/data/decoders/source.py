@@ -15,11 +15,9 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 
+from vitascope.data.decoders.foreign import HEAD, kind
 from vitascope.data.decoders.inputs import Input, resolve_input
 from vitascope.data.decoders.non_reference import Rule, rule
-from vitascope.data.decoders.disposable import Rule, rule
-from vitascope.data.decoders.foreign import HEAD, kind
-from vitascope.data.decoders.inputs import Input, resolve
 from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
 
