@@ -1,4 +1,4 @@
-"""Ranks and groups of processes, and sums and gathers that gradients pass through.
+"""Ranks and groups of processes, gathers that gradients pass through, and the cores to use.
 
 Everything here works in a single process too, where there is one rank and gathering is the
 identity. The "local" group is the processes of one machine, as told to
@@ -7,6 +7,9 @@ identity. The "local" group is the processes of one machine, as told to
 
 from __future__ import annotations
 
+import math
+import os
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -19,6 +22,55 @@ from vitascope.errors import ConfigError
 # The group of this machine's processes. torch.distributed is global state itself; this is the
 # one entry that it does not keep.
 _LOCAL: dict[str, Any] = {}
+
+
+def cores() -> int:
+    """CPU cores that this process may use: those it is bound to, or fewer in a container.
+
+    A container that may use one and a half gets two.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    try:
+        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    except OSError:  # no Linux
+        return count
+    return max(1, math.ceil(min(count, _quota(groups, Path("/sys/fs/cgroup")))))
+
+
+def _quota(groups: str, root: Path) -> float:
+    """The least CPU time a second that the control groups of a process allow it.
+
+    Args:
+        groups: lines NUMBER:CONTROLLERS:PATH; the newer version has one, without a controller.
+        root: where the file system of control groups is mounted.
+    """
+    least = math.inf
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        place = root / controllers / path.strip("/")
+        # A limit of any group above holds, too. A container may see its own group as the root.
+        for folder in (place, *place.parents):
+            if controllers:
+                texts = [_text(folder / f"cpu.cfs_{what}_us") for what in ("quota", "period")]
+            else:
+                texts = _text(folder / "cpu.max").split()
+            if texts and all(text.isdecimal() for text in texts):  # without limit -1 or "max"
+                least = min(least, int(texts[0]) / int(texts[1]))
+            if folder == root:
+                break
+    return least
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def is_distributed() -> bool:

@@ -1,26 +1,33 @@
-"""Files from elsewhere: fetched once, checked, and never half there.
+"""Files: replaced in one step, locked, kept in a cache, fetched once; never half there.
 
-A file grows under `NAME.part` and gets its name when it is complete and its checksum is right. An
-interrupted transfer goes on where it stopped, if the server can do that and the file is still the
-same there.
+A file that is fetched grows under `NAME.part` and gets its name when it is complete and its
+checksum is right. An interrupted transfer goes on where it stopped, if the server can do that and
+the file is still the same there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import hashlib
 import http.client
 import json
 import os
+import secrets
 import shutil
+import socket
 import sys
+import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from vitascope.errors import WeightsError
+from vitascope.errors import RunError, WeightsError
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes there, bytes in all or None if the server does not tell)."""
@@ -28,6 +35,200 @@ Progress = Callable[[int, int | None], None]
 CHUNK = 1 << 20
 ATTEMPTS = 3
 TIMEOUT = 30.0  # seconds without a byte
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, *, durable: bool = False, keep_link: bool = True) -> Iterator[Path]:
+    """A place to write what takes the place of `path` when the block ends, whole and in one step.
+
+    The place lies in a hidden folder beside `path` and has its name, so writers that go by the
+    suffix, or put temporary files of their own beside, work. A reader sees the old file or the new
+    one; when the block raises or is interrupted, the old one stays and nothing else is left.
+
+    A device, a pipe and what /dev/stdout or /dev/fd/3 stand for are no files that another could
+    replace: they get the complete content appended.
+
+    Args:
+        path: a file, or a folder that is not there yet; its own folder must exist.
+        durable: the content is on the disk before it gets its name, and the name before the
+            block ends, so that a power cut leaves the old file or the new one, too.
+        keep_link: where `path` is a link, replace what it points to; False replaces the link.
+
+    Raises:
+        OSError: the folder cannot be written to, the disk is full, or nothing was written.
+    """
+    path = Path(path)
+    if _is_stream(path):
+        with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
+            draft = Path(folder) / path.name
+            yield draft
+            with draft.open("rb") as source, open(path, "ab") as sink:
+                shutil.copyfileobj(source, sink, CHUNK)
+        return
+    target = Path(os.path.realpath(path)) if keep_link else path
+    with draft_folder(target) as beside:
+        draft = beside / path.name
+        yield draft
+        if draft.is_file():
+            # What the folder allows is what the umask gives; some writers give their owner only.
+            same = target if target.is_file() else beside
+            draft.chmod(same.stat().st_mode & 0o666)
+        if durable:
+            for file in [draft, *draft.rglob("*")]:
+                _onto_disk(file)
+        os.replace(draft, target)
+        if durable:
+            _onto_disk(target.parent)
+
+
+@contextlib.contextmanager
+def draft_folder(path: str | Path) -> Iterator[Path]:
+    """A new hidden folder beside `path`, to make there what is then renamed; removed in the end.
+
+    What is left of it by a process that was killed, `remove_unfinished` takes away.
+
+    Raises:
+        OSError: the folder of `path` cannot be written to.
+    """
+    path = Path(path)
+    short = os.fsencode(path.name)[:100].decode("utf-8", "ignore")  # names may have 255 bytes
+    folder = path.with_name(f".{short}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_atomically(path: str | Path, chunks: Iterable[bytes | memoryview]) -> int:
+    """Writes a file as `replacing` does.
+
+    Returns:
+        Number of bytes written.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    size = 0
+    with replacing(path) as draft, draft.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+            size += len(chunk)
+    return size
+
+
+def is_unfinished(path: Path, name: str = "") -> bool:
+    """Whether `replacing` made this folder, for a file whose name begins with `name`."""
+    return path.name.startswith(f".{name}") and path.name.endswith(".part")
+
+
+def remove_unfinished(folder: Path, name: str = "", *, older: float = 0.0) -> None:
+    """Removes what processes that were killed while they wrote have left in a folder.
+
+    Args:
+        folder: the folder; those in it are not searched.
+        name: beginning of the names of the files that were to be written.
+        older: seconds since the last change before which it may still be somebody's work.
+    """
+    for path in [path for path in folder.iterdir() if is_unfinished(path, name)]:
+        with contextlib.suppress(FileNotFoundError):  # its writer was alive, and has finished
+            if time.time() - path.stat().st_mtime < older:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path stands for a device, a pipe, a socket or an open file."""
+    for _ in range(40):  # more links in a row no system follows
+        home = os.path.realpath(path.parent)
+        if home == "/dev/fd":
+            return True
+        if not path.is_symlink():
+            return path.exists() and not path.is_file() and not path.is_dir()
+        if Path(home).parts[1:2] in (("dev",), ("proc",)):
+            return True
+        path = path.parent / os.readlink(path)
+    return False
+
+
+def _onto_disk(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":  # other systems cannot sync a folder
+        return
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, *, busy: str | None = None) -> Iterator[None]:
+    """Keeps every other process and thread that locks the same file out of the block.
+
+    The lock ends with the block or with the process, whatever ends that: processes forked
+    meanwhile do not prolong it. Where the system or the file system has no locks (Windows, some
+    network drives), nobody is kept out.
+
+    Args:
+        path: the file; made when absent, and never removed.
+        busy: what another one is doing while it has the lock, as the beginning of an error; the
+            file then holds nothing but who has it. None waits until the lock is free.
+
+    Raises:
+        RunError: with `busy`, another one has the lock.
+        OSError: the file cannot be opened for writing.
+    """
+    with open(path, "a+b", buffering=0) as stream:
+        _held().add(stream)
+        try:
+            _lock(stream, busy)
+            yield
+        finally:
+            _held().discard(stream)
+
+
+def _lock(stream: BinaryIO, busy: str | None) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+    except OSError as error:
+        if busy is None or error.errno not in (errno.EAGAIN, errno.EACCES):
+            return  # a file system without locks
+        stream.seek(0)
+        holder = stream.read(200).decode("utf-8", "replace").strip()
+        who = f" ({holder})" if holder else ""
+        raise RunError(
+            f"{busy} at this moment{who}. Wait for it, stop it, or choose another folder"
+        ) from None
+    if busy is not None:
+        with contextlib.suppress(OSError):  # on a full disk it is not known who has it
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+
+
+@functools.cache
+def _held() -> set[BinaryIO]:
+    """The open files of the locks that this process has.
+
+    A lock lasts while any process has the file open, so forked ones close it: workers may outlive
+    a killed parent by seconds.
+    """
+    held: set[BinaryIO] = set()
+
+    def let_go() -> None:
+        for stream in held:
+            stream.close()
+        held.clear()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=let_go)
+    return held
 
 
 def cache_folder(kind: str) -> Path:
@@ -81,7 +282,7 @@ def fetch(
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with locked(target.with_name(f".{target.name}.lock")):
             if not (target.is_file() and (sha256 is None or _sha256(target) == sha256.lower())):
                 _fetch_from_somewhere(url, place, target, sha256, on_progress)
     except OSError as error:
@@ -219,20 +420,3 @@ def _drop(part: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Holds off other processes that want the same file, where the system has file locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two processes may fetch twice, and the last rename wins
-        yield
-        return
-    lock = target.with_name(f".{target.name}.lock")
-    with lock.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(stream, fcntl.LOCK_UN)

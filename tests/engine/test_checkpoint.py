@@ -226,7 +226,7 @@ def test_no_space_at_any_stage(tmp_path: Path, monkeypatch, stage: str) -> None:
     target = {
         "tensors": (checkpoint, "save_file"),
         "seal": (os, "fsync"),
-        "rename": (Path, "replace"),
+        "rename": (os, "replace"),
         "record": (checkpoint, "_replace_text"),
     }[stage]
     with monkeypatch.context() as patch:

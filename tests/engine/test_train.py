@@ -50,8 +50,8 @@ def test_a_run_writes_what_it_promises(films: Path, straight) -> None:
     }  # fmt: skip
     names = {p.name for p in run.iterdir()}
     best = f"best-{result.best_step}.safetensors"
-    assert names == {"run.json", "split.csv", "log.jsonl", "curves.html", "best.json", best,
-                     "last.json", "last-9.safetensors"}  # fmt: skip
+    assert names == {"run.json", "split.csv", "log.jsonl", "curves.png", "best.json", best,
+                     "last.json", "last-9.safetensors", ".lock"}  # fmt: skip
     rows = read_log(run / "log.jsonl")
     assert [(r["kind"], r["step"]) for r in rows] == [
         ("log", 2), ("eval", 3), ("log", 4), ("log", 6), ("eval", 6), ("log", 8), ("log", 9),
@@ -362,17 +362,21 @@ def test_unfinished_runs_ask_for_resume_or_force(films: Path, tmp_path: Path) ->
 
 def test_two_processes_cannot_train_in_one_folder(films: Path, tmp_path: Path) -> None:
     code = (
-        "import fcntl, sys; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX);"
-        "print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from vitascope.engine.folder import RunFolder\n"
+        "with RunFolder(path=Path(sys.argv[1])).held(): print('held', flush=True); sys.stdin.read()"
     )
     recipe = toy.toy_recipe(films)
     fit_until(recipe, tmp_path / "run", 1, "save")
     other = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "run" / "run.json")],
+        [sys.executable, "-c", code, str(tmp_path / "run")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert other.stdout is not None and other.stdout.readline() == b"held\n"
-    assert "another process" in refused(recipe, tmp_path / "run", RunError, resume=True)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    for how in ({"resume": True}, {"force": True}):  # force does not take a folder in use either
+        text = refused(recipe, tmp_path / "run", RunError, **how)
+        assert "another process is training" in text and f"process {other.pid} on" in text
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
     other.kill()
     other.communicate()
     assert fit(recipe, tmp_path / "run", resume=True).step == 9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -39,6 +38,7 @@ def bench_data(
     """
     with Output("bench data", json_file) as out:
         from vitascope.data.tables.read import read_table
+        from vitascope.distributed import cores
         from vitascope.engine.bench import measure_data, measure_model, workers_needed
 
         table = read_table(data, labelled=False)
@@ -61,16 +61,16 @@ def bench_data(
                 "seconds": {"read": speed.read, "decode": speed.decode,
                             "transform": speed.transform},
             })  # fmt: skip
-        cores = os.cpu_count() or 1
-        out.data.update(model=model, device=device, model_clips_per_second=rate, cores=cores,
+        usable = cores()
+        out.data.update(model=model, device=device, model_clips_per_second=rate, cores=usable,
                         decoders=results)  # fmt: skip
         header = ("decoder", "clips/s of a process", "read", "decode", "transform", "workers")
         out.table(header, rows, numbers=(1, 2, 3, 4, 5))
         out.say()
         out.say(
-            f"{model} trains on {rate:.1f} clips/s on {device}; this machine has {cores} cores."
+            f"{model} trains on {rate:.1f} clips/s on {device}; this machine has {usable} cores."
         )
-        if most > cores:
+        if most > usable:
             out.note("decoding cannot keep up; prepare smaller films with `vitascope data prepare`")
         for speed in speeds:
             if speed.failed:

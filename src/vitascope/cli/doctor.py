@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import signal
@@ -76,7 +75,7 @@ def _attempt_all(torch: Trial) -> list[Trial]:
     jobs = [("decoder", name) for name in torch.found.get("decoders", ())]
     jobs += [("target", name) for name in torch.found.get("targets", ())]
     extras = torch.found.get("targets", {})
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, torch.found.get("cores", 1))) as pool:
         return list(pool.map(lambda job: attempt(job[0], job[1], extras.get(job[1], "")), jobs))
 
 
@@ -147,12 +146,13 @@ def _quoted(path: str) -> str:
 def _report(out: Output, torch: Trial, trials: Sequence[Trial]) -> None:
     gpus = torch.found.get("gpus", [])
     python = f"{platform.python_version()} ({sys.executable})"
-    machine = f"{os.cpu_count()} CPU cores, {platform.system()} {platform.machine()}"
+    cores = torch.found.get("cores")  # nothing can be said of them without torch
+    machine = f"{cores or 'unknown'} CPU cores, {platform.system()} {platform.machine()}"
     out.data.update(
         python=platform.python_version(),
         executable=sys.executable,
         platform=platform.platform(),
-        cpu_cores=os.cpu_count(),
+        cpu_cores=cores,
         gpus=gpus,
         torch={"version": _version("torch"), **_plain_trial(torch)},
         decoders=[_plain_trial(t) for t in trials if t.kind == "decoder"],

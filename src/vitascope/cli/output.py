@@ -297,8 +297,9 @@ class Output:
             sys.stdout.write(text)
             sys.stdout.flush()
             return
-        from vitascope.data.atomic import write_atomically
+        from vitascope.files import write_atomically
 
+        sys.stdout.flush()  # the file may be /dev/stdout
         write_atomically(self.json_file, [text.encode()])
 
 

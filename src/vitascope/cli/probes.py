@@ -26,6 +26,7 @@ def probe_torch(name: str) -> dict[str, Any]:
 
     from vitascope.accelerator.export.target import TARGETS
     from vitascope.data.decoder import BACKENDS
+    from vitascope.distributed import cores
 
     devices = ["cpu"]
     devices += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
@@ -36,6 +37,7 @@ def probe_torch(name: str) -> dict[str, Any]:
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "detail": f"computes on {', '.join(devices)}",
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "gpus": names,
         "decoders": list(BACKENDS),

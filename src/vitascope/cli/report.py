@@ -188,12 +188,14 @@ def _data_tables(summary: Summary) -> list[ReportTable]:
 def _environment(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     import torch
 
+    from vitascope.distributed import cores
+
     speeds = [row["clips_per_second"] for row in rows if row["kind"] == "log"]
     waits = [row["data_wait"] for row in rows if row["kind"] == "log"]
     found = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "CPU cores, threads": f"{os.cpu_count()}, {torch.get_num_threads()}",
+        "CPU cores, threads": f"{cores()}, {torch.get_num_threads()}",
         **versions(),
     }
     if torch.cuda.is_available():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.data.write import write_video
+from vitascope.distributed import cores
 from vitascope.errors import ConfigError, UnknownNameError
 
 Image = npt.NDArray[np.uint8]
@@ -292,7 +292,7 @@ def render_motion_dataset(
             on_clip(done, len(jobs))
 
     # NumPy and x264 leave the interpreter lock for most of the time, so threads are enough.
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=cores()) as pool:
         for _ in pool.map(write, jobs):
             pass
     return Path(out)

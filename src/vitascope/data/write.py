@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitascope.errors import ConfigError
+from vitascope.files import replacing
 
 # x264 settings under which the same frames always give the same file. Its macroblock tree is off
 # because, for small pictures, its vector code reads memory that it has not written: two runs at
@@ -33,8 +33,7 @@ def write_video(
 ) -> Path:
     """Encodes frames; the container follows from the suffix.
 
-    The file is written beside its place under another name and renamed when complete, so a file
-    of this name is always whole.
+    A file of this name is always whole (see `files.replacing`).
 
     Args:
         path: where to write; folders on the way are made.
@@ -52,10 +51,12 @@ def write_video(
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     settings = dict(H264 if options is None and codec == "libx264" else options or {})
     try:
-        with av.open(str(part), "w", container_options=dict(container_options or {})) as output:
+        with (
+            replacing(target) as draft,
+            av.open(str(draft), "w", container_options=dict(container_options or {})) as output,
+        ):
             stream: Any = None
             for number, frame in enumerate(frames):
                 height, width = frame.shape[:2]
@@ -75,11 +76,8 @@ def write_video(
             if stream is None:
                 raise ConfigError(f"{target}: there is no frame to write")
             output.mux(stream.encode(None))
-        part.replace(target)
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{target}: cannot be encoded with {codec} ({error})") from error
-    finally:
-        part.unlink(missing_ok=True)
     return target

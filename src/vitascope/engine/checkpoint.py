@@ -32,6 +32,7 @@ from torch import Tensor
 
 from vitascope.engine.optim import OPTIM
 from vitascope.errors import RunError, WeightsError
+from vitascope.files import remove_unfinished, replacing
 from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import Contract, to_json
@@ -136,9 +137,6 @@ def save_checkpoint(
     file = folder / f"{name}-{state['step']}.safetensors"
     if file.name == previous:  # never touch the file that the current record vouches for
         file = file.with_name(f"{name}-{state['step']}-again.safetensors")
-    # safetensors writes under a random name first, so a killed save leaves a file that only its
-    # folder identifies.
-    workshop = folder / f".{name}.saving"
     kept = f"The previous checkpoint {folder / previous} is intact. " if previous else ""
     advice = f"{kept}Free some space and run the same command with --resume."
     record = {
@@ -150,23 +148,17 @@ def save_checkpoint(
     }
     try:
         with writing(file, advice):
-            shutil.rmtree(workshop, ignore_errors=True)
-            workshop.mkdir(parents=True)
-            temporary = workshop / file.name
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_unfinished(folder, name)  # of a save that was killed
             alone = json.dumps({k: v for k, v in record.items() if k != "recipe"})
-            temporary.touch()
-            mode = temporary.stat().st_mode  # what the user's umask gives; safetensors takes 0600
-            save_file(_plain(tensors), temporary, metadata={"vitascope": alone})
-            temporary.chmod(mode)
-            record["tensors"] = _sealed(temporary, file.name)
-            temporary.replace(file)
+            with replacing(file, durable=True) as draft:
+                save_file(_plain(tensors), draft, metadata={"vitascope": alone})
+                record["tensors"] = _sealed(draft)
             _replace_text(record_path, json.dumps(record, indent=1) + "\n")
     except RunError:
-        shutil.rmtree(workshop, ignore_errors=True)
         if _named_file(record_path) != file.name:
             file.unlink(missing_ok=True)
         raise
-    shutil.rmtree(workshop, ignore_errors=True)
     for stale in folder.glob(f"{name}-*.safetensors"):
         if stale != file:
             stale.unlink(missing_ok=True)
@@ -197,32 +189,17 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def _sealed(path: Path, name: str) -> dict[str, Any]:
-    """Forces a file onto the disk; its name to be, size and sha256."""
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
+def _sealed(path: Path) -> dict[str, Any]:
+    """Name, size and sha256 of a file."""
+    with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"file": name, "bytes": path.stat().st_size, "sha256": digest}
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest}
 
 
 def _replace_text(path: Path, text: str) -> None:
     """Replaces a file in one step, on the disk before and after."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new names themselves; other systems cannot sync a folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with replacing(path, durable=True) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from vitascope.engine.checkpoint import versions, write_json
 from vitascope.engine.config import Recipe
 from vitascope.errors import ConfigError, RunError, UnknownNameError
-
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
+from vitascope.files import is_unfinished, locked, remove_unfinished
 
 FORMAT = "vitascope.run/1"
 # Settings that change neither the weights nor what is compared: a run may go on with other ones.
 FREE = ("data.workers", "data.path", "data.cache", "data.cache_dir", "data.cache_gb",
         "run.log_every", "run.save_every", "run.eval_precision")  # fmt: skip
-OURS = ("run.json", "split.csv", "log.jsonl", "curves.html", "report.html", "scores.csv",
+LOCK = ".lock"  # who trains in the folder
+OURS = ("run.json", "split.csv", "log.jsonl", "curves.png", "report.html", "scores.csv",
         "best.json", "last.json")  # fmt: skip
 
 
@@ -49,30 +42,13 @@ class RunFolder:
     empty: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Keeps every other process from training in the folder, as long as this one lives.
-
-        The lock goes with the process, whatever ends it, and is not passed on to loader workers,
-        which may outlive a killed run by seconds.
 
         Raises:
             RunError: another process is training here.
         """
-        if fcntl is None:  # Windows: no locks of this kind
-            yield
-            return
-        with (self.path / "run.json").open("r+b") as stream:
-            try:
-                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                # Anything else means that this file system has no locks.
-                if error.errno in (errno.EAGAIN, errno.EACCES):
-                    raise RunError(
-                        f"another process is training in {self.path} at this moment. Wait for it, "
-                        "stop it, or choose another folder"
-                    ) from None
-            yield
+        return locked(self.path / LOCK, busy=f"another process is training in {self.path}")
 
     def begin(
         self, recipe: Recipe, classes: Sequence[str], data: Mapping[str, Any], threads: int
@@ -80,25 +56,24 @@ class RunFolder:
         """Empties the folder where that was asked for and writes run.json.
 
         Raises:
-            RunError: the folder cannot be written.
+            RunError: the folder cannot be written, or another process is training here.
         """
+        run = {
+            "format": FORMAT,
+            "recipe": recipe.to_json(),
+            "classes": list(classes),
+            "data": dict(data),
+            "threads": threads,
+            "versions": versions(),
+        }
         try:
-            if self.empty:
-                _empty(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
+            with self.held():
+                if self.empty:
+                    _empty(self.path)
+                write_json(self.path / "run.json", run)
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
-        write_json(
-            self.path / "run.json",
-            {
-                "format": FORMAT,
-                "recipe": recipe.to_json(),
-                "classes": list(classes),
-                "data": dict(data),
-                "threads": threads,
-                "versions": versions(),
-            },
-        )
 
 
 def version_note(held: Mapping[str, str]) -> str:
@@ -165,8 +140,8 @@ def open_folder(
     path = Path(out)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file; give a folder for the run")
-    # A run killed while it wrote its first file leaves that file's temporary name only.
-    if not path.exists() or all(p.name == ".run.json.tmp" for p in path.iterdir()):
+    # A run killed before its first file was written leaves hidden ones only.
+    if not path.exists() or all(_is_trace(p) for p in path.iterdir()):
         return RunFolder(path=path)
     if not (path / "run.json").is_file():
         raise RunError(
@@ -210,6 +185,10 @@ def _changes(recipe: Recipe, held: Recipe) -> list[str]:
     ]
 
 
+def _is_trace(path: Path) -> bool:
+    return path.name == LOCK or is_unfinished(path, "run.json")
+
+
 def _empty(path: Path) -> None:
     """Removes what a run wrote, and nothing else."""
     for name in OURS:
@@ -217,5 +196,5 @@ def _empty(path: Path) -> None:
     for pattern in ("best-*.safetensors", "last-*.safetensors"):
         for file in path.glob(pattern):
             file.unlink()
-    for name in ("best", "last"):
-        shutil.rmtree(path / f".{name}.saving", ignore_errors=True)
+    for name in (*OURS, "best-", "last-"):
+        remove_unfinished(path, name)

@@ -18,12 +18,12 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitascope.data.atomic import write_atomically
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import make_loader
 from vitascope.engine.checkpoint import writing
 from vitascope.engine.device import network_input
 from vitascope.errors import DatasetError
+from vitascope.files import write_atomically
 from vitascope.metrics import accuracy as metrics
 
 Progress = Callable[[int, int], None]

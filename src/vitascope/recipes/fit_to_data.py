@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,6 +16,7 @@ import torch
 
 from vitascope.data.check.describe import Summary
 from vitascope.data.records import Table
+from vitascope.distributed import cores
 from vitascope.engine.config import (
     AugmentConfig,
     DataConfig,
@@ -84,14 +84,7 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-def machine_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def fit_recipe(
+def choose(
     facts: Facts,
     model: str = "x3d_s",
     *,
@@ -298,6 +291,6 @@ def facts_of(table: Table, summary: Summary) -> Facts:
         fps=Fraction(rates[0]).limit_denominator(1001) if rates else Fraction(25),
         short_side=sides[0] if sides else 128,
         directional=summary.direction_classes,
-        cores=machine_cores(),
+        cores=cores(),
         gpus=torch.cuda.device_count() if torch.cuda.is_available() else 0,
     )

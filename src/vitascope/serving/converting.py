@@ -14,6 +14,7 @@ from torch import Tensor
 from vitascope.engine.build import load_model
 from vitascope.engine.checkpoint import save_checkpoint, writing
 from vitascope.errors import ConfigError, RunError, WeightsError
+from vitascope.files import replacing
 from vitascope.models.base import VideoModel
 from vitascope.models.weights import DIALECTS, ConversionReport, export_state_dict
 from vitascope.models.weights.identify import open_foreign
@@ -88,12 +89,8 @@ def convert_checkpoint(
     entries = export_state_dict(state, network, to)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
-        try:
-            _write(part, entries, target.suffix, to)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(target) as draft:
+            _write(draft, entries, to)
     return Converted(target, to, contract, report, len(entries))
 
 
@@ -110,7 +107,8 @@ def _open(source: Path, model: str | None) -> tuple[VideoModel, Contract, Conver
     return network, checkpoint.contract, None
 
 
-def _write(path: Path, entries: Mapping[str, Tensor], suffix: str, dialect: str) -> None:
+def _write(path: Path, entries: Mapping[str, Tensor], dialect: str) -> None:
+    suffix = path.suffix
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in entries.items()}
     if suffix == ".safetensors":
         save_file(plain, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from vitascope.data.clips import Clip
 from vitascope.data.decoder import open_video
 from vitascope.engine.device import network_input
 from vitascope.errors import ConfigError, InputError, RunError, UnknownNameError, WeightsError
+from vitascope.files import replacing
 from vitascope.models.base import VideoModel
 from vitascope.serving.predictor import Predictor, to_seconds
 from vitascope.serving.windows import plan_windows
@@ -216,27 +216,22 @@ def _write(
 ) -> None:
     """Writes row by row into a temporary file, which is renamed when it is complete."""
     count = _count(extractor.predictor, video, every, window)
-    draft = place.with_name(f".{place.name}.{os.getpid()}.part")
     clips: list[tuple[float, float]] = []
-    try:
-        with zipfile.ZipFile(draft, "w", allowZip64=True) as archive:
-            with archive.open("features.npy", "w", force_zip64=True) as stream:
-                for row in extractor.rows(video, every, window=window):
-                    if not clips:
-                        shape = (count, *row.features.shape)
-                        npy.write_array_header_2_0(
-                            stream, {"descr": "<f4", "fortran_order": False, "shape": shape}
-                        )
-                    stream.write(row.features.numpy().astype("<f4").tobytes())
-                    clips.append((float(row.clip.start), float(row.clip.end)))
-            assert len(clips) == count, f"{len(clips)} windows where {count} were planned"
-            times = np.array(clips)
-            _add(archive, "start_s", times[:, 0])
-            _add(archive, "end_s", times[:, 1])
-            _add(archive, "facts", np.array(facts))
-        os.replace(draft, place)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(place) as draft, zipfile.ZipFile(draft, "w", allowZip64=True) as archive:
+        with archive.open("features.npy", "w", force_zip64=True) as stream:
+            for row in extractor.rows(video, every, window=window):
+                if not clips:
+                    shape = (count, *row.features.shape)
+                    npy.write_array_header_2_0(
+                        stream, {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    )
+                stream.write(row.features.numpy().astype("<f4").tobytes())
+                clips.append((float(row.clip.start), float(row.clip.end)))
+        assert len(clips) == count, f"{len(clips)} windows where {count} were planned"
+        times = np.array(clips)
+        _add(archive, "start_s", times[:, 0])
+        _add(archive, "end_s", times[:, 1])
+        _add(archive, "facts", np.array(facts))
 
 
 def _count(

@@ -10,6 +10,9 @@ from pathlib import Path
 from vitascope.accelerator.verify import Verification
 from vitascope.engine import charts
 from vitascope.engine.charts import Chart, number, percent
+from vitascope.files import replacing
+from vitascope.serving import charts
+from vitascope.serving.charts import Chart, number, percent
 from vitascope.serving.draw import Image, data_uri, jpeg, strip
 
 MATRIX_CLASSES = 50
@@ -141,9 +144,9 @@ def render_report(report: RunReport) -> str:
 def write_report(report: RunReport, path: str | Path) -> Path:
     """Writes the page to `path`, replacing an older one in one step."""
     path = Path(path)
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(render_report(report), encoding="utf-8")
-    return draft.replace(path)
+    with replacing(path) as draft:
+        draft.write_text(render(report), encoding="utf-8")
+    return path
 
 
 def _section(title: str, body: str, note: str = "") -> str:

@@ -283,9 +283,10 @@ def test_damaged_and_abandoned_cache_files(records: list[VideoRecord], tmp_path:
             assert numbers(video.read([7]).data) == [7]
         assert file.read_bytes() == whole
     part = file.with_name(".abc.npy.123-0.part")
-    part.write_bytes(b"half")
+    part.mkdir()
+    (part / "abc.npy").write_bytes(b"half")
     FrameCache(tmp_path, 40)
-    assert part.exists()  # it may be another process's work
+    assert part.is_dir()  # it may be another process's work
     os.utime(part, (time.time() - 7200,) * 2)
     FrameCache(tmp_path, 40)
     assert files(tmp_path) == [file.name]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +15,9 @@ from vitascope.accelerator.artefact import Artefact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
 from vitascope.accelerator.verify import Verification, verify_export
 from vitascope.errors import ConfigError, RunError, VerificationError, VitascopeError
+from vitascope.accelerator.verify import Verification, verify
+from vitascope.errors import ConfigError, RunError, VerificationError
+from vitascope.files import draft_folder
 from vitascope.optional import require
 from vitascope.spec import Contract
 
@@ -108,28 +109,27 @@ def export_model(
     if contract.clip.pathways and isinstance(clips[0], Tensor):
         plain = Packing(plain, contract.clip.pathways)
     example = [video.unsqueeze(0).repeat(2, 1, 1, 1, 1) for video in pathways(clips[0])]
-    folder = _work_folder(path)
     try:
-        draft = folder / path.name
-        _write(target, plain, example, contract, draft)
-        files = [file for file in folder.iterdir() if file.is_file()]
-        allowed = target.tolerance if tolerance is None else tolerance
-        checked = verify_export(
-            plain, target.open(draft), clips, tolerance=allowed, target=to, repeats=repeats
-        )
-        checked = dataclasses.replace(
-            checked,
-            size_bytes=sum(file.stat().st_size for file in files),
-            size_bytes_before=sum(
-                t.numel() * t.element_size() for t in plain.state_dict().values()
-            ),
-        )
-        if checked.ok:
-            _into_place(files, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft_folder(path) as folder:
+            draft = folder / path.name
+            _write(target, plain, example, contract, draft)
+            files = [file for file in folder.iterdir() if file.is_file()]
+            allowed = target.tolerance if tolerance is None else tolerance
+            checked = verify(
+                plain, target.open(draft), clips, tolerance=allowed, target=to, repeats=repeats
+            )
+            checked = dataclasses.replace(
+                checked,
+                size_bytes=sum(file.stat().st_size for file in files),
+                size_bytes_before=sum(
+                    t.numel() * t.element_size() for t in plain.state_dict().values()
+                ),
+            )
+            if checked.ok:
+                _into_place(files, path)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return path, checked
 
 
@@ -151,14 +151,6 @@ def _write(
             f"{type(model).__name__} ({contract.model}) cannot be converted to {target.name}: "
             f"{reason.strip()}"
         ) from error
-
-
-def _work_folder(path: Path) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
-    except OSError as error:
-        raise RunError(f"{path.parent}: cannot be written ({error.strerror or error}).") from error
 
 
 def _into_place(files: Sequence[Path], path: Path) -> None:

@@ -14,9 +14,8 @@ import hashlib
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,13 +24,13 @@ import av
 import torch
 from torch.utils.data import get_worker_info
 
-from vitascope.data.atomic import write_atomically
 from vitascope.data.cache.video import MARK, TIME_LIMIT, encode, open_stored
 from vitascope.data.decoder import Decoder, Size, open_video
 from vitascope.data.frames import at
 from vitascope.data.scale import Scale
 from vitascope.data.shards.remote import parse_part
 from vitascope.errors import ConfigError, DecodeError
+from vitascope.files import locked, remove_unfinished, write_atomically
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import scaled_size
 
@@ -206,17 +205,15 @@ class FrameCache:
 
     def _measure(self) -> int:
         """Bytes on disk; removes what killed processes left half-written."""
-        used, now = 0, time.time()
+        used = 0
         for folder in self.folder.iterdir():
             if not folder.is_dir():
                 continue
+            with suppress(OSError):  # a folder that may only be read
+                remove_unfinished(folder, older=_STALE)
             for entry in os.scandir(folder):
                 try:
-                    state = entry.stat()
-                    if entry.name.endswith(".part") and now - state.st_mtime > _STALE:
-                        os.unlink(entry.path)
-                    else:
-                        used += state.st_size
+                    used += entry.stat().st_size
                 except FileNotFoundError:
                     continue  # renamed or removed by another process meanwhile
         return used
@@ -224,18 +221,14 @@ class FrameCache:
     @contextmanager
     def _ledger(self) -> Iterator[_Ledger]:
         """The bytes in use, under a lock that all processes on the folder share."""
+        file = self.folder / ".used"
         try:
-            file = open(self.folder / ".used", "a+b")
+            file.touch()
         except OSError:  # a folder that may only be read: nothing will be written either
             yield _Ledger(0)
             return
-        with file:
-            _lock(file.fileno())
-            file.seek(0)
-            try:
-                ledger = _Ledger(int(file.read(_DIGITS + 1) or b"0"))
-            except ValueError:  # damaged: counted anew
-                ledger = _Ledger(self._measure())
+        with locked(file):
+            ledger = _Ledger(int(file.read_bytes() or b"0"))
             before = ledger.used
             yield ledger
             if ledger.used != before:
@@ -275,15 +268,3 @@ def _fingerprint(path: str) -> list[object]:
     except OSError:
         return []  # opening it will say what is wrong
     return [sorted(found)]
-
-
-def _lock(handle: int) -> None:
-    """Waits for the file to be ours alone; freed on closing."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows: the count may then be off by a few videos
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks: the same
-        return

@@ -27,7 +27,9 @@ from vitascope.data.records import Table
 from vitascope.data.tables.classes import CLASS_FILES
 from vitascope.data.tables.split import write_split
 from vitascope.data.write import H264
+from vitascope.distributed import cores
 from vitascope.errors import ConfigError, DecodeError
+from vitascope.files import replacing
 
 Outcome = Literal["written", "there", "failed"]
 
@@ -114,7 +116,7 @@ def prepare(
     paths = sorted({record.path for record in table.records})
     tasks = {path: _target(path, table.root, target) for path in paths}
     done: dict[str, PreparedFile] = {}
-    for file in _all(settings, tasks, min(jobs or os.cpu_count() or 1, len(paths))):
+    for file in _all(settings, tasks, min(jobs or cores(), len(paths))):
         done[file.path] = file
         if progress is not None:
             progress(len(done), len(paths))
@@ -165,16 +167,12 @@ def _one(settings: Settings, path: str, target: str) -> PreparedFile:
     if _known(target) == mark:
         return PreparedFile(path=path, target=target, outcome="there")
     Path(target).parent.mkdir(parents=True, exist_ok=True)
-    part = os.path.join(
-        os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}.part.mp4"
-    )
     try:
-        _encode(settings, path, part, mark)
-        os.replace(part, target)
+        # A link may lead to the very video that is read.
+        with replacing(target, keep_link=False) as draft:
+            _encode(settings, path, str(draft), mark)
     except (DecodeError, av.FFmpegError, OSError) as error:
         return PreparedFile(path=path, target=target, outcome="failed", error=str(error))
-    finally:
-        Path(part).unlink(missing_ok=True)
     return PreparedFile(path=path, target=target, outcome="written", sound=_has_sound(path))
 
 

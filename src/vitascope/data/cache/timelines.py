@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vitascope.data.atomic import write_atomically
 from vitascope.data.decoders.timeline import Timeline
 from vitascope.data.unchanged import content, state
 from vitascope.files import cache_folder
+from vitascope.files import cache_folder, write_atomically
 
 _FORMAT = 2
 _SUM = hashlib.sha256().digest_size

@@ -17,6 +17,7 @@ from typing import Any
 from vitascope.data.check.examine import FileReport
 from vitascope.data.listing import is_hidden, is_remote
 from vitascope.data.tables.read import read_table
+from vitascope.distributed import cores
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
 from vitascope.files import cache_folder
 
@@ -78,9 +79,8 @@ def check_files(
         raise ConfigError(f"jobs = {jobs}; it must be at least 1")
     paths, warnings = _videos(data)
     where = str(folder or cache_folder("index")) if index else None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     crew = _Crew(paths, time_limit, where, progress)
-    return CheckReport(crew.run(min(jobs or cores or 1, len(paths))), warnings, where)
+    return CheckReport(crew.run(min(jobs or cores(), len(paths))), warnings, where)
 
 
 def _videos(data: Iterable[str | Path]) -> tuple[list[str], tuple[str, ...]]:

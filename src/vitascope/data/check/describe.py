@@ -20,6 +20,7 @@ from vitascope.data.decoders.truncation import cut_off
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.shards.remote import parse_part
+from vitascope.distributed import cores
 from vitascope.errors import DatasetError, DecodeError
 from vitascope.spec import ClipSpec, to_json
 
@@ -158,7 +159,7 @@ def describe(
         chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, most).astype(int)]
     headers: dict[str, Header] = {}
     unreadable = []
-    with ThreadPoolExecutor(jobs or 2 * (os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(jobs or 2 * cores()) as pool:
         for number, (record, found) in enumerate(zip(chosen, pool.map(probe, chosen), strict=True)):
             if isinstance(found, Header):
                 headers[record.path] = found

@@ -10,6 +10,7 @@ from typing import Any
 
 from vitascope.data.check.describe import Header, probe
 from vitascope.data.records import Table, VideoRecord
+from vitascope.distributed import cores
 from vitascope.spec import to_json
 
 
@@ -62,7 +63,7 @@ def verify_files(
     missing: list[Absent] = []
     unreadable: list[Absent] = []
     counts: dict[str, list[int]] = {split or "all": [0, 0] for split in table.splits or (None,)}
-    with ThreadPoolExecutor(jobs or 2 * (os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(jobs or 2 * cores()) as pool:
         found = pool.map(_look, table.records)
         for number, (record, reason) in enumerate(zip(table.records, found, strict=True)):
             tally = counts[record.split or "all"]

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.atomic import write_atomically
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.sampler import order
 from vitascope.data.shards.read import FORMAT, INDEX
 from vitascope.data.shards.remote import file_system, parse_part
 from vitascope.errors import ConfigError, DatasetError, RunError
+from vitascope.files import write_atomically
 
 _BLOCK = 512  # bytes; headers and contents of a tar fill whole blocks
 _RECORD = 20 * _BLOCK  # and a tar fills whole records

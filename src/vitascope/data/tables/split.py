@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vitascope.data.atomic import write_atomically
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.sampler import check_key
 from vitascope.data.tables.rows import read_rows
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
+from vitascope.files import write_atomically
 
 _SPLIT = 0x5B117  # ends the random key, so that it is that of no sample and no shuffle
 
