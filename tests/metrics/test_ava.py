@@ -3,15 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vitascope.errors import DatasetError, DatasetNotFoundError, InputError
+from vitascope.errors import InputError
 from vitascope.metrics.ava import (
     ActionBoxes,
     area_under_envelope,
     box_iou,
     frame_average_precision,
-    read_boxes,
-    read_exclusions,
-    read_label_map,
 )
 
 CLASSES = {1: "walk", 2: "sit"}
@@ -75,30 +72,6 @@ def test_area_under_envelope_by_hand():
     # Precisions 1, 1/2, 2/3, 1/2; the envelope raises the second to 2/3.
     assert area_under_envelope(right, scores, 4) == pytest.approx((1 + 2 / 3) / 4)
     assert np.isnan(area_under_envelope(right, scores, 0))
-
-
-def test_bad_files(tmp_path):
-    with pytest.raises(DatasetNotFoundError):
-        read_boxes(tmp_path / "absent.csv")
-    file = tmp_path / "boxes.csv"
-    for text, message in (
-        ("v,900,0,0,1\n", "row 1: 5 columns"),
-        ("v,900,0,0,1,1,3\nv,x,0,0,1,1,3\n", "row 2: second 'x'"),
-        ("v,900,0,0,1,one,3\n", "row 1: could not convert"),
-        ("v,900,0,0,1,1,3,0.5\nv,900,0,0,1,1,3\n", "row 2: either all"),
-    ):
-        file.write_text(text)
-        with pytest.raises(DatasetError, match=message):
-            read_boxes(file)
-    file.write_text("v,900,1\n")
-    with pytest.raises(DatasetError, match="row 1: 3 columns"):
-        read_exclusions(file)
-    for text in ("", 'item { name: "a" }', 'item { id: 1 name: "a" } item { id: 1 name: "b" }'):
-        file.write_text(text)
-        with pytest.raises(DatasetError):
-            read_label_map(file)
-    file.write_text('item {\n  name: "bend/bow (at the waist)"\n  id: 1\n}\n')
-    assert read_label_map(file) == {1: "bend/bow (at the waist)"}
 
 
 def test_bad_boxes():

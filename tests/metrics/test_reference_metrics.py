@@ -10,13 +10,11 @@ import pytest
 import torch
 
 from support.reference import Reference, array
+from vitascope.data.sets.ava import read_boxes, read_exclusions, read_label_map
 from vitascope.metrics.accuracy import accuracy, topk_correct
 from vitascope.metrics.ava import (
     ActionBoxes,
     frame_average_precision,
-    read_boxes,
-    read_exclusions,
-    read_label_map,
 )
 from vitascope.metrics.mean_ap import average_precision, mean_average_precision
 from vitascope.metrics.meters import EpochMeter, ScalarMeter

@@ -1,21 +1,19 @@
 """Frame mean average precision of action detection, as AVA defines it (arXiv:1705.08421).
 
 A detection is right if its box overlaps a box of its class in the same frame by at least half
-(intersection over union) and no detection of higher score took that box before.
+(intersection over union) and no detection of higher score took that box before. Lists are read by
+`data.sets.ava`.
 """
 
 from __future__ import annotations
 
-import csv
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from vitascope.errors import DatasetError, DatasetNotFoundError, InputError
+from vitascope.errors import InputError
 
 Frame = tuple[str, int]
 """A key frame: name of the video, second."""
@@ -60,87 +58,6 @@ class FrameAP:
 
     mean: float
     classes: Mapping[str, float]
-
-
-def _open(path: str | Path) -> str:
-    path = Path(path)
-    if not path.is_file():
-        raise DatasetNotFoundError(f"{path}: no such file")
-    return path.read_text(encoding="utf-8")
-
-
-def read_label_map(path: str | Path) -> dict[int, str]:
-    """Class names by number from a .pbtxt of the AVA release.
-
-    Raises:
-        DatasetNotFoundError: there is no such file.
-        DatasetError: no class in the file, or a class without name or number.
-    """
-    names: dict[int, str] = {}
-    for number, block in enumerate(re.findall(r"\{(.*?)\}", _open(path), re.DOTALL), start=1):
-        name = re.search(r'\bname:\s*"([^"]*)"', block)
-        index = re.search(r"\b(?:label_)?id:\s*(\d+)", block)
-        if name is None or index is None or int(index[1]) in names:
-            raise DatasetError(f"{path}, entry {number}: expected one name and an unused id")
-        names[int(index[1])] = name[1]
-    if not names:
-        raise DatasetError(f"{path}: no entry of a label map")
-    return names
-
-
-def _rows(path: str | Path, lengths: tuple[int, ...]) -> Iterable[tuple[int, list[str]]]:
-    for number, row in enumerate(csv.reader(_open(path).splitlines()), start=1):
-        if not row:
-            continue
-        if len(row) not in lengths:
-            raise DatasetError(
-                f"{path}, row {number}: {len(row)} columns; expected "
-                f"{' or '.join(map(str, lengths))}"
-            )
-        yield number, row
-
-
-def _frame(path: str | Path, number: int, row: list[str]) -> Frame:
-    try:
-        return row[0], int(row[1])
-    except ValueError:
-        raise DatasetError(
-            f"{path}, row {number}: second {row[1]!r} is not a whole number"
-        ) from None
-
-
-def read_exclusions(path: str | Path) -> frozenset[Frame]:
-    """Key frames that do not count, from a CSV with rows video,second."""
-    return frozenset(_frame(path, number, row) for number, row in _rows(path, (2,)))
-
-
-def read_boxes(path: str | Path) -> ActionBoxes:
-    """Boxes from a CSV with rows video,second,x1,y1,x2,y2,action and, for detections, a score.
-
-    Raises:
-        DatasetNotFoundError: there is no such file.
-        DatasetError: a row that cannot be read; the message names it.
-    """
-    frames: list[Frame] = []
-    boxes: list[list[float]] = []
-    labels: list[int] = []
-    scores: list[float] = []
-    for number, row in _rows(path, (7, 8)):
-        frames.append(_frame(path, number, row))
-        try:
-            boxes.append([float(v) for v in row[2:6]])
-            labels.append(int(row[6]))
-            scores += [float(v) for v in row[7:]]
-        except ValueError as error:
-            raise DatasetError(f"{path}, row {number}: {error}") from None
-        if len(scores) not in (0, len(frames)):
-            raise DatasetError(f"{path}, row {number}: either all rows have a score or none has")
-    return ActionBoxes(
-        tuple(frames),
-        np.array(boxes).reshape(-1, 4),
-        np.array(labels, dtype=np.int64),
-        np.array(scores) if scores else None,
-    )
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -233,7 +233,7 @@ def test_ava_label_maps(tmp_path: Path) -> None:
     file = write(
         tmp_path / "a.pbtxt",
         'item {\n  name: "bend/bow"\n  id: 1\n}\n'
-        'label {\n  name: "x"\n}\nitem {\n  name: "walk"\n  label_id: 14\n}\n',
+        'label {\n  name: "walk"\n  label_id: 14\n  label_type: PERSON_MOVEMENT\n}\n',
     )
     assert read_label_map(file) == {1: "bend/bow", 14: "walk"}
     with pytest.raises(DatasetError, match="no item"):

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from vitascope.data.sets.card import DatasetCard
 from vitascope.data.tables.columns import existing
 from vitascope.data.tables.rows import read_text
 from vitascope.errors import DatasetError
+from vitascope.metrics.ava import ActionBoxes, Frame
 
 FIRST_SECOND, LAST_SECOND = 902, 1798
 LIST_STARTS = 900  # second of the film at which the frames of PySlowFast's lists begin
 _LIST_FPS = 30
-_ROW = re.compile(r"item\s*\{(.*?)\}", re.DOTALL)
+_ROW = re.compile(r"\b(?:item|label)\s*\{(.*?)\}", re.DOTALL)
 
 Box = tuple[float, float, float, float]
 Kind = Literal["truth", "predicted"]
@@ -156,7 +159,9 @@ def every_fourth(frames: Iterable[AvaKeyframe]) -> tuple[AvaKeyframe, ...]:
 
 
 def read_label_map(path: str | Path) -> dict[int, str]:
-    """Names of the classes by AVA's numbers, from a `.pbtxt` file of `item { name id }`.
+    """Names of the classes by AVA's numbers, from a `.pbtxt` file of the release.
+
+    Its entries are `item { name id }` or `label { name label_id }`.
 
     Raises:
         DatasetNotFoundError: there is no such file.
@@ -165,14 +170,74 @@ def read_label_map(path: str | Path) -> dict[int, str]:
     file = existing(path)
     found: dict[int, str] = {}
     for item in _ROW.findall(read_text(file)):
-        name = re.search(r'name:\s*"([^"]*)"', item)
-        number = re.search(r"(?:id|label_id):\s*(\d+)", item)
+        name = re.search(r'\bname:\s*"([^"]*)"', item)
+        number = re.search(r"\b(?:label_)?id:\s*(\d+)", item)
         if name is None or number is None:
             raise DatasetError(f"{file}: an item without a name or an id: {item.strip()!r}")
+        if int(number.group(1)) in found:
+            raise DatasetError(f"{file}: two items with the id {number.group(1)}")
         found[int(number.group(1))] = name.group(1)
     if not found:
         raise DatasetError(f"{file}: no item; expected `item {{ name: ... id: ... }}`")
     return found
+
+
+def read_exclusions(path: str | Path) -> frozenset[Frame]:
+    """Key frames that do not count, from a list of rows video,second.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DatasetError: a row that cannot be read; the message names it.
+    """
+    return frozenset(_frame(row, where) for row, where in _rows(path, (2,)))
+
+
+def read_boxes(path: str | Path) -> ActionBoxes:
+    """Boxes to compare in an evaluation, from rows video,second,x1,y1,x2,y2,label[,score].
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DatasetError: a row that cannot be read; the message names it.
+    """
+    frames: list[Frame] = []
+    boxes: list[list[float]] = []
+    labels: list[int] = []
+    scores: list[float] = []
+    for row, where in _rows(path, (7, 8)):
+        frames.append(_frame(row, where))
+        try:
+            boxes.append([float(v) for v in row[2:6]])
+            labels.append(int(row[6]))
+            scores += [float(v) for v in row[7:]]
+        except ValueError as error:
+            raise DatasetError(f"{where}: {error}") from None
+        if len(scores) not in (0, len(frames)):
+            raise DatasetError(f"{where}: either all rows have a score or none has")
+    return ActionBoxes(
+        tuple(frames),
+        np.array(boxes).reshape(-1, 4),
+        np.array(labels, dtype=np.int64),
+        np.array(scores) if scores else None,
+    )
+
+
+def _rows(path: str | Path, lengths: tuple[int, ...]) -> Iterator[tuple[list[str], str]]:
+    """Rows that are not empty, with their place for messages."""
+    file = existing(path)
+    for number, row in enumerate(csv.reader(read_text(file).split("\n")), 1):
+        where = f"{file.name}, row {number}"
+        if any(field.strip() for field in row):
+            if len(row) not in lengths:
+                wanted = " or ".join(map(str, lengths))
+                raise DatasetError(f"{where}: {len(row)} columns; expected {wanted}")
+            yield row, where
+
+
+def _frame(row: list[str], where: str) -> Frame:
+    try:
+        return row[0], int(row[1])
+    except ValueError:
+        raise DatasetError(f"{where}: second {row[1]!r} is not a whole number") from None
 
 
 def _row(fields: list[str], where: str) -> AvaRow:
