@@ -43,16 +43,13 @@ class Net(VideoModel):
 
     feature_info = ()
 
-    def forward(self, x):
-        return self.forward_head(self.forward_features(x))
-
 
 def _by_name(groups):
     return {n: g for g in groups for n in g["names"]}
 
 
 def test_norms_biases_and_named_parameters_do_not_decay() -> None:
-    groups = _by_name(parameter_groups(Net(), OptimConfig(weight_decay=0.1)))
+    groups = _by_name(parameter_groups(Net(), 0.1, weight_decay=0.1))
     decays = {name: group["weight_decay"] for name, group in groups.items()}
     assert decays == {
         "token": 0.0,
@@ -81,7 +78,7 @@ def test_layer_decay_shrinks_the_rate_with_depth() -> None:
 def test_frozen_parameters_are_left_out() -> None:
     net = Net()
     net.conv.requires_grad_(False)
-    assert "conv.weight" not in _by_name(parameter_groups(net, OptimConfig()))
+    assert "conv.weight" not in _by_name(parameter_groups(net, 0.1))
     with pytest.raises(ConfigError, match="no trainable"):
         create_optimizer(net.requires_grad_(False), OptimConfig())
 

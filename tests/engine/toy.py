@@ -47,9 +47,6 @@ class Toy(VideoModel):
     def head_linear(self):
         return self, "head"
 
-    def forward(self, x):
-        return self.forward_head(self.forward_features(x))
-
 
 CLIP = ClipSpec(num_frames=6, coverage="video")
 PIXELS = PixelSpec(short_side=24, crop=(24, 24))

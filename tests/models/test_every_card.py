@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from support.small_models import small
+from vitascope.engine.optim import parameter_groups
 from vitascope.errors import InputError, UnknownNameError
 from vitascope.models.card import ModelCard
 from vitascope.models.measure.meta import meta_model
@@ -61,14 +62,16 @@ def test_depths_and_groups_cover_every_parameter_once(card: ModelCard) -> None:
     depths = [model.param_depth(name) for name, _ in model.named_parameters()]
     assert set(depths) == set(range(model.num_depths))
     assert depths == sorted(depths), "parameters are named from the input to the head"
-    groups = model.param_groups(0.1, weight_decay=0.05, layer_decay=0.5)
+    groups = parameter_groups(model, 0.1, weight_decay=0.05, layer_decay=0.5)
     names = [name for group in groups for name in group["names"]]
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
+    free = set(getattr(model, "no_weight_decay", ()))
     for group in groups:
-        assert math.isclose(group["lr"], 0.1 * 0.5 ** (model.num_depths - 1 - group["depth"]))
         for name, parameter in zip(group["names"], group["params"], strict=True):
-            assert model.param_depth(name) == group["depth"]
-            assert group["weight_decay"] == (0.05 if parameter.dim() > 1 else 0.0)
+            above = model.num_depths - 1 - model.param_depth(name)
+            assert math.isclose(group["lr"], 0.1 * 0.5**above)
+            decays = parameter.dim() > 1 and name not in free
+            assert group["weight_decay"] == (0.05 if decays else 0.0)
     torch.optim.SGD(groups, lr=0.1)
     with pytest.raises(InputError, match="no parameter"):
         model.param_depth("nothing.weight")

@@ -15,13 +15,20 @@ from vitascope.models.base import VideoModel
 OPTIM = "optim."
 
 
-def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
-    """Groups of parameters with one weight decay and one share of the learning rate each.
+def parameter_groups(
+    model: nn.Module, lr: float, *, weight_decay: float = 0.0, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Groups of parameters with one weight decay and one learning rate each.
 
     Norms, biases and other vectors do not decay, nor do parameters that the model names in its
-    attribute `no_weight_decay` (position embeddings, class tokens). With `layer_decay` below 1
-    the rate shrinks by that factor from each layer to the one below, as `VideoModel.param_depth`
-    counts them.
+    attribute `no_weight_decay` (position embeddings, class tokens).
+
+    Args:
+        model: the network; frozen parameters are left out.
+        lr: learning rate of the head.
+        weight_decay: decay of the parameters that have one.
+        layer_decay: factor by which the rate shrinks from each layer to the one below, as
+            `VideoModel.param_depth` counts them.
 
     Returns:
         Dicts for a torch optimiser with the extra entries "names" and "share" (of the rate).
@@ -30,9 +37,9 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
         ConfigError: layer decay for a model that does not say how deep a parameter lies.
     """
     layers = model if isinstance(model, VideoModel) else None
-    if optim.layer_decay < 1 and layers is None:
+    if layer_decay < 1 and layers is None:
         raise ConfigError(
-            f"optim.layer_decay = {optim.layer_decay}: {type(model).__name__} does not count its "
+            f"optim.layer_decay = {layer_decay}: {type(model).__name__} does not count its "
             "layers; set it to 1"
         )
     free: set[str] = set(getattr(model, "no_weight_decay", ()))
@@ -40,12 +47,19 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        decay = 0.0 if parameter.ndim <= 1 or name in free else optim.weight_decay
+        decay = 0.0 if parameter.ndim <= 1 or name in free else weight_decay
         share = 1.0
-        if optim.layer_decay < 1 and layers is not None:
-            share = optim.layer_decay ** (layers.num_depths - 1 - layers.param_depth(name))
+        if layer_decay < 1 and layers is not None:
+            share = layer_decay ** (layers.num_depths - 1 - layers.param_depth(name))
         group = groups.setdefault(
-            (decay, share), {"params": [], "names": [], "weight_decay": decay, "share": share}
+            (decay, share),
+            {
+                "params": [],
+                "names": [],
+                "lr": lr * share,
+                "weight_decay": decay,
+                "share": share,
+            },
         )
         group["params"].append(parameter)
         group["names"].append(name)
@@ -58,7 +72,9 @@ def create_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimi
     Raises:
         ConfigError: nothing to train, or layer decay on a model without depths.
     """
-    groups = parameter_groups(model, optim)
+    groups = parameter_groups(
+        model, optim.lr, weight_decay=optim.weight_decay, layer_decay=optim.layer_decay
+    )
     if not groups:
         raise ConfigError("the model has no trainable parameter")
     if optim.name == "sgd":

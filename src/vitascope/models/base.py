@@ -16,7 +16,6 @@ from torch.utils.checkpoint import checkpoint
 from vitascope.errors import InputError, UnknownNameError
 
 Triple = tuple[int, int, int]
-ClipInput = Tensor | list[Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +162,8 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 class VideoModel(nn.Module, ABC):
     """A network that maps clips to scores, in two halves: features, then a head.
 
+    An architecture writes the abstract members below; `forward` is the same for all.
+
     Attributes:
         inputs: what the network accepts; None accepts anything.
         check: look for NaN and infinity in each clip.
@@ -172,6 +173,23 @@ class VideoModel(nn.Module, ABC):
     inputs: InputSpec | None = None
     check: bool = False
     gradient_checkpointing: bool = False
+
+    def forward(self, x: Tensor, bboxes: Tensor | None = None) -> Tensor:
+        """Maps a clip to scores (to features without a head).
+
+        Args:
+            x: B C T H W; for several pathways a list of them, for which TorchScript has no type.
+            bboxes: rows (index in the batch, x1, y1, x2, y2) in pixels of the clip, for a network
+                that scores boxes.
+
+        Raises:
+            InputError: a clip or boxes that do not fit.
+        """
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            x = self.unpack(x)
+            self.check_input(x)
+        scores: Tensor = self.forward_head(self.forward_features(x), bboxes)
+        return scores
 
     @abstractmethod
     def forward_features(self, x: Any) -> Any:
@@ -314,40 +332,6 @@ class VideoModel(nn.Module, ABC):
     def num_depths(self) -> int:
         """Number of depths that `param_depth` tells apart."""
         return len(self.depth_prefixes())
-
-    def param_groups(
-        self, lr: float, *, weight_decay: float = 0.0, layer_decay: float = 1.0
-    ) -> list[dict[str, Any]]:
-        """Groups of parameters for an optimiser, one or two for each depth.
-
-        Args:
-            lr: learning rate of the head.
-            weight_decay: decay of parameters of two or more dimensions; norms and biases get none.
-            layer_decay: factor by which the rate falls from one depth to the next below.
-
-        Returns:
-            Dictionaries with `params`, `names`, `lr`, `weight_decay`, `depth`; frozen parameters
-            are left out.
-        """
-        groups: dict[tuple[int, bool], dict[str, Any]] = {}
-        last = self.num_depths - 1
-        for name, parameter in self.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            depth, decayed = self.param_depth(name), parameter.dim() > 1
-            group = groups.setdefault(
-                (depth, decayed),
-                {
-                    "params": [],
-                    "names": [],
-                    "lr": lr * layer_decay ** (last - depth),
-                    "weight_decay": weight_decay if decayed else 0.0,
-                    "depth": depth,
-                },
-            )
-            group["params"].append(parameter)
-            group["names"].append(name)
-        return [groups[key] for key in sorted(groups)]
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
         """Trades time for memory in training: keeps only the borders of the stages."""

@@ -211,12 +211,6 @@ class EfficientX3d(VideoModel):
         self.projection = FullyConnected(2048, num_classes, bias=True)
         self.act = make_named_activation(head_act)
 
-    def forward(self, x: Any) -> Tensor:
-        """Maps B 3 T H W to B classes (to features without a head)."""
-        self.check_input(x)
-        out: Tensor = self.forward_head(self.forward_features(x))
-        return out
-
     def forward_features(self, x: Any) -> Any:
         """Maps a clip to the features of the last stage, B 192 T H W."""
         for stage in (self.s1, self.s2, self.s3, self.s4, self.s5):

@@ -47,11 +47,6 @@ class Net(VideoModel):
         self._features = tuple(features)
         init_net_weights(self)
 
-    def forward(self, x: Any) -> Any:
-        """Maps a clip B C T H W (a list of them for several pathways) to scores."""
-        self.check_input(x)
-        return self.forward_head(self.forward_features(self.unpack(x)))
-
     def forward_features(self, x: Any) -> Any:
         """Maps a clip to the feature map that enters the head."""
         for block in self.blocks[: self.head_start]:
@@ -156,21 +151,6 @@ class DetectionBBoxNetwork(VideoModel):
         init_net_weights(detection_head)
         self.inputs = getattr(model, "inputs", None)
 
-    def forward(self, x: Any, bboxes: Tensor) -> Tensor:
-        """Maps a clip and boxes R x 5 to scores R classes.
-
-        Args:
-            x: B C T H W, or a list for several pathways.
-            bboxes: rows (index in the batch, x1, y1, x2, y2), in pixels of the clip.
-
-        Raises:
-            InputError: a clip or boxes that do not fit.
-        """
-        self.check_input(x)
-        if not is_capturing():
-            check_boxes(bboxes, len(x[0]) if isinstance(x, list | tuple) else len(x))
-        return self.forward_head(self.forward_features(self.unpack(x)), bboxes)
-
     def forward_features(self, x: Any) -> Any:
         """Maps a clip to the feature map that the boxes are cut from."""
         if isinstance(self.model, VideoModel):
@@ -178,13 +158,16 @@ class DetectionBBoxNetwork(VideoModel):
         return self.model(x)
 
     def forward_head(self, features: Any, bboxes: Tensor | None = None) -> Tensor:
-        """Maps features and boxes to scores.
+        """Maps features and boxes R x 5 to scores R classes.
 
         Raises:
-            InputError: no boxes.
+            InputError: no boxes, or boxes that do not fit.
         """
         if bboxes is None:
             raise InputError("this network scores boxes: give R rows (index, x1, y1, x2, y2)")
+        if not is_capturing():
+            first = features[0] if isinstance(features, list | tuple) else features
+            check_boxes(bboxes, len(first))
         out: Tensor = self.detection_head(features, bboxes)
         return out.flatten(1)
 

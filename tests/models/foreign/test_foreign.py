@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vitascope.engine.optim import parameter_groups
 from vitascope.errors import ConfigError, InputError, UnknownNameError, WeightsError
 from vitascope.models.foreign.base import ForeignModel
 from vitascope.models.registry import create_model, get_card
@@ -166,10 +167,11 @@ def test_depths_cover_every_parameter_once(family: str) -> None:
     depths = [model.param_depth(name) for name in names]
     assert set(depths) == set(range(5)) and model.num_depths == 5
     assert depths == sorted(depths), "parameters are named from the input to the head"
-    groups = model.param_groups(0.1, layer_decay=0.5)
+    groups = parameter_groups(model, 0.1, layer_decay=0.5)
     assert sorted(n for g in groups for n in g["names"]) == sorted(names)
     for group in groups:
-        assert math.isclose(group["lr"], 0.1 * 0.5 ** (4 - group["depth"]))
+        assert {model.param_depth(n) for n in group["names"]} == {4 + math.log2(group["share"])}
+        assert math.isclose(group["lr"], 0.1 * group["share"])
     assert model.no_weight_decay <= set(names)
     learned = {"videomae": 0, "timesformer": 3, "vivit": 2, "vjepa2": 0}  # positions and tokens
     assert len(model.no_weight_decay) == learned[family]

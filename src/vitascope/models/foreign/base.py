@@ -19,7 +19,6 @@ from torch.utils.checkpoint import checkpoint
 
 from vitascope.errors import InputError
 from vitascope.models.base import (
-    ClipInput,
     InputSpec,
     Triple,
     VideoModel,
@@ -85,11 +84,6 @@ class ForeignModel(VideoModel):
     def unpack(self, x: Any) -> Any:
         """The clip itself where a list of one clip is given."""
         return x[0] if isinstance(x, list | tuple) and len(x) == 1 else x
-
-    def forward(self, x: ClipInput) -> Any:
-        """Maps a clip B C T H W to scores B N."""
-        self.check_input(x)
-        return self.forward_head(self.forward_features(x))
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
         """Trades time for memory in training: keeps only the borders of the stages."""

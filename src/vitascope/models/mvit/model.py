@@ -109,25 +109,8 @@ class MultiscaleVisionTransformers(VideoModel):
 
     def check_input(self, x: Any, *, values: bool | None = None) -> None:
         """Raises `InputError` where a clip does not fit the positions of this network."""
-        self.geometry.check(x, values=self.check if values is None else values)
-
-    def forward(self, x: Tensor, bboxes: Tensor | None = None) -> Tensor:
-        """Maps clips B C T H W to scores B classes.
-
-        Args:
-            x: clips; B C H W for images; tokens B N C without patch embedding.
-            bboxes: rows (index in the batch, x1, y1, x2, y2) in pixels, for a head with boxes.
-        """
-        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
-            x = self._accept(x)
-        return self.forward_head(self.forward_features(x), bboxes)
-
-    def _accept(self, x: Any) -> Tensor:
-        """A clip, also as the only one of a list of pathways, checked."""
-        clip: Tensor = x[0] if isinstance(x, list | tuple) and len(x) == 1 else x
         if not torch.compiler.is_compiling():
-            self.check_input(clip)
-        return clip
+            self.geometry.check(x, values=self.check if values is None else values)
 
     def grid(self, x: Tensor) -> list[int]:
         """Grid (T, H, W) of the tokens of a clip."""
@@ -153,7 +136,11 @@ class MultiscaleVisionTransformers(VideoModel):
         return x
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Maps clips to tokens B N C, class token first; for boxes to a map B C T H W."""
+        """Maps clips to tokens B N C, class token first; for boxes to a map B C T H W.
+
+        Args:
+            x: clips B C T H W; B C H W for images; tokens B N C without patch embedding.
+        """
         thw = self.grid(x)
         x = self.embed(x)
         if self.rev_backbone is not None:
