@@ -23,7 +23,7 @@ from vitascope.transforms.preprocess import evaluation_transform
 
 def evaluate(
     run: str | Path,
-    data: str | Path | None = None,
+    data: str | Path | Table | None = None,
     *,
     split: str | None = "test",
     views: ViewProtocol | str | None = None,
@@ -38,7 +38,8 @@ def evaluate(
 
     Args:
         run: run folder, checkpoint record or .safetensors file.
-        data: folder or list of videos; None takes that of the run.
+        data: folder or list of videos; None takes that of the run. A table is taken as it is: its
+            classes must be those of the run, and its splits are not those that the run made.
         split: which part of it; None takes everything. Data without splits is divided as it was
             in training when it is the run's own, and scored whole otherwise.
         views: clips x crops that are averaged; None takes those of the contract.
@@ -63,8 +64,14 @@ def evaluate(
     own = config.get("data", {}).get("path")
     if data is None and not own:
         raise ConfigError(f"{run} does not say on which data it was trained; give the data")
-    table = read_table(data if data is not None else own, labels=contract.labels.names)
-    records, named = _select(table, checkpoint.path.parent, split)
+    if isinstance(data, Table):
+        table, made = data, None
+        if table.classes != contract.labels.names:
+            raise DatasetError(f"{table.root}: its classes are not those of {run}")
+    else:
+        table = read_table(data if data is not None else own, labels=contract.labels.names)
+        made = checkpoint.path.parent / "split.csv"
+    records, named = _select(table, made, split)
     dataset = ClipDataset(
         records,
         contract.clip,
@@ -93,15 +100,17 @@ def evaluate(
     )
 
 
-def _select(table: Table, run: Path, split: str | None) -> tuple[tuple[VideoRecord, ...], str]:
+def _select(
+    table: Table, made: Path | None, split: str | None
+) -> tuple[tuple[VideoRecord, ...], str]:
     """The records to score and the name of their split, with the split that the run made."""
     if split is None:
         return table.records, ""
-    if (run / "split.csv").is_file():
+    if made is not None and made.is_file():
         try:
-            table = read_split(run / "split.csv", table)
+            table = read_split(made, table)
         except DatasetError:
-            if table.root == read_run(run)["data"]["root"]:
+            if table.root == read_run(made.parent)["data"]["root"]:
                 raise  # the run's own data has changed: its test videos are no longer known
     if not table.splits:
         return table.records, ""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.data.loader import make_loader, steps_per_epoch
+from vitascope.data.records import Table
 from vitascope.data.tables.split import write_split
 from vitascope.data.unreadable import UnreadableReport
 from vitascope.engine.build import Data, build_data, model_args, model_of_recipe, read_data
@@ -182,13 +183,27 @@ class Setup:
         }
 
 
-def build(recipe: Recipe, out: str | Path, *, resume: bool = False, force: bool = False) -> Setup:
-    """Checks everything, makes all setup of a run, and only then begins its folder.
+def build(
+    recipe: Recipe,
+    out: str | Path,
+    table: Table | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+) -> Setup:
+    """Checks everything, makes the setup of a run, and only then begins its folder.
+
+    Args:
+        recipe: the recipe.
+        out: folder of the run.
+        table: what `read_data` gives for the recipe, where that was called before.
+        resume: go on with the run in `out`.
+        force: replace the run in `out`.
 
     Raises:
         VitascopeError: bad data, an unknown name, a folder that is in use.
     """
-    data = build_data(recipe, read_data(recipe))
+    data = build_data(recipe, read_data(recipe) if table is None else table)
     fabric = launch(recipe.run)
     folder = open_folder(out, recipe, data.fingerprint(), resume=resume, force=force)
     threads = folder.threads or recipe.run.threads

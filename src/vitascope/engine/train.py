@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vitascope.data.records import Table
 from vitascope.engine.config import Recipe
 from vitascope.engine.device import StopOnSignal, seed_step
 from vitascope.engine.log import Listener, Meter, Reporter, ignore
@@ -35,6 +36,7 @@ def fit(
     recipe: Recipe,
     out: str | Path,
     *,
+    table: Table | None = None,
     resume: bool = False,
     force: bool = False,
     on_event: Listener = ignore,
@@ -48,6 +50,7 @@ def fit(
     Args:
         recipe: the recipe; `data.path` says where the videos are.
         out: folder of the run.
+        table: the videos of `data.path`, where they were read before; each in a split.
         resume: go on with the same run in `out`, or begin it where there is none.
         force: replace the run that `out` holds.
         on_event: called in the first process with what happens.
@@ -57,7 +60,7 @@ def fit(
             input is checked.
     """
     begin = time.monotonic()
-    setup = build(recipe, out, resume=resume, force=force)
+    setup = build(recipe, out, table, resume=resume, force=force)
     with setup.held():
         return _train(setup, begin, on_event)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vitascope.data.check.describe import Summary, describe, require_readable
+from vitascope.data.check.describe import Summary, read_headers, require_readable, summarize
 from vitascope.data.records import Table
 from vitascope.data.tables.read import read_table
 from vitascope.engine.build import with_splits
@@ -101,9 +101,9 @@ def plan_training(
         reading = replace(reading, data=replace(reading.data, val_share=0.0))
         reasons = (_ALL_FOR_TRAINING,)
     table = with_splits(reading, table)
-    summary = describe(table, progress=progress)
+    headers = read_headers(table, progress=progress)
     if base is None:
-        facts = facts_of(table, summary)
+        facts = facts_of(table, summarize(table, headers))
         wanted = _given(reading, overrides)
         choice = fit_recipe(facts, model or DEFAULT_MODEL, init=init, **wanted)
         data_config = replace(choice.recipe.data, val_share=reading.data.val_share)
@@ -111,8 +111,7 @@ def plan_training(
         reasons = choice.reasons + reasons
         if overrides:
             reasons += (f"in place of what was chosen, as given: {' '.join(overrides)}",)
-    if reading.clip.coverage == "window":
-        summary = describe(table, reading.clip)
+    summary = summarize(table, headers, reading.clip if reading.clip.coverage == "window" else None)
     # Absolute, because a run is read from other working directories than it was made in.
     place = os.path.abspath(data) if os.path.exists(data) else str(data)
     chosen = replace(reading, data=replace(reading.data, path=place))
@@ -217,8 +216,10 @@ def train(
     if on_plan is not None:
         on_plan(planned)
     require_usable(planned)
-    result = fit(planned.recipe, out, resume=resume, force=force, on_event=on_event)
+    result = fit(
+        planned.recipe, out, table=planned.table, resume=resume, force=force, on_event=on_event
+    )
     test = None
     if not result.interrupted and "test" in planned.table.splits:
-        test = evaluate(out, data, split="test", on_bad=planned.recipe.data.on_bad)
+        test = evaluate(out, planned.table, split="test", on_bad=planned.recipe.data.on_bad)
     return Trained(planned, result, test)

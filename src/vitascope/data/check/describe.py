@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
-
-import numpy as np
 
 from vitascope.data.check.direction import direction_classes
 from vitascope.data.decoder import open_video
@@ -23,6 +21,7 @@ from vitascope.data.shards.remote import parse_part
 from vitascope.distributed import cores
 from vitascope.errors import DatasetError, DecodeError
 from vitascope.spec import ClipSpec, to_json
+from vitascope.transforms.functional import uniform_indices
 
 _TIME_LIMIT = 30.0
 
@@ -132,6 +131,21 @@ class Summary:
         return lines + [f"  warning: {warning}" for warning in self.warnings]
 
 
+@dataclass(frozen=True)
+class Headers:
+    """The headers of the files of a data set.
+
+    Attributes:
+        known: header by path.
+        unreadable: files without a usable one.
+        asked: number of files that were asked for theirs.
+    """
+
+    known: Mapping[str, Header]
+    unreadable: tuple[Unreadable, ...]
+    asked: int
+
+
 def describe(
     table: Table,
     clip: ClipSpec | None = None,
@@ -142,11 +156,23 @@ def describe(
 ) -> Summary:
     """Sums up a data set by reading the headers of its files; no picture is decoded.
 
-    A header tells nothing of damage further on: `check` decodes everything.
+    A header tells nothing of damage further on: `check` decodes everything. Arguments as for
+    `read_headers` and `summarize`.
+    """
+    return summarize(table, read_headers(table, jobs=jobs, progress=progress, most=most), clip)
+
+
+def read_headers(
+    table: Table,
+    *,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    most: int = 20_000,
+) -> Headers:
+    """Reads the header of every file once.
 
     Args:
         table: the data set.
-        clip: clip to compare the lengths with.
         jobs: threads; None is two a core.
         progress: called with files done and files in all.
         most: beyond so many files, an even selection of this size is read.
@@ -156,7 +182,7 @@ def describe(
         first.setdefault(record.path, record)
     chosen = list(first.values())
     if len(chosen) > most:
-        chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, most).astype(int)]
+        chosen = [chosen[i] for i in uniform_indices(len(chosen), most)]
     headers: dict[str, Header] = {}
     unreadable = []
     with ThreadPoolExecutor(jobs or 2 * cores()) as pool:
@@ -167,8 +193,19 @@ def describe(
                 unreadable.append(Unreadable(path=record.path, where=record.where, reason=found))
             if progress is not None:
                 progress(number + 1, len(chosen))
-    known = headers.values()
-    lengths = [s for r in table.records if (s := _length(r, headers.get(r.path))) is not None]
+    return Headers(headers, tuple(unreadable), len(chosen))
+
+
+def summarize(table: Table, headers: Headers, clip: ClipSpec | None = None) -> Summary:
+    """Sums up a data set.
+
+    Args:
+        table: the data set.
+        headers: the headers of its files.
+        clip: clip to compare the lengths with.
+    """
+    known = headers.known.values()
+    lengths = [s for r in table.records if (s := _length(r, headers.known.get(r.path))) is not None]
     splits = table.splits or (None,)
     return Summary(
         root=table.root,
@@ -176,15 +213,15 @@ def describe(
         videos=len(table),
         classes=table.classes,
         counts={split or "all": table.counts(split) for split in splits},
-        headers=len(chosen),
+        headers=headers.asked,
         seconds=(min(lengths), statistics.median(lengths), max(lengths)) if lengths else None,
         total_hours=sum(lengths) / 3600 if len(lengths) == len(table) else None,
         fps=tuple(Counter(round(h.fps, 3) for h in known if h.fps).most_common()),
         sizes=tuple((w, h, n) for (w, h), n in
                     Counter((h.width, h.height) for h in known).most_common()),
         codecs=tuple(Counter(h.codec for h in known).most_common()),
-        unreadable=tuple(unreadable),
-        shorter_than_clip=0 if clip is None else _count_short(table.records, headers, clip),
+        unreadable=headers.unreadable,
+        shorter_than_clip=0 if clip is None else _count_short(table.records, headers.known, clip),
         short_rule="" if clip is None else SHORT_RULES[clip.short],
         direction_classes=direction_classes(table.classes),
         notes=table.notes,
@@ -263,7 +300,9 @@ def _length(record: VideoRecord, header: Header | None) -> float | None:
     return max(header.seconds - float(record.start or 0), 0.0)
 
 
-def _count_short(records: Iterable[VideoRecord], headers: dict[str, Header], clip: ClipSpec) -> int:
+def _count_short(
+    records: Iterable[VideoRecord], headers: Mapping[str, Header], clip: ClipSpec
+) -> int:
     count = 0
     for record in records:
         header = headers.get(record.path)
