@@ -16,7 +16,8 @@ import torch
 import vitascope
 from support.command_line import cli, refused
 from vitascope.cli.app import COMMANDS, command_lines
-from vitascope.cli.output import Output, length, plain, size
+from vitascope.cli.output import Output, length, plain
+from vitascope.serving.charts import size
 
 ANSI = re.compile(r"\x1b\[")
 

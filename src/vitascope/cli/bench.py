@@ -8,7 +8,8 @@ import typer
 from rich.progress import SpinnerColumn, TextColumn
 
 from vitascope.cli.options import JsonFile
-from vitascope.cli.output import Output, percent
+from vitascope.cli.output import Output
+from vitascope.serving.charts import percent
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="Folder of clips, list, or shards.")]
 

@@ -8,7 +8,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from vitascope.cli.options import JsonFile
-from vitascope.cli.output import Output, size
+from vitascope.cli.output import Output
+from vitascope.serving.charts import size
 
 if TYPE_CHECKING:
     from vitascope.data.sets.verify import VerifyReport

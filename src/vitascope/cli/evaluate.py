@@ -10,8 +10,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from vitascope.cli.options import JsonFile
-from vitascope.cli.output import Output, percent
+from vitascope.cli.output import Output
 from vitascope.errors import ConfigError
+from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.data.dataset import OnBad as Policy

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitascope.cli.options import JsonFile
-from vitascope.cli.output import Output, size
+from vitascope.cli.output import Output
+from vitascope.serving.charts import size
 
 if TYPE_CHECKING:
     from vitascope.accelerator.verify import Verification

@@ -58,21 +58,6 @@ def print_tidy(console: Console, what: RenderableType) -> None:
     console.print("\n".join(lines), soft_wrap=True)
 
 
-def percent(share: float) -> str:
-    """A share of 0 to 1 as percent with one decimal."""
-    return f"{100 * share:.1f} %"
-
-
-def size(count: int) -> str:
-    """A number of bytes for reading."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"
-
-
 def length(seconds: float) -> str:
     """Seconds as 1 h 02 min, 3 min 05 s or 7.2 s."""
     if seconds < 60:

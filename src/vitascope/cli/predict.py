@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
+from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.serving.predictor import Predictor, Top
@@ -106,7 +107,7 @@ def _predict_files(
             if video.error:
                 errors.append(video.error)
             elif top == 1:
-                out.say(f"{_percent(video.top[0][1])}  {video.label}   {video.path}")
+                out.say(f"{percent(video.top[0][1]):>7}  {video.label}   {video.path}")
             else:
                 out.say(video.path, style="bold")
                 _print_top(out, video.top)
@@ -120,7 +121,7 @@ def _predict_files(
 
 def _print_top(out: Output, top: Top) -> None:
     for label, score in top:
-        out.say(f"  {_percent(score)}  {label}")
+        out.say(f"  {percent(score):>7}  {label}")
 
 
 def _print_timeline(out: Output, predictor: Predictor, path: str, every: str, top: int) -> None:
@@ -129,7 +130,7 @@ def _print_timeline(out: Output, predictor: Predictor, path: str, every: str, to
     count = 0
     out.say(path, style="bold")
     for row in predictor.timeline(path, every, top=top):
-        named = ", ".join(f"{label} {_percent(score).strip()}" for label, score in row.top)
+        named = ", ".join(f"{label} {percent(score)}" for label, score in row.top)
         out.say(f"  {float(row.start):8.2f} to {float(row.end):8.2f} s   {named}")
         total = row.scores if total is None else total + row.scores
         count += 1
@@ -139,7 +140,3 @@ def _print_timeline(out: Output, predictor: Predictor, path: str, every: str, to
     best = sorted(range(len(mean)), key=lambda i: -mean[i])[:top]
     summary = [{"label": predictor.classes[i], "score": mean[i]} for i in best]
     out.data["files"].append({"path": path, "top": summary, "timeline": rows})
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:5.1f} %"

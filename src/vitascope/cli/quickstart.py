@@ -13,8 +13,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from vitascope.cli.options import JsonFile
-from vitascope.cli.output import INTERRUPTED, Output, length, percent
+from vitascope.cli.output import INTERRUPTED, Output, length
 from vitascope.errors import RunError
+from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.accelerator.verify import Verification
@@ -237,7 +238,7 @@ def _predict(out: Output, artefact: Path, video: str) -> None:
     prediction = load(artefact).predict(video, top=3)
     out.say(f"vitascope predict {artefact} {video} --top 3", style="dim", whole=True)
     for label, score in prediction.top:
-        out.say(f"  {100 * score:5.1f} %  {label}")
+        out.say(f"  {percent(score):>7}  {label}")
     out.data["prediction"] = prediction.to_json()
 
 

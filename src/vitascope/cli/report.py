@@ -10,12 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vitascope.accelerator.verify import Verification
 from vitascope.data.check.describe import Summary
 from vitascope.data.decoder import open_video, short_side_size
 from vitascope.engine.charts import learning_charts, percent
+from vitascope.data.decoder import open_video
 from vitascope.engine.checkpoint import versions
 from vitascope.engine.log import read_log
 from vitascope.engine.scoring import EvalResult
@@ -23,6 +22,9 @@ from vitascope.errors import DecodeError
 from vitascope.recipes.folder import Trained
 from vitascope.serving.draw import Image
 from vitascope.serving.report import Example, Figure, ReportTable, RunReport, write_report
+from vitascope.serving.report import Example, Figure, Report, Table, write_report
+from vitascope.transforms.functional import uniform_indices
+from vitascope.transforms.spatial import short_side_size
 
 EXAMPLES, WORST = 12, 8
 FRAMES, HEIGHT = 5, 96  # of a clip's film strip
@@ -159,9 +161,9 @@ def _frames(path: str) -> list[Image]:
     """A few frames from first to last; none where the video does not give them."""
     try:
         with open_video(path) as video:
-            size = short_side_size(video.height, video.width, min(HEIGHT, video.height))
-            wanted = np.linspace(0, len(video.times) - 1, FRAMES).round().astype(int)
-            return list(video.read(wanted.tolist(), size=size).data.numpy())
+            size = short_side_size(video.height, video.width, min(HEIGHT, video.height), "nearest")
+            wanted = uniform_indices(len(video.times), FRAMES)
+            return list(video.read(wanted, size=size).data.numpy())
     except DecodeError:  # the score stands; a picture of a damaged place is not to be had
         return []
 

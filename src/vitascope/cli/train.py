@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitascope.cli.options import JsonFile
-from vitascope.cli.output import INTERRUPTED, Output, length, percent
+from vitascope.cli.output import INTERRUPTED, Output, length
 from vitascope.errors import ConfigError
+from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.engine.config import Recipe

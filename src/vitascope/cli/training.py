@@ -14,7 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from vitascope.cli.output import Output, length, percent
+from vitascope.cli.output import Output, length
+from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.engine.log import Event

@@ -63,6 +63,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def size(count: int) -> str:
+    """A number of bytes for reading."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{number(value)} {unit}"
+
+
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Round numbers from at most `low` to at least `high`, about `count` steps apart."""
     if high <= low:

@@ -12,7 +12,7 @@ from vitascope.engine import charts
 from vitascope.engine.charts import Chart, number, percent
 from vitascope.files import replacing
 from vitascope.serving import charts
-from vitascope.serving.charts import Chart, number, percent
+from vitascope.serving.charts import Chart, number, percent, size
 from vitascope.serving.draw import Image, data_uri, jpeg, strip
 
 MATRIX_CLASSES = 50
@@ -294,17 +294,7 @@ def _exports(report: RunReport) -> str:
     return _card(f"<p class='soft'>{note}</p>" + charts.table(header, rows, numbers=(2, 3, 4, 5)))
 
 
-def file_size(count: int) -> str:
-    """A number of bytes for reading."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{number(value)} {unit}"
-
-
-def _environment(report: RunReport) -> str:
+def _environment(report: Report) -> str:
     body = ""
     if report.environment:
         body = _card(charts.table(("What", "Value"), list(report.environment.items())))
