@@ -24,7 +24,6 @@ from vitascope.data.decoder import (
     Decoder,
     DecoderType,
     open_video,
-    short_side_size,
 )
 from vitascope.data.decoders import pyav
 from vitascope.data.render import numbered_frame, read_number, render_numbered
@@ -434,14 +433,6 @@ def test_bad_arguments(film: Callable[[str], Path]) -> None:
     with pytest.raises(ConfigError, match="own times"):
         open_video(film("b_frames.mp4"), fps=25)
     assert set(BACKENDS) == set(DecoderType)
-
-
-def test_short_side_size() -> None:
-    assert short_side_size(360, 640, 256) == (256, 455)  # 455.1
-    assert short_side_size(640, 360, 256) == (455, 256)
-    assert short_side_size(100, 100, 7) == (7, 7)
-    assert short_side_size(2, 5, 1) == (1, 3)  # 2.5: halves go up
-    assert short_side_size(1000, 1, 3) == (3000, 3)
 
 
 # --- folders of frames -----------------------------------------------------------------------

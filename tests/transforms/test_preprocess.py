@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from vitascope.errors import ConfigError, InputError
 from vitascope.spec import PixelSpec
@@ -13,6 +17,7 @@ from vitascope.transforms.preprocess import (
     scaled_size,
     view_windows,
 )
+from vitascope.transforms.spatial import scale_to, short_side_size
 
 
 def frames(t: int = 3, h: int = 36, w: int = 64, seed: int = 0) -> torch.Tensor:
@@ -129,3 +134,30 @@ def test_the_number_of_threads_changes_nothing():
 def test_anything_but_decoded_frames_is_refused(bad):
     with pytest.raises(InputError):
         evaluation_transform(PixelSpec(short_side=32, crop=(32, 32)))(bad)
+
+
+def test_short_side_size() -> None:
+    assert short_side_size(360, 640, 256, "nearest") == (256, 455)  # 455.1
+    assert short_side_size(640, 360, 256, "nearest") == (455, 256)
+    assert short_side_size(100, 100, 7, "nearest") == short_side_size(100, 100, 7, "down") == (7, 7)
+    assert short_side_size(2, 5, 1, "nearest") == (1, 3)  # 2.5: halves go up
+    assert short_side_size(2, 5, 1, "down") == (1, 2)
+    assert short_side_size(1000, 1, 3, "nearest") == (3000, 3)
+    for height, width, size in itertools.product(range(1, 12), range(1, 12), range(1, 9)):
+        long = Fraction(max(height, width) * size, min(height, width))
+        for rounding, side in (("down", int(long)), ("nearest", int(long + Fraction(1, 2)))):
+            found = short_side_size(height, width, size, rounding)
+            assert found == ((side, size) if width < height else (size, side))
+
+
+def test_both_scalers_give_the_same_pixels_without_antialiasing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for height, width, new in ((48, 64, (32, 43)), (31, 17, (40, 29)), (90, 120, (7, 200))):
+        frames = torch.randint(
+            0, 256, (3, height, width, 3), dtype=torch.uint8, generator=generator
+        )
+        planes = frames.permute(0, 3, 1, 2)
+        exact = F.interpolate(planes.double(), new, mode="bilinear")
+        scaled = scale_to(planes, *new)
+        assert float((scaled - exact).abs().max()) <= 0.5 + 1e-4
+        assert torch.equal(resize(frames, *new, antialias=False).permute(0, 3, 1, 2), scaled)

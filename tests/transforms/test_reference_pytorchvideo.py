@@ -78,7 +78,7 @@ def rows(name: str, case: dict) -> None:
             frames, samples, expected = row
             assert functional.uniform_indices(frames, samples) == expected, row
         else:
-            assert list(short_side_size(*row[:3])) == row[3:], row
+            assert list(short_side_size(*row[:3], "down")) == row[3:], row
 
 
 def keys(name: str, case: dict) -> None:

@@ -271,14 +271,3 @@ def check_size(size: Size | None) -> None:
     """Refuses a size that is not two positive whole numbers (height, width)."""
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ConfigError(f"size = {size}; it is (height, width) in pixels, both at least 1")
-
-
-def short_side_size(height: int, width: int, short_side: int) -> Size:
-    """Height and width with the short side at `short_side` and the ratio kept.
-
-    The long side is rounded to the nearest pixel, halves upwards, in whole numbers only, so that
-    every machine finds the same size.
-    """
-    short, long = min(height, width), max(height, width)
-    scaled = max((2 * long * short_side + short) // (2 * short), 1)
-    return (short_side, scaled) if height <= width else (scaled, short_side)

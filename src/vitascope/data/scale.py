@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from vitascope.data.decoder import Size, check_size, short_side_size
+from vitascope.data.decoder import Size, check_size
 from vitascope.errors import ConfigError
 from vitascope.spec import PixelSpec
+from vitascope.transforms.spatial import short_side_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Scale:
     def of(self, height: int, width: int) -> Size:
         """Height and width of a frame that is stored with these."""
         if self.short_side is not None:
-            return short_side_size(height, width, self.short_side)
+            return short_side_size(height, width, self.short_side, "nearest")
         return self.size or (height, width)
 
     @classmethod

@@ -12,7 +12,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
+
+from vitascope.transforms.functional import uniform_indices
+from vitascope.transforms.preprocess import resize
 
 Image = npt.NDArray[np.uint8]
 
@@ -63,16 +65,15 @@ def scale_to_height(image: Image, height: int) -> Image:
     """Scales an H W 3 image to `height` rows, keeping its aspect ratio."""
     rows, columns = image.shape[:2]
     size = (height, max(2, round(columns * height / rows)))
-    x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    x = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
-    scaled: Image = x[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
+    frame = torch.from_numpy(np.ascontiguousarray(image))[None]
+    scaled: Image = resize(frame, *size)[0].numpy()
     return scaled
 
 
 def strip(frames: Sequence[Image], height: int, count: int, gap: int = 2) -> Image:
     """`count` frames from first to last, evenly chosen, side by side with light gaps."""
-    chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
-    pictures = [scale_to_height(frames[i], height) for i in chosen]
+    chosen = uniform_indices(len(frames), min(count, len(frames)))
+    pictures = [scale(frames[i], height) for i in chosen]
     line = np.full((height, gap, 3), 235, np.uint8)
     parts = [part for picture in pictures for part in (line, picture)][1:]
     joined: Image = np.concatenate(parts, axis=1)

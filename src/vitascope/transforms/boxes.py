@@ -68,7 +68,7 @@ def flip_boxes(boxes: Boxes, width: int) -> Boxes:
 
 def _short_side_factor(height: int, width: int, size: int) -> float:
     # The factor of the long side, which was rounded: this is what the predecessors apply to all.
-    new_height, new_width = short_side_size(height, width, size)
+    new_height, new_width = short_side_size(height, width, size, "down")
     return new_height / height if width < height else new_width / width
 
 
@@ -135,7 +135,7 @@ def random_short_side_scale_jitter(
     if min(height, width) == size:
         return images, boxes
     factor = _short_side_factor(height, width, size)
-    scaled = scale_to(images, *short_side_size(height, width, size))
+    scaled = scale_to(images, *short_side_size(height, width, size, "down"))
     return scaled, None if boxes is None else scale_boxes(boxes, factor)
 
 
@@ -226,7 +226,7 @@ def scaled_uniform_crop(
     """
     if scale_size is not None:
         height, width = images.shape[-2:]
-        images = scale_to(images, *short_side_size(height, width, scale_size))
+        images = scale_to(images, *short_side_size(height, width, scale_size, "down"))
         if boxes is not None and not legacy_boxes:
             boxes = scale_boxes(boxes, _short_side_factor(height, width, scale_size))
     box = uniform_crop_box(*frame_size(images), size, spatial_idx)

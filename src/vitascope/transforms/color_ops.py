@@ -2,6 +2,10 @@
 
 The results equal those of torchvision's tensor functions (and so of PyTorchVideo), computed here
 without torchvision. Statistics (mean, extremes, histogram) are those of each frame alone.
+
+Other programs compute other pixels for the same names, and their recorded results hold them, so
+`compat.pyslowfast.transforms` keeps what differs: in `color` float frames without limits, in
+`image_ops` Pillow's whole numbers. `TrainTransform` makes one matrix of all its changes.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from torch import Tensor
 
 from vitascope.errors import ConfigError, InputError
 
-_LUMA = (0.2989, 0.587, 0.114)
+REC601 = (0.299, 0.587, 0.114)
+"""Luma: weights of red, green and blue in what the eye sees as brightness."""
+_LUMA = (0.2989, 0.587, 0.114)  # as torchvision rounds them
 
 
 def bound(x: Tensor) -> float:

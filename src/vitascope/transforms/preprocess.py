@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vitascope.errors import ConfigError, InputError
 from vitascope.spec import PixelSpec
+from vitascope.transforms.spatial import scale_to
 
 Box = tuple[int, int, int, int]
 """A window of a frame: top, left, height, width in pixels."""
@@ -46,7 +47,8 @@ def resize(frames: Tensor, height: int, width: int, antialias: bool = True) -> T
         frames: T H W C; a crop of a larger tensor is fine.
         height: of the result.
         width: of the result.
-        antialias: average over all source pixels when frames get smaller.
+        antialias: average over all source pixels when frames get smaller; False is
+            `spatial.scale_to`.
 
     Returns:
         Frames of shape T `height` `width` C, as a view on memory ordered that way.
@@ -54,11 +56,10 @@ def resize(frames: Tensor, height: int, width: int, antialias: bool = True) -> T
     if frames.shape[1:3] == (height, width):
         return frames
     planes = frames.permute(0, 3, 1, 2)
-    if antialias:
-        scaled = F.interpolate(planes, (height, width), mode="bilinear", antialias=True)
-    else:
-        whole = F.interpolate(planes.float(), (height, width), mode="bilinear")
-        scaled = whole.round_().to(torch.uint8)
+    if not antialias:
+        return scale_to(planes, height, width).permute(0, 2, 3, 1)
+    # In whole numbers, and in the layout of the decoders, for which there are fast kernels.
+    scaled = F.interpolate(planes, (height, width), mode="bilinear", antialias=True)
     return scaled.permute(0, 2, 3, 1)
 
 

@@ -59,11 +59,22 @@ def scale_to(x: Tensor, height: int, width: int, interpolation: str = "bilinear"
     return scaled.view(*x.shape[:-2], height, width)
 
 
-def short_side_size(height: int, width: int, size: int) -> tuple[int, int]:
-    """Height and width after scaling the short side to `size`; the long side is rounded down."""
-    if width < height:
-        return height * size // width, size
-    return size, width * size // height
+def short_side_size(height: int, width: int, size: int, rounding: str) -> tuple[int, int]:
+    """Height and width with the short side at `size` and the proportions kept.
+
+    Args:
+        height: of the frame.
+        width: of the frame.
+        size: of the short side in pixels.
+        rounding: of the long side: "down" as PyTorchVideo and PySlowFast do, or "nearest" (halves
+            up) as frames leave the decoders; both in whole numbers, so that every machine finds
+            the same size.
+    """
+    assert rounding == "down" or rounding == "nearest"  # in a form that can be scripted
+    short, long = min(height, width), max(height, width)
+    half = short // 2 if rounding == "nearest" else 0
+    scaled = (long * size + half) // short
+    return (scaled, size) if width < height else (size, scaled)
 
 
 def short_side_scale(
@@ -84,7 +95,7 @@ def short_side_scale(
         ConfigError: another interpolation or backend.
         MissingExtraError: "opencv" is not installed.
     """
-    height, width = short_side_size(x.shape[-2], x.shape[-1], size)
+    height, width = short_side_size(x.shape[-2], x.shape[-1], size, "down")
     if backend == "pytorch":
         return scale_to(x, height, width, interpolation)
     if backend != "opencv":
@@ -213,6 +224,11 @@ def random_crop_box(
     return top, left, h, w
 
 
+def window_sides(area: float, aspect: float) -> tuple[int, int]:
+    """Height and width of a window of `area` pixels whose width is `aspect` times its height."""
+    return round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+
+
 def random_resized_box(
     height: int,
     width: int,
@@ -224,7 +240,10 @@ def random_resized_box(
     num_tries: int = 10,
     swap_prob: float | None = None,
 ) -> Box:
-    """A window of random area and proportions.
+    """A window of random area and proportions, drawn again until it fits, as the predecessors do.
+
+    `TrainTransform.window` asks for the same count of numbers every time, so it draws only ratios
+    that fit; its windows are others.
 
     Args:
         height: of the frame.
@@ -245,7 +264,7 @@ def random_resized_box(
             aspect = math.exp(draws.uniform(math.log(ratio[0]), math.log(ratio[1])))
         else:
             aspect = draws.uniform(*ratio)
-        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        h, w = window_sides(area, aspect)
         if swap_prob is not None and draws.uniform() < swap_prob:
             w, h = h, w
         if 0 < w <= width and 0 < h <= height:

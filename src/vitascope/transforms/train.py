@@ -18,10 +18,11 @@ from torch import Tensor
 
 from vitascope.errors import ConfigError
 from vitascope.spec import PixelSpec
+from vitascope.transforms.color_ops import REC601
 from vitascope.transforms.preprocess import check_frames, normalise, resize
+from vitascope.transforms.spatial import window_sides
 
-# Rec. 601 luma: weights of red, green and blue in what the eye sees as brightness.
-_LUMA = np.array([0.299, 0.587, 0.114])
+_LUMA = np.array(REC601)
 # Colour difference axes (YIQ); hue is the angle in their plane.
 _YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 _ERASE_AREA = (0.02, 0.33)
@@ -255,6 +256,8 @@ def _sample(frames: Tensor, window: CropWindow, size: tuple[int, int]) -> Tensor
 def erased_box(height: int, width: int, u: np.ndarray) -> tuple[int, int, int, int]:
     """A random box of 2 to 33 % of the picture: top, left, height, width.
 
+    PySlowFast's `RandomErasing` draws again until a box fits; here four numbers are enough for any.
+
     Args:
         height: of the picture in pixels.
         width: of the picture.
@@ -263,6 +266,6 @@ def erased_box(height: int, width: int, u: np.ndarray) -> tuple[int, int, int, i
     area = _ERASE_AREA[0] + u[0] * (_ERASE_AREA[1] - _ERASE_AREA[0])
     low, high = (math.log(r) for r in _ERASE_RATIO)
     ratio = math.exp(low + u[1] * (high - low))
-    rows = min(height, max(1, round(math.sqrt(area / ratio * height * width))))
-    columns = min(width, max(1, round(math.sqrt(area * ratio * height * width))))
+    rows, columns = window_sides(area * height * width, ratio)
+    rows, columns = min(height, max(1, rows)), min(width, max(1, columns))
     return int(u[2] * (height - rows + 1)), int(u[3] * (width - columns + 1)), rows, columns

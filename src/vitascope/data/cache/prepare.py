@@ -22,7 +22,7 @@ from typing import Any, Literal
 import av
 
 from vitascope.data.cache.video import TIME_LIMIT
-from vitascope.data.decoder import open_video, short_side_size
+from vitascope.data.decoder import open_video
 from vitascope.data.records import Table
 from vitascope.data.tables.classes import CLASS_FILES
 from vitascope.data.tables.split import write_split
@@ -30,6 +30,7 @@ from vitascope.data.write import H264
 from vitascope.distributed import cores
 from vitascope.errors import ConfigError, DecodeError
 from vitascope.files import replacing
+from vitascope.transforms.spatial import short_side_size
 
 Outcome = Literal["written", "there", "failed"]
 
@@ -215,7 +216,7 @@ def _encode(settings: Settings, path: str, target: str, mark: str) -> None:
         ticks = ticks if ticks <= _FINEST else 90_000
         short = min(settings.short_side, video.height, video.width)
         height, width = (side + side % 2 for side in short_side_size(
-            video.height, video.width, short))  # fmt: skip
+            video.height, video.width, short, "nearest"))  # fmt: skip
         with av.open(target, "w") as film:
             film.metadata["comment"] = mark
             stream: Any = film.add_stream(

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from vitascope.errors import ConfigError, InputError
+from vitascope.transforms.color_ops import REC601
 from vitascope.transforms.random_source import RandomSource, as_draws, permutation
 
 Channels = Literal["rgb", "bgr"]
-_LUMA = (0.299, 0.587, 0.114)
 # Variance of ImageNet's colours and their axes, in the order red, green, blue (AlexNet).
 EIGENVALUES = (0.2175, 0.0188, 0.0045)
 EIGENVECTORS = (
@@ -52,7 +52,7 @@ def grayscale(images: Tensor, channels: Channels = "rgb") -> Tensor:
         channels: their order.
     """
     _check(images, 1)
-    weights = _in_order(_LUMA, channels)
+    weights = _in_order(REC601, channels)
     gray = sum(images[:, c] * w for c, w in enumerate(weights))
     assert isinstance(gray, Tensor)
     return gray[:, None].expand_as(images).contiguous()

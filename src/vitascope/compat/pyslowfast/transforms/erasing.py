@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vitascope.errors import ConfigError, InputError
 from vitascope.transforms.random_source import Draws, RandomSource, as_draws
-from vitascope.transforms.spatial import Box
+from vitascope.transforms.spatial import Box, window_sides
 
 Mode = Literal["const", "rand", "pixel"]
 
@@ -80,7 +80,7 @@ class RandomErasing:
         for _ in range(100 if self.cube else 10):
             area = draws.uniform(*self.area) * height * width / count
             aspect = math.exp(draws.uniform(*self.log_aspect))
-            h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            w, h = window_sides(area, aspect)  # this aspect is height by width
             if w < width and h < height:
                 top = draws.integer(0, height - h + 1)
                 return top, draws.integer(0, width - w + 1), h, w

@@ -55,12 +55,12 @@ def scale(size: int, image: np.ndarray, order: str = "HWC") -> np.ndarray:
     """Scales the short side of one image to `size` pixels."""
     frame = _stack([image], order)
     height, width = frame.shape[-2:]
-    return _split(scale_to(frame, *short_side_size(height, width, size)), order)[0]
+    return _split(scale_to(frame, *short_side_size(height, width, size, "down")), order)[0]
 
 
 def scale_boxes(size: int, boxes: np.ndarray, height: int, width: int) -> np.ndarray:
     """Boxes after the short side of a frame of `height` x `width` was scaled to `size`."""
-    new_height, new_width = short_side_size(height, width, size)
+    new_height, new_width = short_side_size(height, width, size, "down")
     factor = new_height / height if width < height else new_width / width
     return box_functions.scale_boxes(boxes, factor)
 
