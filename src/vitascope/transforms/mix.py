@@ -6,6 +6,7 @@ Sample i is blended with sample B - 1 - i of the same batch. Inputs are never ch
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
@@ -66,8 +67,8 @@ def _check_batch(x: Tensor, labels: Tensor) -> None:
         )
 
 
-class MixUp(nn.Module):
-    """Adds two samples in a random proportion (arXiv:1710.09412).
+class PairMixing(nn.Module, ABC):
+    """Mixes every sample of a batch with its counterpart in the batch in reverse order.
 
     Args:
         alpha: both parameters of the beta distribution of the proportion; small values leave
@@ -89,6 +90,14 @@ class MixUp(nn.Module):
         self.alpha, self.label_smoothing = alpha, label_smoothing
         self.num_classes, self.one_hot = num_classes, one_hot
 
+    @abstractmethod
+    def mixed(self, x_video: Tensor, draws: Draws) -> tuple[Tensor, float]:
+        """The mixed clips, and the share of each that remains."""
+
+    @abstractmethod
+    def heard(self, x_audio: Tensor, share: float) -> Tensor:
+        """The sound that goes with the mixed clips."""
+
     def forward(
         self,
         x_video: Tensor,
@@ -98,25 +107,38 @@ class MixUp(nn.Module):
         rng: RandomSource = None,
         **args: Any,
     ) -> Mixed:
-        """Blends a batch.
+        """Mixes a batch.
 
         Args:
             x_video: clips B C T H W.
             labels: B, or B K with one_hot.
             x_audio: sound of the same samples, first dimension B.
-            rng: source of the proportion; None is torch's global generator.
+            rng: source of the proportion and of the box; None is torch's global generator.
             args: taken and not used, for programs of PyTorchVideo that hand over more.
 
         Returns:
             Clips and labels B K; between them the sound, where it is given.
         """
         _check_batch(x_video, labels)
-        share = as_draws(rng).beta(self.alpha, self.alpha)
+        video, share = self.mixed(x_video, as_draws(rng))
         soft = mix_labels(labels, share, self.num_classes, self.label_smoothing, self.one_hot)
-        video = _blend(x_video, share)
-        if x_audio is None:
-            return video, soft
-        return video, _blend(x_audio, share), soft
+        return (video, soft) if x_audio is None else (video, self.heard(x_audio, share), soft)
+
+
+class MixUp(PairMixing):
+    """Adds two samples in a random proportion (arXiv:1710.09412).
+
+    Arguments are those of `PairMixing`.
+    """
+
+    def mixed(self, x_video: Tensor, draws: Draws) -> tuple[Tensor, float]:
+        """The clips blended with those of the batch in reverse order, and the proportion."""
+        share = draws.beta(self.alpha, self.alpha)
+        return _blend(x_video, share), share
+
+    def heard(self, x_audio: Tensor, share: float) -> Tensor:
+        """Sound blended as the clips are."""
+        return _blend(x_audio, share)
 
 
 def _blend(x: Tensor, share: float) -> Tensor:
@@ -124,56 +146,21 @@ def _blend(x: Tensor, share: float) -> Tensor:
     return (x * share).add_(x.flip(0).mul_(1 - share))
 
 
-class CutMix(nn.Module):
+class CutMix(PairMixing):
     """Puts a box of one sample into the other, in all frames (arXiv:1905.04899).
 
     Labels are weighted by the area that remains after the box is cut off at the border.
 
-    Args:
-        alpha: both parameters of the beta distribution of the remaining share.
-        label_smoothing: see `mix_labels`.
-        num_classes: length of a label row.
-        one_hot: labels are rows already.
+    Arguments are those of `PairMixing`; `alpha` is about the share that remains.
     """
 
-    def __init__(
-        self,
-        alpha: float = 1.0,
-        label_smoothing: float = 0.0,
-        num_classes: int = 400,
-        one_hot: bool = False,
-    ) -> None:
-        super().__init__()
-        _check(alpha, label_smoothing)
-        self.alpha, self.label_smoothing = alpha, label_smoothing
-        self.num_classes, self.one_hot = num_classes, one_hot
+    def mixed(self, x_video: Tensor, draws: Draws) -> tuple[Tensor, float]:
+        """The clips with a box of those in reverse order, and the share that remains."""
+        return _paste(x_video, draws.beta(self.alpha, self.alpha), draws)
 
-    def forward(
-        self,
-        x_video: Tensor,
-        labels: Tensor,
-        x_audio: Tensor | None = None,
-        *,
-        rng: RandomSource = None,
-        **args: Any,
-    ) -> Mixed:
-        """Cuts and pastes within a batch.
-
-        Args:
-            x_video: clips B C T H W.
-            labels: B, or B K with one_hot.
-            x_audio: sound of the same samples; it comes back as it is, because sound has no box.
-            rng: source of the box; None is torch's global generator.
-            args: taken and not used, for programs of PyTorchVideo that hand over more.
-
-        Returns:
-            Clips and labels B K; between them the sound, where it is given.
-        """
-        _check_batch(x_video, labels)
-        draws = as_draws(rng)
-        video, share = _paste(x_video, draws.beta(self.alpha, self.alpha), draws)
-        soft = mix_labels(labels, share, self.num_classes, self.label_smoothing, self.one_hot)
-        return (video, soft) if x_audio is None else (video, x_audio, soft)
+    def heard(self, x_audio: Tensor, share: float) -> Tensor:
+        """Sound as it is, because it has no box."""
+        return x_audio
 
 
 def cut_box(height: int, width: int, share: float, draws: Draws) -> tuple[int, int, int, int]:

@@ -29,6 +29,7 @@ from vitascope.data.decoder import Decoder, Frames, Image, Size, open_video
 from vitascope.data.decoders.base import Closing
 from vitascope.data.unchanged import content, state
 from vitascope.errors import DecodeError
+from vitascope.data.decoders.base import Closing, frame_numbers
 from vitascope.transforms.preprocess import resize
 
 MARK = b"VSCOPE02"
@@ -244,16 +245,10 @@ class CachedVideo(Closing):
 
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Copies frames out of the cache; see `Decoder.read`."""
-        wanted = np.asarray([int(i) for i in indices], dtype=np.int64)
+        wanted = np.asarray(frame_numbers(self.path, indices, len(self.times)), dtype=np.int64)
         places = wanted - self._known["first"]
-        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self.times):
-            raise IndexError(f"{self.path}: frames {wanted.min()} to {wanted.max()} of "
-                             f"{len(self.times)}")  # fmt: skip
-        cached = len(wanted) == 0 or 0 <= places.min() <= places.max() < self._shape[0]
-        if size is not None and tuple(size) != self._shape[1:3]:
-            cached = False
-        data = self._copy(places) if cached else None
-        if data is None:
+        cached = len(wanted) == 0 or 0 <= places.min() <= places.max() < len(self._frames)
+        if not cached or (size is not None and tuple(size) != self._frames.shape[1:3]):
             return self._file().read(indices, size=size or self._decoded)
         return Frames(
             torch.from_numpy(data),

@@ -11,6 +11,19 @@ from typing import Self
 from vitascope.data.decoders.timeline import Timeline
 
 
+def frame_numbers(path: str, indices: Sequence[int], count: int) -> list[int]:
+    """The frames asked for, as plain numbers.
+
+    Raises:
+        IndexError: a number outside a video of `count` frames.
+    """
+    wanted = [int(i) for i in indices]
+    for index in wanted:
+        if not 0 <= index < count:
+            raise IndexError(f"{path}: frame {index} of a video of {count} frames")
+    return wanted
+
+
 class Closing(ABC):
     """Something that is closed at the end of a `with` block."""
 

@@ -16,7 +16,7 @@ import torch
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
-from vitascope.data.decoders.base import Closing
+from vitascope.data.decoders.base import Closing, frame_numbers
 from vitascope.data.decoders.packets import decode
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import Source
@@ -114,10 +114,7 @@ class ImagesDecoder(Closing):
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Decodes pictures by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
-        wanted = [int(i) for i in indices]
-        for index in wanted:
-            if not 0 <= index < len(self.files):
-                raise IndexError(f"{self.path}: frame {index} of {len(self.files)} pictures")
+        wanted = frame_numbers(self.path, indices, len(self.files))
         data = np.empty((len(wanted), *(size or self.size or self._shape), 3), np.uint8)
         done: dict[int, int] = {}
         for place, index in enumerate(wanted):

@@ -15,6 +15,8 @@ from av.video.frame import VideoFrame
 from vitascope.data.decoder import Frames, Image, Size, check_size
 from vitascope.data.decoders.base import OnTimeline
 from vitascope.data.decoders.inputs import VideoInput, resolve_input
+from vitascope.data.decoders.base import OnTimeline, frame_numbers
+from vitascope.data.decoders.inputs import VideoInput, resolve
 from vitascope.data.decoders.non_reference import Rule
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, come_out, decode, scan
 from vitascope.data.decoders.pixels import Converter
@@ -92,15 +94,8 @@ class PyAVDecoder(OnTimeline):
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Decodes frames by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
-        with self._alone:
-            return self._read(indices, size)
-
-    def _read(self, indices: Sequence[int], size: Size | None) -> Frames:
-        timeline, count = self.timeline, len(self.timeline)
-        wanted = [int(i) for i in indices]
-        for index in wanted:
-            if not 0 <= index < count:
-                raise IndexError(f"{self.path}: frame {index} of a video of {count} frames")
+        timeline = self.timeline
+        wanted = frame_numbers(self.path, indices, len(timeline))
         self._source.start_clock()
         places: dict[int, list[int]] = {}
         for place, index in enumerate(wanted):

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
-from vitascope.data.decoders.base import OnTimeline
+from vitascope.data.decoders.base import OnTimeline, frame_numbers
 from vitascope.data.decoders.packets import scan
 from vitascope.data.decoders.pixels import scale_image
 from vitascope.data.decoders.source import Source
@@ -95,14 +95,7 @@ class TimedDecoder(OnTimeline):
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Decodes frames by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
-        with self._alone:
-            return self._read(indices, size)
-
-    def _read(self, indices: Sequence[int], size: Size | None) -> Frames:
-        wanted, count = [int(i) for i in indices], len(self.timeline)
-        for index in wanted:
-            if not 0 <= index < count:
-                raise IndexError(f"{self.path}: frame {index} of a video of {count} frames")
+        wanted = frame_numbers(self.path, indices, len(self.timeline))
         height, width = size or self.size or self._open.size
         data = np.empty((len(wanted), height, width, 3), np.uint8)
         order = sorted(set(wanted))
