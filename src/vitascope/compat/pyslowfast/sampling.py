@@ -135,7 +135,11 @@ def _apart(
 
 
 def frames_between(start: float, end: float, video_size: int, num_frames: int) -> list[int]:
-    """Frame numbers evenly spaced from `start` to `end`, rounded down, inside the video."""
+    """Frame numbers evenly spaced from `start` to `end`, rounded down, inside the video.
+
+    Start and end may be fractions, and the places are float32 as in PySlowFast; where both are
+    frames, `transforms.functional.uniform_indices` is exact.
+    """
     places = torch.linspace(start, end, num_frames)
     return [int(i) for i in places.clamp(0, video_size - 1).long()]
 

@@ -12,6 +12,7 @@ from vitascope.compat.ptv.data.labeled_video_dataset import ClipsOfVideos, OnBad
 from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.clips import Seconds
 from vitascope.errors import ConfigError
+from vitascope.transforms.functional import uniform_indices
 
 Pick = Callable[[list[int]], list[int]]
 
@@ -94,8 +95,7 @@ class EvenlySpread:
 
     def __call__(self, numbers: list[int]) -> list[int]:
         """Some of the numbers, ascending; they repeat if there are fewer than wanted."""
-        last, parts = len(numbers) - 1, max(self.count - 1, 1)
-        return [numbers[last * i // parts] for i in range(self.count)]
+        return [numbers[i] for i in uniform_indices(len(numbers), self.count)]
 
 
 class OneOfEachPart:
