@@ -17,7 +17,7 @@ import vitascope
 from support.command_line import cli, refused
 from vitascope.cli.app import COMMANDS, command_lines
 from vitascope.cli.output import Output, length, plain
-from vitascope.serving.charts import size
+from vitascope.engine.charts import size
 
 ANSI = re.compile(r"\x1b\[")
 

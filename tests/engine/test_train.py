@@ -50,7 +50,7 @@ def test_a_run_writes_what_it_promises(films: Path, straight) -> None:
     }  # fmt: skip
     names = {p.name for p in run.iterdir()}
     best = f"best-{result.best_step}.safetensors"
-    assert names == {"run.json", "split.csv", "log.jsonl", "curves.png", "best.json", best,
+    assert names == {"run.json", "split.csv", "log.jsonl", "curves.html", "best.json", best,
                      "last.json", "last-9.safetensors", ".lock"}  # fmt: skip
     rows = read_log(run / "log.jsonl")
     assert [(r["kind"], r["step"]) for r in rows] == [

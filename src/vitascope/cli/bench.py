@@ -9,7 +9,7 @@ from rich.progress import SpinnerColumn, TextColumn
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
-from vitascope.serving.charts import percent
+from vitascope.engine.charts import percent
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="Folder of clips, list, or shards.")]
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
-from vitascope.serving.charts import size
+from vitascope.engine.charts import size
 
 if TYPE_CHECKING:
     from vitascope.data.sets.verify import VerifyReport

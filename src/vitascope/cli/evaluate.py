@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
+from vitascope.engine.charts import percent
 from vitascope.errors import ConfigError
-from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.data.dataset import OnBad as Policy

@@ -8,7 +8,7 @@ import typer
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
-from vitascope.serving.charts import size
+from vitascope.engine.charts import size
 
 if TYPE_CHECKING:
     from vitascope.accelerator.verify import Verification

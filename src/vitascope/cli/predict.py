@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
+from vitascope.engine.charts import percent
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
-from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.serving.predictor import Predictor, Top

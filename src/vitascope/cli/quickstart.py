@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import INTERRUPTED, Output, length
+from vitascope.engine.charts import percent
 from vitascope.errors import RunError
-from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.accelerator.verify import Verification

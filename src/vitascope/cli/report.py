@@ -12,9 +12,8 @@ from typing import Any
 
 from vitascope.accelerator.verify import Verification
 from vitascope.data.check.describe import Summary
-from vitascope.data.decoder import open_video, short_side_size
-from vitascope.engine.charts import learning_charts, percent
 from vitascope.data.decoder import open_video
+from vitascope.engine.charts import learning_charts, percent
 from vitascope.engine.checkpoint import versions
 from vitascope.engine.log import read_log
 from vitascope.engine.scoring import EvalResult
@@ -22,7 +21,6 @@ from vitascope.errors import DecodeError
 from vitascope.recipes.folder import Trained
 from vitascope.serving.draw import Image
 from vitascope.serving.report import Example, Figure, ReportTable, RunReport, write_report
-from vitascope.serving.report import Example, Figure, Report, Table, write_report
 from vitascope.transforms.functional import uniform_indices
 from vitascope.transforms.spatial import short_side_size
 

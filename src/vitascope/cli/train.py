@@ -12,8 +12,8 @@ import typer
 
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import INTERRUPTED, Output, length
+from vitascope.engine.charts import percent
 from vitascope.errors import ConfigError
-from vitascope.serving.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.engine.config import Recipe

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from vitascope.cli.output import Output, length
-from vitascope.serving.charts import percent
+from vitascope.engine.charts import percent
 
 if TYPE_CHECKING:
     from vitascope.engine.log import Event

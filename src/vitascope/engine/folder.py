@@ -20,7 +20,7 @@ FORMAT = "vitascope.run/1"
 FREE = ("data.workers", "data.path", "data.cache", "data.cache_dir", "data.cache_gb",
         "run.log_every", "run.save_every", "run.eval_precision")  # fmt: skip
 LOCK = ".lock"  # who trains in the folder
-OURS = ("run.json", "split.csv", "log.jsonl", "curves.png", "report.html", "scores.csv",
+OURS = ("run.json", "split.csv", "log.jsonl", "curves.html", "report.html", "scores.csv",
         "best.json", "last.json")  # fmt: skip
 
 

@@ -225,28 +225,8 @@ def draw_curves(log: Path, page: Path, *, live: bool = False) -> None:
     Raises:
         RunError: the disk is full.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = read_log(log)
-    steps = [row for row in rows if row["kind"] == "log"]
-    scores = [row for row in rows if row["kind"] == "eval"]
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    left.plot([r["epoch"] for r in steps], [r["loss"] for r in steps], label="training loss")
-    for name, where in (("loss", left), ("top1", right), ("mean_class_accuracy", right)):
-        points = [(r["epoch"], r[name]) for r in scores if r.get(name) is not None]
-        if points:
-            label = "validation loss" if name == "loss" else name.replace("_", " ")
-            where.plot(*zip(*points, strict=True), marker=".", label=label)
-    rate = left.twinx()
-    rate.plot([r["epoch"] for r in steps], [r["lr"] for r in steps], color="0.7", linewidth=1)
-    rate.set_ylabel("learning rate", color="0.5")
-    left.set(xlabel="epoch", ylabel="loss")
-    right.set(xlabel="epoch", ylabel="validation score", ylim=(0, 1))
-    for axes in (left, right):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="best", fontsize=8)
-    with writing(image), replacing(image) as draft:
-        figure.savefig(draft, dpi=110)
+    charts = line_charts(learning_charts(read_log(log)))
+    body = f"<header><h1>{escape(log.parent.name)}</h1></header>{charts}"
+    again = round(CURVES_EVERY) if live else None
+    with writing(page), replacing(page) as draft:
+        draft.write_text(html_page(log.parent.name, body, refresh=again), encoding="utf-8")

@@ -84,7 +84,7 @@ class Choice:
     reasons: tuple[str, ...]
 
 
-def choose(
+def fit_recipe(
     facts: Facts,
     model: str = "x3d_s",
     *,

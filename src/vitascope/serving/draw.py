@@ -73,7 +73,7 @@ def scale_to_height(image: Image, height: int) -> Image:
 def strip(frames: Sequence[Image], height: int, count: int, gap: int = 2) -> Image:
     """`count` frames from first to last, evenly chosen, side by side with light gaps."""
     chosen = uniform_indices(len(frames), min(count, len(frames)))
-    pictures = [scale(frames[i], height) for i in chosen]
+    pictures = [scale_to_height(frames[i], height) for i in chosen]
     line = np.full((height, gap, 3), 235, np.uint8)
     parts = [part for picture in pictures for part in (line, picture)][1:]
     joined: Image = np.concatenate(parts, axis=1)

@@ -11,8 +11,6 @@ from vitascope.accelerator.verify import Verification
 from vitascope.engine import charts
 from vitascope.engine.charts import Chart, number, percent
 from vitascope.files import replacing
-from vitascope.serving import charts
-from vitascope.serving.charts import Chart, number, percent, size
 from vitascope.serving.draw import Image, data_uri, jpeg, strip
 
 MATRIX_CLASSES = 50
@@ -145,7 +143,7 @@ def write_report(report: RunReport, path: str | Path) -> Path:
     """Writes the page to `path`, replacing an older one in one step."""
     path = Path(path)
     with replacing(path) as draft:
-        draft.write_text(render(report), encoding="utf-8")
+        draft.write_text(render_report(report), encoding="utf-8")
     return path
 
 
@@ -281,7 +279,7 @@ def _exports(report: RunReport) -> str:
                 verdict,
                 f"{number(c.max_abs_diff)} (allowed {number(c.allowed)})",
                 f"{percent(c.top1_agreement)} of {c.n_clips}",
-                f"{file_size(c.size_bytes_before)} → {file_size(c.size_bytes)}",
+                f"{size(c.size_bytes_before)} → {size(c.size_bytes)}",
                 f"{number(c.latency_ms_before)} → {number(c.latency_ms)} ms",
             )
         )
@@ -294,7 +292,7 @@ def _exports(report: RunReport) -> str:
     return _card(f"<p class='soft'>{note}</p>" + charts.table(header, rows, numbers=(2, 3, 4, 5)))
 
 
-def _environment(report: Report) -> str:
+def _environment(report: RunReport) -> str:
     body = ""
     if report.environment:
         body = _card(charts.table(("What", "Value"), list(report.environment.items())))

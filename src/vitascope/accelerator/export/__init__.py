@@ -15,8 +15,6 @@ from vitascope.accelerator.artefact import Artefact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
 from vitascope.accelerator.verify import Verification, verify_export
 from vitascope.errors import ConfigError, RunError, VerificationError, VitascopeError
-from vitascope.accelerator.verify import Verification, verify
-from vitascope.errors import ConfigError, RunError, VerificationError
 from vitascope.files import draft_folder
 from vitascope.optional import require
 from vitascope.spec import Contract
@@ -116,7 +114,7 @@ def export_model(
             _write(target, plain, example, contract, draft)
             files = [file for file in folder.iterdir() if file.is_file()]
             allowed = target.tolerance if tolerance is None else tolerance
-            checked = verify(
+            checked = verify_export(
                 plain, target.open(draft), clips, tolerance=allowed, target=to, repeats=repeats
             )
             checked = dataclasses.replace(

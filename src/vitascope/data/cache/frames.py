@@ -228,7 +228,10 @@ class FrameCache:
             yield _Ledger(0)
             return
         with locked(file):
-            ledger = _Ledger(int(file.read_bytes() or b"0"))
+            try:
+                ledger = _Ledger(int(file.read_bytes()[: _DIGITS + 1] or b"0"))
+            except ValueError:  # damaged: counted anew
+                ledger = _Ledger(self._measure())
             before = ledger.used
             yield ledger
             if ledger.used != before:

@@ -19,7 +19,6 @@ import numpy as np
 
 from vitascope.data.decoders.timeline import Timeline
 from vitascope.data.unchanged import content, state
-from vitascope.files import cache_folder
 from vitascope.files import cache_folder, write_atomically
 
 _FORMAT = 2

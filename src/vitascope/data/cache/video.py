@@ -26,10 +26,9 @@ import torch
 from numpy.lib import format as npy
 
 from vitascope.data.decoder import Decoder, Frames, Image, Size, open_video
-from vitascope.data.decoders.base import Closing
+from vitascope.data.decoders.base import Closing, frame_numbers
 from vitascope.data.unchanged import content, state
 from vitascope.errors import DecodeError
-from vitascope.data.decoders.base import Closing, frame_numbers
 from vitascope.transforms.preprocess import resize
 
 MARK = b"VSCOPE02"
@@ -247,8 +246,11 @@ class CachedVideo(Closing):
         """Copies frames out of the cache; see `Decoder.read`."""
         wanted = np.asarray(frame_numbers(self.path, indices, len(self.times)), dtype=np.int64)
         places = wanted - self._known["first"]
-        cached = len(wanted) == 0 or 0 <= places.min() <= places.max() < len(self._frames)
-        if not cached or (size is not None and tuple(size) != self._frames.shape[1:3]):
+        cached = len(wanted) == 0 or 0 <= places.min() <= places.max() < self._shape[0]
+        if size is not None and tuple(size) != self._shape[1:3]:
+            cached = False
+        data = self._copy(places) if cached else None
+        if data is None:
             return self._file().read(indices, size=size or self._decoded)
         return Frames(
             torch.from_numpy(data),

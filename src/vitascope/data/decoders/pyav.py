@@ -13,10 +13,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
-from vitascope.data.decoders.base import OnTimeline
-from vitascope.data.decoders.inputs import VideoInput, resolve_input
 from vitascope.data.decoders.base import OnTimeline, frame_numbers
-from vitascope.data.decoders.inputs import VideoInput, resolve
+from vitascope.data.decoders.inputs import VideoInput, resolve_input
 from vitascope.data.decoders.non_reference import Rule
 from vitascope.data.decoders.packets import Fault, KeyFrameLost, come_out, decode, scan
 from vitascope.data.decoders.pixels import Converter
@@ -94,8 +92,12 @@ class PyAVDecoder(OnTimeline):
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Decodes frames by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
-        timeline = self.timeline
-        wanted = frame_numbers(self.path, indices, len(timeline))
+        with self._alone:
+            return self._read(indices, size)
+
+    def _read(self, indices: Sequence[int], size: Size | None) -> Frames:
+        timeline, count = self.timeline, len(self.timeline)
+        wanted = frame_numbers(self.path, indices, count)
         self._source.start_clock()
         places: dict[int, list[int]] = {}
         for place, index in enumerate(wanted):

@@ -95,6 +95,10 @@ class TimedDecoder(OnTimeline):
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Decodes frames by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
+        with self._alone:
+            return self._read(indices, size)
+
+    def _read(self, indices: Sequence[int], size: Size | None) -> Frames:
         wanted = frame_numbers(self.path, indices, len(self.timeline))
         height, width = size or self.size or self._open.size
         data = np.empty((len(wanted), height, width, 3), np.uint8)
