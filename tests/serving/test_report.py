@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 
 from vitascope.accelerator.verify import Verification
-from vitascope.engine.charts import Chart, Curve
+from vitascope.engine.charts import Chart, Curve, size
 from vitascope.serving.report import (
     Example,
     Figure,
     ReportTable,
     RunReport,
-    file_size,
     render_report,
     worst_confusions,
     write_report,
@@ -180,4 +179,4 @@ def test_written_in_one_step(tmp_path: Path) -> None:
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (15_300, "15.3 kB"), (2.5e9, "2.5 GB")]
 )
 def test_size(count: float, text: str) -> None:
-    assert file_size(int(count)) == text
+    assert size(int(count)) == text

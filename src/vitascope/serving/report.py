@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vitascope.accelerator.verify import Verification
 from vitascope.engine import charts
-from vitascope.engine.charts import Chart, number, percent
+from vitascope.engine.charts import Chart, number, percent, size
 from vitascope.files import replacing
 from vitascope.serving.draw import Image, data_uri, jpeg, strip
 
