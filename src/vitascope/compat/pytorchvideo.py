@@ -51,6 +51,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "layers.attention_torchscript": ("layers.attention",),
     "layers.distributed": ("distributed",),
     "layers.positional_encoding_torchscript": ("layers.positional_encoding",),
+    "losses": (),  # a function has the name of the module below it in vitascope.losses
     "models.accelerator.mobile_cpu.efficient_x3d": ("models.efficient_x3d",),
     "models.accelerator.mobile_cpu.residual_blocks": ("models.efficient_x3d",),
     "models.byol": ("ssl.byol",),
@@ -206,7 +207,7 @@ class _Moved(ModuleType):
 
 def _fill(module: ModuleType, old: str) -> None:
     """Gives a module that has no kept path the names of its rows."""
-    target = ", vitascope.".join(MODULES[old]) or "models.hub"
+    target = ", vitascope.".join(MODULES[old]) or old.removesuffix(".utils")
     _moved(old, target, 3)
     found = homes(old)
     vars(module).update({name: resolve(home) for name, home in found.items()})
@@ -217,7 +218,7 @@ def _lend(module: ModuleType, old: str) -> None:
     """Lets a module answer to the names that moved away from it, and to the modules below it."""
     moved = {name: home for name, home in rows(old).items() if name not in vars(module)}
     below = ptv_names.SUBMODULES.get(old, ())
-    if not moved and not below:
+    if vars(module).get("__lends__") == old or not (moved or below):
         return
     before, listed = vars(module).get("__getattr__"), vars(module).get("__dir__")
 
@@ -239,7 +240,7 @@ def _lend(module: ModuleType, old: str) -> None:
         own = listed() if listed is not None else [*vars(module), *vars(module).get("__all__", ())]
         return sorted({*own, *moved, *below})
 
-    vars(module).update(__getattr__=lookup, __dir__=names)
+    vars(module).update(__getattr__=lookup, __dir__=names, __lends__=old)
     shown = [name for name in moved if not name.startswith("_")]
     if shown:  # a star import looks nowhere else
         own = vars(module).get("__all__") or [n for n in vars(module) if not n.startswith("_")]
@@ -269,7 +270,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname.partition(".")[0] != OLD:
             return None
         relative = fullname[len(OLD) + 1 :]
-        is_folder = any(row.startswith(f"{relative}.") for row in MODULES)
+        is_folder = relative in ptv_names.SUBMODULES
         served = not relative or is_folder or relative in MODULES or _kept(relative)
         if not served or not _existed(relative):
             # Not None: the folders of kept packages would be searched next, and a second copy of a
@@ -290,18 +291,31 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             _fill(module, relative)
         elif _kept(relative):
             real = importlib.import_module(f"{NEW}.{_home_of(relative)}")
-            _lend(real, relative)
             # The import system hands out what lies here when this function returns.
             sys.modules[module.__name__] = real
-            # Modules below that are loaded already must not be loaded by their old path: the import
-            # system would then set them as attributes of the package, where a function may have the
-            # same name (`data.labeled_video_dataset`).
-            for name, loaded in list(sys.modules.items()):
-                below = name.removeprefix(f"{real.__name__}.")
-                if below != name and not rows(f"{relative}.{below}"):
-                    sys.modules.setdefault(f"{module.__name__}.{below}", loaded)
-            return
+            _adopt(real, relative)
+            module = real
         _lend(module, relative)
+
+
+def _adopt(package: ModuleType, old: str) -> None:
+    """Makes the modules below a kept package known by their old paths, with what they lend.
+
+    They must not be loaded by those: the import system would then set them as attributes of the
+    package, where a function may have the same name (`data.labeled_video_dataset`). And what is
+    loaded by its new path only would lend nothing.
+    """
+    if old.partition(".")[0] not in PREFIXES:
+        for name in ptv_names.SUBMODULES.get(old, ()):
+            path = f"{old}.{name}"
+            if name not in vars(package) and path not in MODULES and _kept(path):
+                importlib.import_module(f"{NEW}.{path}")
+    for name, loaded in list(sys.modules.items()):
+        below = name.removeprefix(f"{package.__name__}.")
+        path = f"{old}.{below}"
+        if below != name and path not in MODULES and _existed(path):
+            sys.modules.setdefault(f"{OLD}.{path}", loaded)
+            _lend(loaded, path)
 
 
 def _existed(relative: str) -> bool:

@@ -322,7 +322,10 @@ def create_res_roi_pooling_head(
             None
             if roi is None
             else roi(
-                resolution, spatial_scale=spatial_scale, sampling_ratio=sampling_ratio, **shift
+                output_size=resolution,
+                spatial_scale=spatial_scale,
+                sampling_ratio=sampling_ratio,
+                **shift,
             )
         ),
         dropout=make_dropout(dropout_rate),

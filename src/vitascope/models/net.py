@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vitascope.errors import InputError
+from vitascope.errors import ConfigError, InputError
 from vitascope.models.base import (
     FeatureInfo,
     InputSpec,
@@ -33,12 +33,14 @@ class Net(VideoModel):
     def __init__(
         self,
         *,
-        blocks: nn.ModuleList,
+        blocks: nn.ModuleList | None,
         head_start: int | None = None,
         inputs: InputSpec | None = None,
         features: Sequence[FeatureInfo] = (),
     ) -> None:
         super().__init__()
+        if blocks is None:
+            raise ConfigError("Net needs blocks, a ModuleList")
         if head_start is None:
             head_start = len(blocks) - hasattr(blocks[-1], "proj") if len(blocks) else 0
         self.blocks = blocks
