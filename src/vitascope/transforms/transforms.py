@@ -244,8 +244,8 @@ class Normalize(nn.Module):
         inplace: bool = False,
     ) -> None:
         super().__init__()
-        self.mean: list[float] = _numbers(mean)
-        self.std: list[float] = _numbers(std)
+        self.mean = _numbers(mean)
+        self.std = _numbers(std)
         self.inplace = inplace
         if len({len(self.mean), len(self.std)} - {1}) > 1 or not min(self.std, default=0) > 0:
             raise ConfigError(f"mean = {mean}, std = {std}; one number a channel, std above 0")
