@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from vitascope.errors import ConfigError, UnknownNameError, VitascopeError
-from vitascope.transforms import AugMix, Normalize, RandAugment, create_video_transform
+from vitascope.transforms import (
+    ApplyTransformToKey,
+    AugMix,
+    Normalize,
+    RandAugment,
+    create_video_transform,
+)
 from vitascope.transforms.augmentations import OPERATIONS, AugmentTransform, border_values
 from vitascope.transforms.transforms import RandomResizedCrop
 
@@ -208,3 +214,8 @@ def test_a_float_clip_is_not_divided_twice() -> None:
     sample = {"video": x, "audio": 1, "label": 2}
     keyed = create_video_transform("val", video_key="video", remove_key="audio", **arguments)
     assert list(keyed(sample)) == ["video", "label"]
+
+
+def test_a_key_that_a_sample_has_not() -> None:
+    with pytest.raises(KeyError, match="Did you mean 'video'"):
+        ApplyTransformToKey("vidoe", Normalize(0.5, 0.5))({"video": torch.rand(3, 1, 2, 2)})

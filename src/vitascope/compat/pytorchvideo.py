@@ -171,10 +171,10 @@ def homes(module: str) -> dict[str, str]:
         loaded = importlib.import_module(f"{NEW}.{home}")
         names = getattr(loaded, "__all__", None) or [n for n in vars(loaded) if n[0] != "_"]
         found.update({name: f"{home}:{name}" for name in names})
-    return {**found, **rows(module)}
+    return {**found, **moved_names(module)}
 
 
-def rows(module: str) -> dict[str, str]:
+def moved_names(module: str) -> dict[str, str]:
     """Names that an old module showed and that lie elsewhere now, with their homes."""
     return {**ptv_names.NAMES.get(module, {}), **NAMES.get(module, {})}
 
@@ -216,7 +216,7 @@ def _fill(module: ModuleType, old: str) -> None:
 
 def _lend(module: ModuleType, old: str) -> None:
     """Lets a module answer to the names that moved away from it, and to the modules below it."""
-    moved = {name: home for name, home in rows(old).items() if name not in vars(module)}
+    moved = {name: home for name, home in moved_names(old).items() if name not in vars(module)}
     below = ptv_names.SUBMODULES.get(old, ())
     if vars(module).get("__lends__") == old or not (moved or below):
         return

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitascope.errors import ConfigError, InputError, WrongTypeError
+from vitascope.errors import ConfigError, InputError, UnknownNameError, WrongTypeError
 from vitascope.transforms import functional, scripted
 from vitascope.transforms.apply import apply_transform
 from vitascope.transforms.random_source import RandomSource, as_draws
@@ -59,11 +59,11 @@ class ApplyTransformToKey:
         """Replaces the entry and returns the sample.
 
         Raises:
-            InputError: the sample has no such entry.
+            UnknownNameError: the sample has no such entry.
         """
         if self._key not in x:
-            raise InputError(f"a sample without {self._key!r}; it has {', '.join(map(str, x))}")
-        x[self._key] = apply_transform(self._transform, x[self._key], rng)
+            raise UnknownNameError("entry of the sample", self._key, map(str, x))
+        x[self._key] = apply(self._transform, x[self._key], rng)
         return x
 
 

@@ -32,7 +32,8 @@ resnet_paths = _paths("slow_r50", "slow_r50_detection", "c2d_r50", "i3d_r50")
 slowfast_paths = _paths(
     "slowfast_r50", "slowfast_r50_detection", "slowfast_r101", "slowfast_16x8_r101_50_50"
 )
-mvit_paths = _paths("mvit_base_16x4", "mvit_base_32x3", "mvit_base_16")
+# The address of mvit_base_16 is that of weights with 1000 classes: the card mvit_base_16.in1k.
+mvit_paths = _paths("mvit_base_16x4", "mvit_base_32x3")
 x3d_paths = _paths("x3d_xs", "x3d_s", "x3d_m", "x3d_l")
 mvit_video_base_config = dict(hub.mvit_base_16x4.args)
 mvit_video_base_32x3_config = dict(hub.mvit_base_32x3.args)
