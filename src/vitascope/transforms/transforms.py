@@ -63,7 +63,7 @@ class ApplyTransformToKey:
         """
         if self._key not in x:
             raise UnknownNameError("entry of the sample", self._key, map(str, x))
-        x[self._key] = apply(self._transform, x[self._key], rng)
+        x[self._key] = apply_transform(self._transform, x[self._key], rng)
         return x
 
 
