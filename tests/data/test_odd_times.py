@@ -170,8 +170,14 @@ def test_any_few_odd_times_among_many() -> None:
         times: list[int | None] = list(good)
         for number in odd:
             times[number] = rng.choice(
-                (None, good[number - 1], good[number + 1], 0, good[number] + 10**6,
-                 good[number] - rng.randrange(70, 2000))  # fmt: skip
+                (
+                    None,
+                    good[number - 1],
+                    good[number + 1],
+                    0,
+                    good[number] + 10**6,
+                    good[number] - rng.randrange(70, 2000),
+                )
             )
         found = repair(times, 33)
         assert found is not None

@@ -15,7 +15,13 @@ Change = Callable[[list[Any]], list[Any]]
 
 SIZE = (80, 128)
 X264 = {"preset": "veryfast", "crf": "20", "threads": "1", "g": "12"}
-VP8 = {"deadline": "realtime", "cpu-used": "8", "g": "12", "auto-alt-ref": "0", "lag-in-frames": "0"}
+VP8 = {
+    "deadline": "realtime",
+    "cpu-used": "8",
+    "g": "12",
+    "auto-alt-ref": "0",
+    "lag-in-frames": "0",
+}
 
 
 def write_packets(
@@ -28,6 +34,7 @@ def write_packets(
     options: dict[str, str] | None = None,
     pix_fmt: str = "yuv420p",
     container: dict[str, str] | None = None,
+    drawn: Sequence[int] | None = None,
 ) -> Path:
     """A video whose frame n says n and is shown at `times[n]` ticks of `base`.
 
@@ -40,6 +47,7 @@ def write_packets(
         options: of the encoder; None takes those of this module.
         pix_fmt: stored pixel format.
         container: options of the container.
+        drawn: the numbers that the frames say; None says 0, 1, 2, ...
     """
     known = {"libx264": X264, "libvpx": VP8}
     settings = known.get(codec, {}) if options is None else options
@@ -50,7 +58,8 @@ def write_packets(
         stream.codec_context.time_base = base
         packets: list[Any] = []
         for number, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(numbered_frame(number, SIZE), format="rgb24")
+            picture = numbered_frame(number if drawn is None else drawn[number], SIZE)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = time, base
             packets += stream.encode(frame)
         packets += stream.encode(None)

@@ -14,7 +14,6 @@ import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from vitascope.data.decoders.hidden import hidden
 from vitascope.data.decoders.repair import descents, repair
 from vitascope.data.decoders.source import RAISED, GaveUp, Source, reason
 from vitascope.data.decoders.timeline import Ticks, Timeline
@@ -61,6 +60,14 @@ class _Packets:
     packed: bool = False
     silent: int | None = None
     place: int | None = None
+
+    def add(self, packet: Packet[Any]) -> None:
+        """Notes a packet."""
+        self.pts.append(packet.pts)
+        self.dts.append(packet.dts)
+        self.duration.append(packet.duration or 0)
+        self.key.append(packet.is_keyframe)
+        self.discard.append(packet.is_discard)
 
     @property
     def end(self) -> int | None:
@@ -119,31 +126,30 @@ def _in_doubt(source: Source, packets: _Packets) -> bool:
 def _read_packets(source: Source) -> _Packets:
     found = _Packets([], [], [], [], [])
     codec = source.stream.codec_context
-    is_hidden, longest = hidden(codec.name, codec.extradata)
     mpeg4, packed = codec.name == "mpeg4", False
     silent: list[int] = []
+    skipped: Packet[Any] | None = None
     damaged: DecodeError | None = None
     place: int | None = None
     try:
         for packet in source.packets():
             place = packet.pos if packet.size else place
-            size = packet.size
-            if not size or (is_hidden and size <= longest and is_hidden(bytes(packet))):
+            if not packet.size or source.is_hidden(packet):
                 if packet.pts is not None:
                     silent.append(packet.pts + (packet.duration or 0))
+                skipped = packet if packet.size else skipped
                 continue
+            skipped = None
             if mpeg4 and not packed:
                 packed = bytes(packet).count(_MPEG4_PICTURE) > 1
-            found.pts.append(packet.pts)
-            found.dts.append(packet.dts)
-            found.duration.append(packet.duration or 0)
-            found.key.append(packet.is_keyframe)
-            found.discard.append(packet.is_discard)
+            found.add(packet)
     except GaveUp:
         raise
     except DecodeError as error:
         # What was read before the damage is there and can be had.
         damaged = error
+    if mpeg4 and skipped is not None:
+        found.add(skipped)  # FFmpeg shows the last picture once more where a stream ends so
     end = max(silent, default=None)
     return replace(found, damaged=damaged, packed=packed, silent=end, place=place)
 
@@ -196,7 +202,9 @@ def _last_length(
     """
     end = int(ticks[-1])
     before = int(ticks[-1] - ticks[-2]) if len(ticks) > 1 else 0
-    usual = before or max(round(1 / (source.rate * source.time_base)), 1)
+    usual = (min(before, stored) if before and stored > 0 else before) or max(
+        round(1 / (source.rate * source.time_base)), 1
+    )
     stream = source.stream
     length = stored
     if source.is_mp4:
@@ -348,7 +356,20 @@ def decode(
         alone = rule is not None and any(p.pts == pts and rule(bytes(p)) for p in recent)
         faults.append(Fault(pts, what, alone))
 
-    for packet in source.packets():
+    def given(frames: list[Any]) -> Iterator[tuple[VideoFrame, bool]]:
+        nonlocal tainted
+        for frame in frames:
+            if frame.is_corrupt and not tainted:
+                note(frame.pts, "the decoder had to patch up a picture")
+            whole = not frame.is_corrupt and frame.pts not in broken
+            tainted = not whole or (tainted and not frame.key_frame)
+            if key is None or frame.pts is None or frame.pts >= key[0]:
+                yield frame, not tainted
+
+    for packet in _until_damage(source):
+        if packet is None:
+            yield from given(source.drain())
+            continue
         if waiting and key is not None and packet.size:
             if not packet.is_keyframe:
                 continue
@@ -369,20 +390,32 @@ def decode(
             if source.stream.codec_context.name == "gif":
                 continue  # FFmpeg fills up the picture, or leaves it out, depending on its version
         try:
-            frames: list[Any] = packet.decode()
+            frames = _decoded(packet)
             resync = False
         except RAISED as error:
+            if packet.size and source.is_hidden(packet):
+                continue  # a message by itself: FFmpeg takes it in, and misses the picture
             note(packet.pts, reason(error))
             frames, resync = source.drain(), True
-        for frame in frames:
-            if frame.is_corrupt and not tainted:
-                note(frame.pts, "the decoder had to patch up a picture")
-            whole = not frame.is_corrupt and frame.pts not in broken
-            tainted = not whole or (tainted and not frame.key_frame)
-            if key is None or frame.pts is None or frame.pts >= key[0]:
-                yield frame, not tainted
+        yield from given(frames)
     if waiting:
         raise KeyFrameLost
+
+
+def _until_damage(source: Source) -> Iterator[Packet[Any] | None]:
+    """Packets; where the container is damaged a None, to take out what the decoder still holds."""
+    try:
+        yield from source.packets()
+    except GaveUp:
+        raise
+    except DecodeError:
+        yield None
+        raise
+
+
+def _decoded(packet: Packet[Any]) -> list[Any]:
+    frames: list[Any] = packet.decode()
+    return frames
 
 
 def _key_times(pts: int | None, dts: int | None) -> tuple[int, int] | None:

@@ -18,6 +18,8 @@ from av.video.frame import VideoFrame
 from vitascope.data.decoders.foreign import HEAD, kind
 from vitascope.data.decoders.inputs import Input, resolve_input
 from vitascope.data.decoders.non_reference import Rule, rule
+from vitascope.data.decoders.hidden import Hidden, hidden
+from vitascope.data.decoders.inputs import Input, resolve
 from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
 
@@ -67,6 +69,7 @@ class Source:
         self._container: Any = None
         self._file: Any = None
         self._closed = False
+        self._hidden: tuple[Hidden | None, int] | None = None
         self._facts: tuple[int, int, int] | None = None
         self.start_clock()
         self.reopen()
@@ -253,6 +256,14 @@ class Source:
         """The test for packets whose pictures no other picture is built on; None if unknown."""
         context = self.stream.codec_context
         return rule(context.name, context.extradata)
+
+    def is_hidden(self, packet: Packet[Any]) -> bool:
+        """Whether a packet shows no picture, as far as its headers tell; see `hidden`."""
+        if self._hidden is None:
+            context = self.stream.codec_context
+            self._hidden = hidden(context.name, context.extradata)
+        rule, longest = self._hidden
+        return rule is not None and packet.size <= longest and rule(bytes(packet))
 
     @property
     def time_base(self) -> Fraction:
