@@ -227,12 +227,13 @@ class FrameCache:
         except OSError:  # a folder that may only be read: nothing will be written either
             yield _Ledger(0)
             return
-        with locked(file):
-            try:
-                ledger = _Ledger(int(file.read_bytes()[: _DIGITS + 1] or b"0"))
-            except ValueError:  # damaged: counted anew
-                ledger = _Ledger(self._measure())
-            before = ledger.used
+        with file:
+            _lock(file.fileno())
+            file.seek(0)
+            text = file.read(_DIGITS + 1)
+            known = len(text) == _DIGITS and text.isdigit()
+            ledger = _Ledger(int(text) if known else self._measure())  # damaged: counted anew
+            before = ledger.used if known else -1
             yield ledger
             if ledger.used != before:
                 self._write_ledger(ledger.used)
@@ -241,6 +242,7 @@ class FrameCache:
         try:
             # Always as many digits, so that a full disk cannot refuse a longer number.
             with open(self.folder / ".used", "r+b") as file:
+                file.truncate(_DIGITS)
                 file.write(b"%0*d" % (_DIGITS, max(used, 0)))
         except OSError as error:
             self._stop(error)
