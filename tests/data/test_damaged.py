@@ -162,7 +162,7 @@ def test_a_thousand_broken_files_give_the_same_frames_in_any_order(tmp_path: Pat
     given, other, pixels = total.tolist()
     print(f"1,000 broken files, {refused} refused, {given} frames; in any order {other} differ, "
           f"{pixels} of them in their pixels")  # fmt: skip
-    assert given > 8000 and other < given / 100
+    assert given > 8000 and other < given / 100 and pixels < given / 400
 
 
 # --- caches ----------------------------------------------------------------------------------

@@ -251,7 +251,7 @@ def come_out(source: Source) -> Output:
     dts: list[int | None] = []
     faults: list[Fault] = []
     last = 0
-    for frame, _ in decode(source, faults):
+    for frame, _ in decode(source, faults, pixels=False):
         pts.append(frame.pts)
         dts.append(frame.dts)
         last = frame.duration or 0
@@ -325,6 +325,7 @@ def decode(
     key: tuple[int, int] | None = None,
     skip: Callable[[Packet[Any]], bool] | None = None,
     doubt: bool = False,
+    pixels: bool = True,
 ) -> Iterator[tuple[VideoFrame, bool]]:
     """Decodes from the present position to the end: frames, and whether each is whole.
 
@@ -340,6 +341,7 @@ def decode(
         skip: says of a packet that it need not be decoded.
         doubt: nothing is whole before a frame that the decoder takes for a key frame; some
             formats mark each packet as one.
+        pixels: False where only the times of frames are asked for.
 
     Raises:
         KeyFrameLost: `key` was given and does not come, or comes with other times: after a seek
@@ -390,7 +392,7 @@ def decode(
             if source.stream.codec_context.name == "gif":
                 continue  # FFmpeg fills up the picture, or leaves it out, depending on its version
         try:
-            frames = _decoded(packet)
+            frames = _decoded(source, packet, pixels)
             resync = False
         except RAISED as error:
             if packet.size and source.is_hidden(packet):
@@ -413,8 +415,9 @@ def _until_damage(source: Source) -> Iterator[Packet[Any] | None]:
         raise
 
 
-def _decoded(packet: Packet[Any]) -> list[Any]:
-    frames: list[Any] = packet.decode()
+def _decoded(source: Source, packet: Packet[Any], pixels: bool) -> list[Any]:
+    alone = source.new_decoder() if packet.size and pixels else None
+    frames: list[Any] = packet.decode() if alone is None else alone.decode(packet)
     return frames
 
 

@@ -61,6 +61,7 @@ class PyAVDecoder(OnTimeline):
         # FFmpeg's contexts are not safe for two threads at once; a read uses properties.
         self._alone = threading.RLock()
         self._source = Source(video, threads, time_limit)
+        self._damage.seen = self._source.leaves_old_pictures
 
     @property
     def timeline(self) -> Timeline:

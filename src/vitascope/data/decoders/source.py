@@ -257,6 +257,27 @@ class Source:
         context = self.stream.codec_context
         return rule(context.name, context.extradata)
 
+    def new_decoder(self) -> Any:
+        """A decoder for one packet alone; None where packets need those before them.
+
+        FFmpeg's JPEG decoder says nothing of most damage and leaves in the rest of a picture what
+        was in memory: with the same decoder for all, that would be another picture.
+        """
+        known = self.stream.codec_context
+        if known.name != "mjpeg":
+            return None
+        made: Any = av.CodecContext.create("mjpeg", "r")
+        made.width, made.height = known.width, known.height
+        if known.extradata:
+            made.extradata = known.extradata
+        made.thread_count = 1
+        return made
+
+    @property
+    def leaves_old_pictures(self) -> bool:
+        """Whether the decoder fills damage with the picture before and says nothing of it."""
+        return bool(self.stream.codec_context.name == "ffv1")
+
     def is_hidden(self, packet: Packet[Any]) -> bool:
         """Whether a packet shows no picture, as far as its headers tell; see `hidden`."""
         if self._hidden is None:
