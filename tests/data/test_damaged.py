@@ -13,13 +13,13 @@ import torch
 
 from support.broken import SEEDS, mutate
 from support.videos import film, numbers
+from vitascope.data.cache.frames import FrameCache
+from vitascope.data.cache.timelines import entry, lookup, store
+from vitascope.data.cache.video import CachedVideo
+from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders.pyav import PyAVDecoder
-from vitascope.data.examine import examine
 from vitascope.data.render import read_number, render_numbered
-from vitascope.data.store import FrameStore
-from vitascope.data.stored import StoredVideo
-from vitascope.data.timeline_store import entry, lookup, store
 from vitascope.errors import DecodeError
 
 GROUPS = {"preset": "veryfast", "crf": "20", "threads": "1", "g": "10", "bf": "2"}
@@ -197,7 +197,7 @@ def test_a_damaged_entry_of_the_index_is_none(tmp_path: Path) -> None:
 
 def test_damaged_pixels_of_the_cache_are_found_and_rebuilt(tmp_path: Path) -> None:
     path = str(film(tmp_path / "a.mp4", 12))
-    frames = FrameStore(tmp_path / "store", 40)
+    frames = FrameCache(tmp_path / "store", 40)
     frames.open(path).close()
     [file] = (tmp_path / "store").rglob("*.npy")
     content = file.read_bytes()
@@ -210,7 +210,7 @@ def test_damaged_pixels_of_the_cache_are_found_and_rebuilt(tmp_path: Path) -> No
             with frames.open(path) as video:
                 assert torch.equal(video.read(range(12), size=(40, 64)).data, expected), place
         with frames.open(path) as video:
-            assert isinstance(video, StoredVideo)
+            assert isinstance(video, CachedVideo)
         assert file.read_bytes() == content, place
     for _ in range(60):
         file.write_bytes(mutate(rng, content, content[::-1]))
@@ -220,7 +220,7 @@ def test_damaged_pixels_of_the_cache_are_found_and_rebuilt(tmp_path: Path) -> No
 
 def test_pixels_damaged_while_a_video_is_open(tmp_path: Path) -> None:
     path = str(film(tmp_path / "a.mp4", 12))
-    frames = FrameStore(tmp_path / "store", 40)
+    frames = FrameCache(tmp_path / "store", 40)
     frames.open(path).close()
     [file] = (tmp_path / "store").rglob("*.npy")
     with frames.open(path) as video:
@@ -236,7 +236,7 @@ def test_pixels_damaged_while_a_video_is_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", b"9" * 50, b"\xff\xfe\0", b"-5"])
 def test_a_damaged_count_of_bytes_is_counted_anew(tmp_path: Path, content: bytes) -> None:
     path = str(film(tmp_path / "a.mp4", 6))
-    frames = FrameStore(tmp_path / "store", 40, budget=10**6)
+    frames = FrameCache(tmp_path / "store", 40, budget=10**6)
     (tmp_path / "store" / ".used").write_bytes(content)
     with frames.open(path) as video:
         assert numbers(video.read([4]).data) == [4]
@@ -266,7 +266,7 @@ def test_a_file_replaced_by_one_of_equal_size_and_time(tmp_path: Path, in_place:
     other = film(tmp_path / "b.mp4", 12, first=50)
     with open(path, "ab") as file:
         file.write(bytes(max(0, other.stat().st_size - path.stat().st_size)))
-    frames = FrameStore(tmp_path / "store", 40)
+    frames = FrameCache(tmp_path / "store", 40)
     with frames.open(str(path)) as video:
         assert numbers(video.read([5]).data) == [5]
     _, timeline = examine(str(path))
@@ -281,15 +281,15 @@ def test_a_file_replaced_by_one_of_equal_size_and_time(tmp_path: Path, in_place:
 
 def test_a_touched_or_copied_file_is_known_again(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", 24)
-    frames = FrameStore(tmp_path / "store", 40)
+    frames = FrameCache(tmp_path / "store", 40)
     frames.open(str(path)).close()
     _, timeline = examine(str(path))
     assert timeline is not None and store(path, timeline)
     os.chmod(path, 0o600)
-    assert lookup(path) is not None and isinstance(frames.open(str(path)), StoredVideo)
+    assert lookup(path) is not None and isinstance(frames.open(str(path)), CachedVideo)
     shutil.copy2(path, tmp_path / "copy.mp4")
     (tmp_path / "copy.mp4").replace(path)
-    assert lookup(path) is not None and isinstance(frames.open(str(path)), StoredVideo)
+    assert lookup(path) is not None and isinstance(frames.open(str(path)), CachedVideo)
     held = entry(path).read_bytes()
     assert lookup(path) is not None and entry(path).read_bytes() == held  # compared only once
     report = frames.report()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from vitascope.data.check.check import check_files
 from support.broken import GROUPS, SEEDS, mutate
+from vitascope.data.check.check import check_files
 from vitascope.data.decoder import open_video
 from vitascope.data.render import render_numbered
 from vitascope.errors import DecodeError

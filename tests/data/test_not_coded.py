@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from support.packets import X264, like, write_packets
+from vitascope.data.cache.timelines import store
+from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import packets as packets_module
 from vitascope.data.decoders.hidden import hidden
 from vitascope.data.decoders.pyav import PyAVDecoder
-from vitascope.data.examine import examine
 from vitascope.data.render import read_number, render_numbered
-from vitascope.data.timeline_store import store
 
 COUNT = 40
 MIDDLE = {7, 8, 20, 21, 22}

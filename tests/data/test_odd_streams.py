@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from support.packets import X264, write_packets
+from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import source as source_module
 from vitascope.data.decoders.opencv import _OpenCV
-from vitascope.data.decoders.pixels import scale
+from vitascope.data.decoders.pixels import scale_image
 from vitascope.data.decoders.pyav import PyAVDecoder
-from vitascope.data.examine import examine
 from vitascope.data.render import numbered_frame, read_number, render_numbered
 from vitascope.data.write import write_video
 from vitascope.errors import DecodeError, MissingExtraError
@@ -146,7 +146,7 @@ def test_interlaced_pictures_shrink_without_a_comb(tmp_path: Path, name: str, de
         assert next(container.decode(video=0)).interlaced_frame
     with open_video(path) as video:
         full = video.read([3]).data[0].numpy()
-    expected = scale(full, (112, 136))
+    expected = scale_image(full, (112, 136))
     assert comb(full) > 8 and comb(expected) < 2
     try:
         with open_video(path, decoder) as video:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from support.packets import X264, change_flv, write_packets
+from vitascope.data.cache.timelines import store
+from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders.pyav import PyAVDecoder
 from vitascope.data.decoders.repair import descents, repair
-from vitascope.data.examine import examine
 from vitascope.data.render import read_number
-from vitascope.data.timeline_store import store
 
 TIMES = [100 * k for k in range(15)] + [1500 + 33 * k for k in range(25)]
 B_FRAMES = X264 | {"bf": "2", "b_strategy": "0"}

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from support.packets import VP8, X264, write_packets
+from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
-from vitascope.data.examine import examine
 from vitascope.data.render import read_number, render_numbered
 from vitascope.errors import DecodeError
 

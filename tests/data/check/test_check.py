@@ -20,8 +20,6 @@ from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import pyav
 from vitascope.data.decoders.source import Source
-from vitascope.data.examine import examine
-from vitascope.data.index import check
 from vitascope.data.render import numbered_frame, read_number, render_numbered
 from vitascope.data.write import write_video
 from vitascope.errors import ConfigError, DatasetNotFoundError, DecodeError

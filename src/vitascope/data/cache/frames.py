@@ -227,10 +227,8 @@ class FrameCache:
         except OSError:  # a folder that may only be read: nothing will be written either
             yield _Ledger(0)
             return
-        with file:
-            _lock(file.fileno())
-            file.seek(0)
-            text = file.read(_DIGITS + 1)
+        with locked(file):
+            text = file.read_bytes()[: _DIGITS + 1]
             known = len(text) == _DIGITS and text.isdigit()
             ledger = _Ledger(int(text) if known else self._measure())  # damaged: counted anew
             before = ledger.used if known else -1

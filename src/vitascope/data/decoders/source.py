@@ -16,10 +16,9 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoders.foreign import HEAD, kind
+from vitascope.data.decoders.hidden import Hidden, hidden
 from vitascope.data.decoders.inputs import Input, resolve_input
 from vitascope.data.decoders.non_reference import Rule, rule
-from vitascope.data.decoders.hidden import Hidden, hidden
-from vitascope.data.decoders.inputs import Input, resolve
 from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
 
