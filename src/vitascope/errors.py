@@ -82,7 +82,11 @@ class DecodeError(VitascopeError, RuntimeError):
         super().__init__(f"{path}: {reason}{where}{got}." + (f" {remedy}" if remedy else ""))
 
     def __reduce__(self) -> tuple[object, ...]:  # crosses process borders in loader workers
-        return (DecodeError, (self.path, self.reason, self.time, self.frames, self.remedy))
+        return (type(self), (self.path, self.reason, self.time, self.frames, self.remedy))
+
+
+class VideoNotFoundError(DecodeError, FileNotFoundError):
+    """A video, folder of frames or picture that does not exist."""
 
 
 class WeightsError(VitascopeError, ValueError):

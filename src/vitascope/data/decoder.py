@@ -19,7 +19,7 @@ from vitascope.data.cache.timelines import lookup
 from vitascope.data.decoders.inputs import VideoInput
 from vitascope.data.listing import is_remote
 from vitascope.data.shards.remote import parse_part
-from vitascope.errors import ConfigError, DecodeError
+from vitascope.errors import ConfigError, DecodeError, VideoNotFoundError
 
 if TYPE_CHECKING:
     import torch
@@ -223,8 +223,9 @@ def open_video(
         whole: refuse a file that was cut off; False gives the frames that are there.
 
     Raises:
-        DecodeError: the file is missing, empty, has no picture, or is no video; or it is cut off
-            and was to be whole.
+        VideoNotFoundError: there is no such file (a DecodeError and a FileNotFoundError).
+        DecodeError: the file is empty, has no picture, or is no video; or it is cut off and was
+            to be whole.
         ConfigError: an argument with an illegal value.
         UnknownNameError: no decoder of this name.
         MissingExtraError: the decoder, or the storage of the address, needs a package that is
@@ -245,7 +246,7 @@ def open_video(
         source, timeline = path, None
     else:
         if not os.path.exists(local):
-            raise DecodeError(local, "no such file", remedy="Check the path.")
+            raise VideoNotFoundError(local, "no such file", remedy="Check the path.")
         source, timeline = local, lookup(local)
     opened: Decoder = backend(decoder)(
         source, size=size, threads=threads, time_limit=time_limit, timeline=timeline

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from vitascope.data.listing import has_image_suffix, is_remote
 from vitascope.data.shards.remote import EXTRAS, parse_part
-from vitascope.errors import ConfigError, DecodeError, MissingExtraError
+from vitascope.errors import ConfigError, DecodeError, MissingExtraError, VideoNotFoundError
 
 VideoInput = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -78,7 +78,12 @@ def _open_address(address: str) -> Any:
         remedy = f'Run: pip install "vitascope[{extra}]"' if extra else str(error)
         raise MissingExtraError(f"{address} needs a package that is absent. {remedy}") from error
     except Exception as error:  # each kind of storage has errors of its own
-        raise DecodeError(address, f"cannot be opened ({_said(error)})") from error
+        raise decode_error(error)(address, f"cannot be opened ({_said(error)})") from error
+
+
+def decode_error(cause: Exception) -> type[DecodeError]:
+    """The class of the error about a file that could not be opened because of `cause`."""
+    return VideoNotFoundError if isinstance(cause, FileNotFoundError) else DecodeError
 
 
 def _rewound(name: str, file: Any) -> Any:

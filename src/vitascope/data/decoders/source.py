@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from vitascope.data.decoders.foreign import HEAD, kind
 from vitascope.data.decoders.hidden import Hidden, hidden
 from vitascope.data.decoders.inputs import Input, resolve_input
+from vitascope.data.decoders.inputs import Input, decode_error, resolve
 from vitascope.data.decoders.non_reference import Rule, rule
 from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
@@ -90,7 +91,9 @@ class Source:
             try:
                 self._file = self._input.open()
             except OSError as error:
-                raise DecodeError(self.path, f"cannot be read ({error.strerror})") from error
+                raise decode_error(error)(
+                    self.path, f"cannot be read ({error.strerror})"
+                ) from error
         try:
             self._container = av.open(
                 self._file or "file:" + os.path.abspath(self.path),
@@ -104,8 +107,25 @@ class Source:
             text = self._why_not(error)
             self._shut()
             remedy = "Give a video file; if it was one, fetch it again."
-            raise DecodeError(self.path, text, remedy=remedy) from error
-        self.stream = self._best_stream()
+            raise decode_error(error)(self.path, text, remedy=remedy) from error
+        streams = [
+            stream
+            for stream in self._container.streams.video
+            if not stream.disposition & av.stream.Disposition.attached_pic
+        ]
+        if not streams:
+            kinds = {stream.type for stream in self._container.streams}
+            found = sorted("a cover picture" if kind == "video" else kind for kind in kinds)
+            self.close()
+            raise DecodeError(
+                self.path,
+                f"no video stream in the file, only {', '.join(found) or 'empty ones'}",
+                remedy="Give a file with pictures.",
+            )
+        self.stream = streams[0]
+        if self.stream.codec_context is None:
+            self.close()
+            raise DecodeError(self.path, "no decoder for the video stream in this FFmpeg")
         self._fresh = True
         context = self.stream.codec_context
         self.stored = (int(context.height), int(context.width))

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import av
@@ -88,6 +89,21 @@ class SoundReader:
     def has_stream(self) -> bool:
         """Whether the file has sound at all."""
         return self.rate > 0
+
+    @cached_property
+    def end(self) -> Fraction | None:
+        """Seconds from the first frame to the end of the sound; None without sound.
+
+        It is what the file says of the stream, or else the end of the last packet.
+
+        Raises:
+            DecodeError: the file can no longer be read.
+        """
+        if not self.has_stream:
+            return None
+        with _Opened(self._input, self._time_limit) as opened:
+            ticks = opened.end()
+            return None if ticks is None else ticks * opened.time_base - self.origin
 
     def read(self, clip: Clip, rate: int | None = None, *, mono: bool = True) -> Sound:
         """The sound of a clip.
@@ -227,6 +243,22 @@ class _Opened:
 
     def seek(self, seconds: Fraction) -> None:
         self._container.seek(int(seconds / self.time_base), stream=self.stream, backward=True)
+
+    def end(self) -> int | None:
+        """The tick at which the stream ends; None if no packet has a time."""
+        if self.stream.duration is not None:
+            return int(self.stream.duration + (self.stream.start_time or 0))
+        try:
+            return max(
+                (
+                    packet.pts + (packet.duration or 0)
+                    for packet in self._container.demux(self.stream)
+                    if packet.pts is not None
+                ),
+                default=None,
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise DecodeError(self.name, f"the sound is damaged ({reason(error)})") from error
 
     def frames(self) -> Iterator[Any]:
         try:
