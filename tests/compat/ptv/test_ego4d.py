@@ -143,11 +143,12 @@ def test_what_cannot_be_shown_is_an_error_or_counted(root: Path) -> None:
     )  # fmt: skip
     options: Any = {"split": "val", "label_id_map": IDS, "window_sec": 1, "decode_audio": False}
     with pytest.raises(DatasetError, match=r"slow\.mp4: 25 frames from 1 s to 2 s, and 30 are"):
-        list(Ego4dMomentsDataset(*files, **options))
-    data = Ego4dMomentsDataset(*files, **options, on_bad="skip")
+        list(Ego4dMomentsDataset(*files, **options, on_bad="error"))
+    data = Ego4dMomentsDataset(*files, **options)
     assert [s["video_uid"] for s in data] == ["b"] and data.fault_report().clips == 2
     with pytest.raises(DatasetError, match="b: a window of 4 s does not fit into a video of 3 s"):
-        list(Ego4dMomentsDataset(*files, **{**options, "window_sec": 4}, eligible_video_uids={"b"}))
+        list(Ego4dMomentsDataset(*files, **{**options, "window_sec": 4, "on_bad": "error"},
+                                 eligible_video_uids={"b"}))  # fmt: skip
 
 
 def test_videos_are_chosen_and_found(root: Path, tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_motion_of_a_window(root: Path, tmp_path: Path) -> None:
     assert np.array_equal(sample["imu"]["signal"], part["signal"]) and not data.check_IMU(sample)
     motion(tmp_path / "b.csv", 300, 10)
     with pytest.raises(DatasetError, match=r"b: 100 readings of motion from 0\.9 s to 1\.9 s"):
-        list(Ego4dMomentsDataset(*files, **options))
+        list(Ego4dMomentsDataset(*files, **options, on_bad="error"))
 
 
 def test_blanks_lie_between_the_readings_around(tmp_path: Path) -> None:

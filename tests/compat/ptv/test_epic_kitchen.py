@@ -20,7 +20,7 @@ from support.videos import film, numbers
 from vitascope.compat.ptv.data.epic_kitchen.epic_kitchen_dataset import (
     ActionData,
     EpicKitchenDataset,
-    MiddleOfEachPart,
+    FirstOfEachPart,
 )
 from vitascope.compat.ptv.data.epic_kitchen_forecasting import EpicKitchenForecasting
 from vitascope.compat.ptv.data.epic_kitchen_recognition import EpicKitchenRecognition
@@ -124,7 +124,7 @@ def test_recognition_gives_as_many_frames_as_asked(
     first = -int(-offset * 12 // 1)  # the first frame that begins at the offset or later
     sample = data[0]
     assert sample["start_time"] == offset and sample["stop_time"] == pytest.approx(offset + 2)
-    wanted = [first + int((i + 0.5) * 24 / count) for i in range(count)]
+    wanted = [first + i * 24 // count for i in range(count)]
     assert seen(sample["video"]) == wanted
     assert isinstance(sample["audio"], torch.Tensor) and sample["audio"].numel() == 0
 
@@ -233,7 +233,7 @@ def test_forecasting_shows_what_came_before(
         assert [a.narration for a in sample["actions"]] == next_ones[stop]
         assert sample["start_time"] == stop - 1.5
         first = int(12 * sample["start_time"])
-        each = range(6) if count is None else (1, 3, 5)
+        each = range(6) if count is None else (0, 2, 4)
         assert [seen(clip) for clip in sample["video"]] == [
             [first + i for i in each], [first + 12 + i for i in each]
         ]  # fmt: skip
@@ -294,8 +294,9 @@ def test_bad_values_are_refused(root: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=message):
             EpicKitchenForecasting(**{**both, **wrong})
     for clip, message in ((("P09", 0, 1), "P09"), (("P01_01", 2, 1), "from 2.0 s to 1.0 s")):
+        data = EpicKitchenDataset(**both, clip_sampler=lambda v, a, c=clip: [VideoClipInfo(*c)])
         with pytest.raises(DatasetError, match=message):
-            EpicKitchenDataset(**both, clip_sampler=lambda v, a, c=clip: [VideoClipInfo(*c)])
+            data[0]
     late = EpicKitchenDataset(**both, clip_sampler=lambda v, a: [VideoClipInfo("P01_101", 5, 6)])
     with pytest.raises(DatasetError, match=r"P01_101: no frame begins between 5\.000 s and 6"):
         late[0]
@@ -316,7 +317,7 @@ def test_rows_take_text_and_name_what_they_refuse() -> None:
     with pytest.raises(DatasetError, match="verb_class = 'x'; expected a value of type int"):
         ActionData(*args[:8], "x", *args[9:], "['a']", "[8]")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="frames_per_clip = 0"):
-        MiddleOfEachPart(0)
+        FirstOfEachPart(0)
 
 
 def test_the_tables_of_videos(root: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from vitascope.compat.ptv.data.json_dataset import (
     video_only_dataset,
 )
 from vitascope.compat.ptv.data.labeled_frame_videos import EvenlySpread, OneOfEachPart
+from vitascope.compat.ptv.data.ssv2 import read_ssv2_frames
 from vitascope.data.decoder import open_video
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError
 
@@ -54,9 +55,7 @@ def seen(sample: Sample) -> list[int | None]:
     return numbers(sample["video"].to(torch.uint8).permute(1, 2, 3, 0))
 
 
-def test_charades_gives_the_labels_of_the_frames_that_it_shows(
-    frames: Path, tmp_path: Path
-) -> None:
+def test_charades_gives_the_labels_of_all_frames_of_a_clip(frames: Path, tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text(listed('"{i},{w}"'))
     data = Charades(
         tmp_path / "c.csv", make_clip_sampler("uniform", 0.5), SequentialSampler,
@@ -70,7 +69,7 @@ def test_charades_gives_the_labels_of_the_frames_that_it_shows(
         v, begin = sample["video_index"], 15 * sample["clip_index"]
         wanted = [begin + i for i in (0, 4, 9, 14)]  # 15 frames, 4 of them evenly spread
         assert seen(sample) == [100 * v + i for i in wanted]
-        assert sample["label"] == [[i, 100 + v] for i in wanted]
+        assert sample["label"] == [[begin + i, 100 + v] for i in range(15)]
         assert 100 + v in sample["video_label"] and sample["video_name"] == str(v)
     assert [s["video_index"] for s in data] == [s["video_index"] for s in samples]
 
@@ -91,7 +90,7 @@ def test_every_video_comes_once_with_any_number_of_workers(
     assert len(data) == 3
 
 
-def test_ssv2(frames: Path, tmp_path: Path) -> None:
+def test_ssv2(frames: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "labels.json").write_text('{"Holding something": "0", "Pushing something": "1"}')
     entries = [
         {"id": "b", "template": "Pushing [something]"},
@@ -103,25 +102,23 @@ def test_ssv2(frames: Path, tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("labels.json", "train.json", "frames.csv")]
     sampler = make_clip_sampler("constant_clips_per_video", 1, 1)
     with pytest.raises(DatasetError, match="video gone"):
-        SSv2(*files, sampler, video_path_prefix=str(frames))
-    data = SSv2(*files, sampler, SequentialSampler, None, str(frames), 3, seed=1, on_bad="skip")
-    assert data.left_out == ("gone",)
+        read_ssv2_frames(files[1], files[0], files[2], frames)
+    data = SSv2(*files, sampler, SequentialSampler, None, str(frames), 3, seed=1)
+    assert data.left_out == ("gone",) and "1 of 3 videos are left out: gone" in caplog.text
     first, second = list(data)
-    # 30 frames of one second, middles of three parts of 29 / 3
-    assert seen(first) == [100 + 5, 100 + 14, 100 + 24] and first["label"] == 1
-    assert seen(second) == [5, 14, 24] and second["label"] == 0
+    # The whole video, whatever the sampler of clips says: 45 and 60 frames in three parts each.
+    assert seen(first) == [100 + 7, 100 + 22, 100 + 36] and first["label"] == 1
+    assert seen(second) == [10, 29, 49] and second["label"] == 0
 
     def drawn(epoch: int) -> list[Any]:
-        data = SSv2(
-            *files, sampler, SequentialSampler, None, str(frames), 3, True, seed=1, on_bad="skip"
-        )
+        data = SSv2(*files, sampler, SequentialSampler, None, str(frames), 3, True, seed=1)
         data.set_epoch(epoch)
         return [seen(s) for s in data]
 
     assert drawn(0) == drawn(0) and drawn(0) != drawn(1)
     for epoch in range(4):
         for i, number in enumerate(drawn(epoch)[1]):
-            assert round(29 / 3 * i) <= number <= round(29 / 3 * (i + 1))
+            assert round(59 / 3 * i) <= number <= round(59 / 3 * (i + 1))
 
 
 def test_frames_are_picked_as_their_rules_say() -> None:
@@ -141,11 +138,14 @@ def test_ava_clips_lie_around_the_labelled_second(frames: Path, tmp_path: Path) 
     files = tmp_path / "f.csv", tmp_path / "l.csv"
     with pytest.raises(ConfigError, match="clip_sampler"):
         Ava(*files, str(frames))
-    data = Ava(*files, str(frames), clip_sampler=make_clip_sampler("random", 0.4))
+    sampler = make_clip_sampler("random", 0.4)
+    data = Ava(*files, str(frames), clip_sampler=sampler, on_bad="error")
     assert len(data) == 1  # second 901 does not count
-    # Folder b has 1.5 s from second 900 on, so the clip around second 902 is empty: an error.
+    # Folder b has 1.5 s from second 900 on, so the clip around second 902 is empty.
     with pytest.raises(DatasetError, match=r"no frame begins between 1\.800"):
         list(data)
+    data = Ava(*files, str(frames), clip_sampler=sampler)
+    assert list(data) == [] and data.fault_report().clips == 1
 
 
 def test_ava_lists_are_read_as_recorded(shared: Path, tmp_path: Path) -> None:

@@ -192,7 +192,9 @@ def test_bad_videos_are_errors_or_counted(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"nothing")
     paths = [good[0], (str(tmp_path / "bad.mp4"), {"label": 1}), *good[1:]]
     sampler = make_clip_sampler("constant_clips_per_video", 1, 2)
-    data = LabeledVideoDataset(paths, sampler, SequentialSampler, decode_audio=False)
+    data = LabeledVideoDataset(
+        paths, sampler, SequentialSampler, decode_audio=False, on_bad="error"
+    )
     with pytest.raises(DecodeError, match=r"bad\.mp4"):
         list(data)
     # 40 in a row are no more of a problem than one: PyTorchVideo gave up after ten.
@@ -203,7 +205,9 @@ def test_bad_videos_are_errors_or_counted(folder: Path, tmp_path: Path) -> None:
     assert report.clips == 40 and "bad.mp4" in str(report)
     with pytest.raises(ConfigError, match="on_bad"):
         LabeledVideoDataset(paths, sampler, on_bad="random")  # type: ignore[arg-type]
-    short = LabeledVideoDataset(good, make_clip_sampler("uniform", 0.05), SequentialSampler)
+    short = LabeledVideoDataset(
+        good, make_clip_sampler("uniform", 0.05), SequentialSampler, on_bad="error"
+    )
     with pytest.raises(DatasetError, match=r"no frame begins between 0\.100"):
         list(short)
 

@@ -87,6 +87,7 @@ def read_ava(
     labels: Collection[int] | None = None,
     min_score: float = 0.0,
     videos: Collection[str] | None = None,
+    check_boxes: bool = True,
 ) -> tuple[AvaRow, ...]:
     """Rows of a list, in their order.
 
@@ -98,6 +99,7 @@ def read_ava(
         labels: numbers to keep; None keeps all. Rows without a label stay.
         min_score: predictions below are left out.
         videos: known ids; others are refused. None accepts any.
+        check_boxes: refuse boxes that are upside down or in pixels; False takes them as they are.
 
     Raises:
         DatasetNotFoundError: there is no such list.
@@ -112,7 +114,7 @@ def read_ava(
             continue
         if number == 1 and len(fields) > 2 and not _is_number(fields[1]):
             continue  # a header
-        row = _row(fields, where)
+        row = _row(fields, where, check_boxes)
         if videos is not None and row.video not in videos:
             raise DatasetError(f"{where}: the video {row.video!r} has no frames")
         if not FIRST_SECOND <= row.second <= LAST_SECOND:
@@ -182,65 +184,7 @@ def read_label_map(path: str | Path) -> dict[int, str]:
     return found
 
 
-def read_exclusions(path: str | Path) -> frozenset[Frame]:
-    """Key frames that do not count, from a list of rows video,second.
-
-    Raises:
-        DatasetNotFoundError: there is no such file.
-        DatasetError: a row that cannot be read; the message names it.
-    """
-    return frozenset(_frame(row, where) for row, where in _rows(path, (2,)))
-
-
-def read_boxes(path: str | Path) -> ActionBoxes:
-    """Boxes to compare in an evaluation, from rows video,second,x1,y1,x2,y2,label[,score].
-
-    Raises:
-        DatasetNotFoundError: there is no such file.
-        DatasetError: a row that cannot be read; the message names it.
-    """
-    frames: list[Frame] = []
-    boxes: list[list[float]] = []
-    labels: list[int] = []
-    scores: list[float] = []
-    for row, where in _rows(path, (7, 8)):
-        frames.append(_frame(row, where))
-        try:
-            boxes.append([float(v) for v in row[2:6]])
-            labels.append(int(row[6]))
-            scores += [float(v) for v in row[7:]]
-        except ValueError as error:
-            raise DatasetError(f"{where}: {error}") from None
-        if len(scores) not in (0, len(frames)):
-            raise DatasetError(f"{where}: either all rows have a score or none has")
-    return ActionBoxes(
-        tuple(frames),
-        np.array(boxes).reshape(-1, 4),
-        np.array(labels, dtype=np.int64),
-        np.array(scores) if scores else None,
-    )
-
-
-def _rows(path: str | Path, lengths: tuple[int, ...]) -> Iterator[tuple[list[str], str]]:
-    """Rows that are not empty, with their place for messages."""
-    file = existing(path)
-    for number, row in enumerate(csv.reader(read_text(file).split("\n")), 1):
-        where = f"{file.name}, row {number}"
-        if any(field.strip() for field in row):
-            if len(row) not in lengths:
-                wanted = " or ".join(map(str, lengths))
-                raise DatasetError(f"{where}: {len(row)} columns; expected {wanted}")
-            yield row, where
-
-
-def _frame(row: list[str], where: str) -> Frame:
-    try:
-        return row[0], int(row[1])
-    except ValueError:
-        raise DatasetError(f"{where}: second {row[1]!r} is not a whole number") from None
-
-
-def _row(fields: list[str], where: str) -> AvaRow:
+def _row(fields: list[str], where: str, check_boxes: bool) -> AvaRow:
     if len(fields) != 8:
         raise DatasetError(
             f"{where}: {len(fields)} fields; expected video,second,x1,y1,x2,y2,label,person or "
@@ -254,6 +198,14 @@ def _row(fields: list[str], where: str) -> AvaRow:
     if values[6] and not values[6].isdigit():
         raise DatasetError(f"{where}: label = {values[6]!r} is no class number")
     left, top, right, bottom = (float(v) for v in values[2:6])
+    if check_boxes:
+        _check_box(left, top, right, bottom, where)
+    label = int(values[6]) if values[6] else None
+    second = int(float(values[1]))
+    return AvaRow(values[0], second, (left, top, right, bottom), label, float(values[7]), where)
+
+
+def _check_box(left: float, top: float, right: float, bottom: float, where: str) -> None:
     if max(left, top, right, bottom) > 1.5:
         raise DatasetError(
             f"{where}: the box {left:g}, {top:g}, {right:g}, {bottom:g} is in pixels; divide by "
@@ -264,9 +216,6 @@ def _row(fields: list[str], where: str) -> AvaRow:
             f"{where}: the box {left:g}, {top:g}, {right:g}, {bottom:g} is upside down; the order "
             f"is left, top, right, bottom"
         )
-    label = int(values[6]) if values[6] else None
-    second = int(float(values[1]))
-    return AvaRow(values[0], second, (left, top, right, bottom), label, float(values[7]), where)
 
 
 def _is_number(text: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,12 +13,11 @@ from torch.utils.data import RandomSampler
 from vitascope.compat.ptv.data.clip_sampling import ClipInfo, ClipSampler
 from vitascope.compat.ptv.data.frame_lists import read_frame_list
 from vitascope.compat.ptv.data.labeled_video_dataset import LabeledVideoDataset, OnBad, Transform
+from vitascope.compat.ptv.errors import MissingEntryError
 from vitascope.data.sets.ava import (
     FIRST_SECOND,
     LAST_SECOND,
     LIST_STARTS,
-    AvaKeyframe,
-    keyframes,
     read_ava,
     read_label_map,
 )
@@ -58,42 +58,74 @@ class AvaLabeledVideoFramePaths:
         """
         allowed = None if label_map_file is None else cls.read_label_map(label_map_file)[1]
         frames, _, numbers = cls.load_image_lists(frame_paths_file, video_path_prefix)
-        seconds = cls.load_and_parse_labels_csv(frame_labels_file, numbers, allowed)
+        rows = cls.load_and_parse_labels_csv(frame_labels_file, numbers, allowed)
         return [
             (
                 os.path.dirname(frames[number][0]),
                 {
-                    "labels": [list(person.labels) for person in frame.people],
-                    "boxes": [list(person.box) for person in frame.people],
-                    "extra_info": [list(person.extras) for person in frame.people],
+                    **cls._aggregate_bboxes_labels(rows[number][second]),
                     "video_index": number,
-                    "clip_index": float(second - cls.AVA_VIDEO_START_SEC),
+                    "clip_index": second,
                 },
             )
-            for number in seconds
-            for second, frame in seconds[number].items()
+            for number in rows
+            for second in rows[number]
         ]
+
+    @classmethod
+    def _aggregate_bboxes_labels(cls, inp: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Rows of one person as one entry with several labels.
+
+        Rows of a list of people are of one person if the last column says so, rows of a list of
+        scores if the boxes agree exactly.
+        """
+        extras, boxes = inp["extra_info"], inp["boxes"]
+        people = inp.get("people", boxes)
+        found: dict[Any, tuple[Any, list[Any], list[Any]]] = {}
+        for who, box, label, extra in zip(people, boxes, inp["labels"], extras, strict=True):
+            key = tuple(who) if isinstance(who, Sequence) else who
+            _, labels, extra_info = found.setdefault(key, (box, [], []))
+            labels.append(label)
+            extra_info.append(extra)
+        return {
+            "labels": [labels for _, labels, _ in found.values()],
+            "boxes": [box for box, _, _ in found.values()],
+            "extra_info": [extra_info for _, _, extra_info in found.values()],
+        }
 
     @staticmethod
     def load_and_parse_labels_csv(
         frame_labels_file: str | Path,
         video_name_to_idx: Mapping[str, int],
         allowed_class_ids: Collection[int] | None = None,
-    ) -> dict[int, dict[int, AvaKeyframe]]:
-        """People by number of the video and second.
+    ) -> dict[int, dict[float, dict[str, list[Any]]]]:
+        """The rows by number of the video and second from the first frame of its folder.
 
-        A list whose last column holds whole numbers only is one of people, any other one of
-        scores.
+        Each entry has, row by row, `boxes`, `labels` (-1 for none) and `extra_info`, the last
+        column. A list whose last column holds whole numbers only is one of people, any other one
+        of scores; its entries have `people` too. Boxes are taken as they are.
 
         Raises:
+            MissingEntryError: a video that has no frames.
             DatasetError: see `read_ava`.
         """
-        rows = read_ava(frame_labels_file, labels=allowed_class_ids, videos=video_name_to_idx)
+        rows = read_ava(frame_labels_file, check_boxes=False)
         truth = all(row.extra == int(row.extra) for row in rows)
-        found: dict[int, dict[int, AvaKeyframe]] = {}
-        for frame in keyframes(truth=rows) if truth else keyframes(predicted=rows):
-            found.setdefault(video_name_to_idx[frame.video], {})[frame.second] = frame
-        return found
+        found: dict[int, dict[float, dict[str, list[Any]]]] = {}
+        for row in rows:
+            if row.video not in video_name_to_idx:
+                raise MissingEntryError(f"{row.where}: the video {row.video!r} has no frames")
+            label = -1 if row.label is None else row.label
+            if allowed_class_ids is not None and label not in allowed_class_ids:
+                continue
+            seconds = found.setdefault(video_name_to_idx[row.video], {})
+            entry = seconds.setdefault(float(row.second - LIST_STARTS), defaultdict(list))
+            entry["boxes"].append(list(row.box))
+            entry["labels"].append(label)
+            entry["extra_info"].append(row.extra)
+            if truth:
+                entry["people"].append(row.extra)
+        return {number: dict(sorted(seconds.items())) for number, seconds in found.items()}
 
     @staticmethod
     def load_image_lists(
@@ -104,7 +136,7 @@ class AvaLabeledVideoFramePaths:
         Raises:
             DatasetError: see `read_frame_list`.
         """
-        videos = read_frame_list(frame_paths_file, video_path_prefix)
+        videos = read_frame_list(frame_paths_file, video_path_prefix, labels=False)
         names = [video.name for video in videos]
         frames = [list(video.frames) for video in videos]
         return frames, names, {name: i for i, name in enumerate(names)}
@@ -130,7 +162,7 @@ def Ava(
     transform: Transform | None = None,
     *,
     seed: int | None = None,
-    on_bad: OnBad = "error",
+    on_bad: OnBad = "retry",
 ) -> LabeledVideoDataset:
     """AVA with PyTorchVideo's interface: a clip around each labelled second.
 

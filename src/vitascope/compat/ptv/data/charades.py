@@ -7,9 +7,12 @@ from typing import Any
 
 from torch.utils.data import RandomSampler
 
+from vitascope.compat.ptv.data.clip_sampling import ClipSampler as ClipSampler
 from vitascope.compat.ptv.data.frame_lists import FrameVideoRecord, read_frame_list
+from vitascope.compat.ptv.data.frame_video import FrameVideo as FrameVideo
 from vitascope.compat.ptv.data.labeled_frame_videos import EvenlySpread, LabeledFrameVideos
 from vitascope.compat.ptv.data.labeled_video_dataset import OnBad, Transform
+from vitascope.compat.ptv.data.utils import MultiProcessSampler as MultiProcessSampler
 from vitascope.data.sets.charades import NUM_CLASSES
 
 
@@ -25,8 +28,9 @@ def read_charades(path: str | Path, root: str | Path = "") -> tuple[FrameVideoRe
 class Charades(LabeledFrameVideos):
     """Charades as frames with PyTorchVideo's interface.
 
-    Samples have `video` float32 C T H W, `label` (the classes of each frame of the clip),
-    `video_label` (those of the video), `video_name`, `video_index`, `clip_index` and `aug_index`.
+    Samples have `video` float32 C T H W, `label` (the classes of each frame from the first to the
+    last one taken, also of those between that `frames_per_clip` leaves out), `video_label` (those
+    of the video), `video_name`, `video_index`, `clip_index` and `aug_index`.
 
     Args:
         data_path: list of the frames; see `read_charades`.
@@ -59,12 +63,30 @@ class Charades(LabeledFrameVideos):
         videos = read_charades(data_path, video_path_prefix)
         pick = None if frames_per_clip is None else EvenlySpread(frames_per_clip)
         super().__init__(
-            videos, clip_sampler, video_sampler, transform, self._labels, pick, seed, on_bad
+            videos, clip_sampler, video_sampler, transform, self._labels_of, pick, seed, on_bad
         )
+        self._labels = [[list(labels) for labels in video.frame_labels] for video in videos]
+        self._video_labels = [list(video.labels) for video in videos]
 
-    def _labels(self, index: int, numbers: list[int]) -> dict[str, Any]:
-        record = self._videos[index]
+    @staticmethod
+    def _sample_clip_frames(frame_indices: list[int], frames_per_clip: int) -> list[int]:
+        return EvenlySpread(frames_per_clip)(frame_indices)
+
+    def _labels_of(self, index: int, numbers: list[int]) -> dict[str, Any]:
+        shown = self._labels[index][min(numbers) : max(numbers) + 1]
         return {
-            "label": [list(record.frame_labels[i]) for i in numbers],
-            "video_label": list(record.labels),
+            "label": [list(labels) for labels in shown],
+            "video_label": list(self._video_labels[index]),
         }
+
+
+def _read_video_paths_and_labels(
+    video_path_label_file: str | Path, prefix: str = ""
+) -> tuple[list[list[str]], list[list[list[int]]], list[list[int]]]:
+    """Frames, labels of each frame, and labels of the whole video, each by video."""
+    videos = read_charades(video_path_label_file, prefix)
+    return (
+        [list(video.frames) for video in videos],
+        [[list(labels) for labels in video.frame_labels] for video in videos],
+        [list(video.labels) for video in videos],
+    )

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from vitascope.compat.ptv.errors import NotOfferedError, RefusedArgumentError
 from vitascope.data.clips import Seconds
-from vitascope.errors import ConfigError, UnknownNameError
+from vitascope.errors import ConfigError
 
 
 class ClipInfo(NamedTuple):
@@ -94,7 +95,7 @@ class UniformClipSampler(ClipSampler):
         self._stride = self._clip_duration if stride is None else Fraction(stride)
         self._backpad_last, self._eps = backpad_last, eps
         if self._stride <= 0:
-            raise ConfigError(f"stride = {stride}; it must be above 0")
+            raise RefusedArgumentError(f"stride = {stride}; it must be above 0")
 
     def __call__(
         self,
@@ -105,8 +106,9 @@ class UniformClipSampler(ClipSampler):
         """The next clip; see the class."""
         if last_clip_end_time is None:
             self.reset()
-        start, end = self._next(last_clip_end_time, video_duration)
-        later_end = self._next(end, video_duration)[1]
+        backpad = self._backpad_last
+        start, end = self._clip_start_end(last_clip_end_time, video_duration, backpad)
+        later_end = self._clip_start_end(end, video_duration, backpad)[1]
         if self._backpad_last:
             last = abs(later_end - end) < self._eps
         else:
@@ -115,13 +117,15 @@ class UniformClipSampler(ClipSampler):
         self._current_clip_index = 0 if last else number + 1
         return ClipInfo(start, end, number, 0, last)
 
-    def _next(self, after: Seconds | None, duration: Seconds) -> tuple[Fraction, Fraction]:
-        length = self._clip_duration
-        start = Fraction(0) if after is None else Fraction(after) - length + self._stride
-        start = max(start, Fraction(0))
-        if self._backpad_last:
+    def _clip_start_end(
+        self, last_clip_end_time: Seconds | None, video_duration: Seconds, backpad_last: bool
+    ) -> tuple[Fraction, Fraction]:
+        length, start = self._clip_duration, Fraction(0)
+        if last_clip_end_time is not None:
+            start = max(Fraction(last_clip_end_time) - length + self._stride, Fraction(0))
+        if backpad_last:
             # Exact for exact lengths; with a float the rounding is that of PyTorchVideo.
-            beyond = max(start + length - duration, 0)
+            beyond = max(start + length - video_duration, 0)
             start = Fraction(max(start - beyond, 0))
         return start, start + length
 
@@ -275,10 +279,10 @@ def make_clip_sampler(sampling_type: str, *args: Any) -> ClipSampler:
         args: arguments of the sampler.
 
     Raises:
-        UnknownNameError: there is no such sampler.
+        NotOfferedError: there is no such sampler.
     """
     if sampling_type not in _SAMPLERS:
-        raise UnknownNameError("clip sampler", sampling_type, _SAMPLERS)
+        raise NotOfferedError("clip sampler", sampling_type, _SAMPLERS)
     return _SAMPLERS[sampling_type](*args)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from vitascope.compat.ptv.data.encoded_video import EncodedVideo as EncodedVideo
+from vitascope.compat.ptv.data.frame_video import FrameVideo as FrameVideo
 from vitascope.compat.ptv.data.manifest_rows import (
     EncodedVideoInfo,
     ImageFrameInfo,
@@ -14,7 +16,12 @@ from vitascope.compat.ptv.data.manifest_rows import (
     VideoInfo,
 )
 from vitascope.compat.ptv.data.manifest_videos import ImageDataset, VideoDataset
+from vitascope.compat.ptv.data.utils import DataclassFieldCaster as DataclassFieldCaster
+from vitascope.compat.ptv.data.utils import (
+    load_dataclass_dict_from_csv as load_dataclass_dict_from_csv,
+)
 from vitascope.compat.ptv.data.utils import save_dataclass_objs_to_headered_csv
+from vitascope.compat.ptv.data.video_base import Video as Video
 from vitascope.data.tables.columns import seconds
 from vitascope.errors import DatasetError
 

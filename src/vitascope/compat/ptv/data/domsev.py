@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -15,17 +15,26 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vitascope.compat.ptv.data.epic_kitchen.epic_kitchen_dataset import (
-    known_clips,
+    known_clip,
     none_as_empty,
     read_clip,
 )
-from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetType
+from vitascope.compat.ptv.data.manifest_rows import (
+    ImageFrameInfo,
+    VideoClipInfo,
+    VideoDatasetType,
+)
 from vitascope.compat.ptv.data.manifest_videos import (
     FrameFilter,
     read_listed_videos,
     report_left_out,
 )
+from vitascope.compat.ptv.data.manifest_videos import ImageDataset as ImageDataset
+from vitascope.compat.ptv.data.manifest_videos import VideoDataset as VideoDataset
 from vitascope.compat.ptv.data.utils import DataclassFieldCaster
+from vitascope.compat.ptv.data.utils import (
+    load_dataclass_dict_from_csv as load_dataclass_dict_from_csv,
+)
 from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.clips import exact_seconds
 from vitascope.data.decoders.images import read_pictures
@@ -85,6 +94,22 @@ class LabelData(DataclassFieldCaster):
     label_name: str
 
 
+def _seconds_to_frame_index(
+    time_in_seconds: float, fps: float, zero_indexed: bool | None = True
+) -> int:
+    """Number of the frame on the screen at a time, from 0 or from 1."""
+    number = frame_at(exact_seconds(time_in_seconds), exact_seconds(fps))
+    return number if zero_indexed else number + 1
+
+
+def _get_overlap_for_time_range_pair(
+    t1_start: float, t1_stop: float, t2_start: float, t2_stop: float
+) -> tuple[float, float] | None:
+    """The time that two intervals share, also a single instant; None if there is none."""
+    start, stop = max(t1_start, t2_start), min(t1_stop, t2_stop)
+    return (start, stop) if start <= stop else None
+
+
 Labels = dict[str, list[LabelData]]
 ClipsOf = Callable[[dict[str, Video], Labels], Sequence[VideoClipInfo]]
 
@@ -138,6 +163,18 @@ class DomsevFrameDataset(Dataset[Any]):
         shuffle = random.shuffle if seed is None else random.Random(seed).shuffle
         shuffle(self._frames)
 
+    @staticmethod
+    def _assign_labels_to_frames(
+        frames_dict: Mapping[str, ImageFrameInfo], video_labels: Mapping[str, Sequence[LabelData]]
+    ) -> dict[str, int]:
+        """The label of each frame by its name; frames without one are not in it."""
+        return {
+            name: label.label_id
+            for name, frame in frames_dict.items()
+            for label in video_labels.get(frame.video_id, ())
+            if label.start_frame <= frame.frame_number <= label.stop_frame
+        }
+
     def __len__(self) -> int:
         """Number of frames that have a label."""
         return len(self._frames)
@@ -183,7 +220,7 @@ class DomsevVideoDataset(Dataset[Any]):
         left_out: id -> why a video of the tables is not used.
 
     Raises:
-        DatasetError: tables that cannot be read or do not fit, or clips of unknown videos.
+        DatasetError: tables that cannot be read or do not fit.
         ConfigError: an illegal value.
     """
 
@@ -213,7 +250,7 @@ class DomsevVideoDataset(Dataset[Any]):
         self._rate = exact_seconds(frames_per_second)
         self._transform, self._frame_filter = transform, frame_filter
         of_videos = {name: self._labels_per_video.get(name, []) for name in self._videos}
-        self._clips = known_clips(clip_sampler(self._videos, of_videos), self._videos)
+        self._clips = list(clip_sampler(self._videos, of_videos))
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -223,10 +260,11 @@ class DomsevVideoDataset(Dataset[Any]):
         """A sample, or what the transform makes of it; see the class.
 
         Raises:
+            MissingEntryError: the clip is of an unknown video.
             DatasetError: no frame begins in the clip.
             DecodeError: a picture or the file is missing or damaged.
         """
-        clip = self._clips[index]
+        clip = known_clip(self._clips[index], self._videos)
         every_frame = self._rate == self._fps[clip.video_id]
         pick = self._frame_filter or (list if every_frame else None)
         found = read_clip(self._videos[clip.video_id], clip, pick)

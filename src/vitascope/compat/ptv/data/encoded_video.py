@@ -1,7 +1,7 @@
 """PyTorchVideo's EncodedVideo: frames and sound of any interval of a video file.
 
 The results are those that PyTorchVideo documents, on this package's decoders: intervals are
-half-open (1 s at 25 frames a second is 25 frames), times count from the first frame, the picture is
+half-open (1 s at 25 frames a second is 25 frames), times count from the first frame, the frames are
 upright, and sound is the mean of the channels in [-1, 1] at the rate of the file.
 """
 
@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import warnings
 from fractions import Fraction
+from functools import cached_property
 from pathlib import PurePath
 from typing import IO, Any, Self
 
-from vitascope.compat.ptv.data.video_base import Video
+from vitascope.compat.ptv.data.decoder import DecoderType as DecoderType
+from vitascope.compat.ptv.data.video_base import Video as Video
+from vitascope.compat.ptv.errors import NotADecoderError
 from vitascope.data.clips import Clip, Seconds, exact_interval
-from vitascope.data.decoder import DecoderType, Size, open_video
+from vitascope.data.decoder import Size, open_video
 from vitascope.data.decoders.inputs import VideoInput
 from vitascope.data.frames import inside
 from vitascope.data.modalities.audio import SoundReader
-from vitascope.errors import ConfigError, UnknownNameError
+from vitascope.errors import ConfigError
 
 
 class EncodedVideo(Video):
@@ -81,7 +84,8 @@ class EncodedVideo(Video):
             other_args: further arguments of the class that `select_video_class` names.
 
         Raises:
-            DecodeError: there is no such file, or no video in it.
+            VideoNotFoundError: there is no such file.
+            DecodeError: there is no video in it.
         """
         opened: Video = select_video_class(decoder)(
             os.fspath(file_path),
@@ -112,9 +116,22 @@ class EncodedVideo(Video):
         return self._name
 
     @property
-    def duration(self) -> Fraction:
+    def duration(self) -> Seconds:
+        """Seconds from the first frame to the end of the last, or of the sound if that is later.
+
+        An exact Fraction, also by PyAV in PyTorchVideo. Sound counts if clips come with it.
+        """
+        return self._length
+
+    @property
+    def shown(self) -> Fraction:
         """Seconds from the first frame to the end of the last."""
         return self._video.duration
+
+    @cached_property
+    def _length(self) -> Fraction:
+        heard = None if self._sound is None else self._sound.end
+        return self.shown if heard is None else max(self.shown, heard)
 
     @property
     def rate(self) -> Fraction:
@@ -137,7 +154,7 @@ class EncodedVideo(Video):
         Raises:
             DecodeError: a frame or the sound of the interval is damaged.
         """
-        start, end = exact_interval(start_sec, end_sec, self.duration)
+        start, end = exact_interval(start_sec, end_sec, self._length)
         found: dict[str, Any] = {"video": None, "audio": None}
         if start >= end:
             return found
@@ -207,6 +224,11 @@ class EncodedVideoTorchVision(EncodedVideo):
 
     SEEK_FRAME_MARGIN = 0.25
 
+    @property
+    def duration(self) -> float:
+        """As of `EncodedVideo`, a float as there."""
+        return float(self._length)
+
     def __init__(
         self,
         file: VideoInput,
@@ -259,6 +281,11 @@ class EncodedVideoDecord(EncodedVideo):
             threads=num_threads,
         )  # fmt: skip
 
+    @property
+    def duration(self) -> float:
+        """As of `EncodedVideo`, a float as there."""
+        return float(self._length)
+
 
 _CLASSES: dict[str, Any] = {
     "pyav": EncodedVideoPyAV,
@@ -274,7 +301,7 @@ def select_video_class(decoder: str) -> Any:
         decoder: pyav, torchvision or decord as in PyTorchVideo, or any decoder of this package.
 
     Raises:
-        UnknownNameError: no such decoder.
+        NotADecoderError: no such decoder.
     """
     name = str(decoder)
     if name in _CLASSES:
@@ -291,7 +318,7 @@ def backend_name(decoder: str) -> str:
     """The decoder of this package behind a name that PyTorchVideo knows.
 
     Raises:
-        UnknownNameError: no such decoder.
+        NotADecoderError: no such decoder.
     """
     name = str(decoder)
     if name == "torchvision":
@@ -302,7 +329,7 @@ def backend_name(decoder: str) -> str:
         )
         return DecoderType.PYAV.value
     if name == DecoderType.IMAGES or name not in set(DecoderType):
-        raise UnknownNameError("decoder", name, set(DecoderType) - {DecoderType.IMAGES})
+        raise NotADecoderError("decoder", name, set(DecoderType) - {DecoderType.IMAGES})
     return name
 
 

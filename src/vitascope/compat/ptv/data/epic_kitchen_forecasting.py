@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ from vitascope.compat.ptv.data.epic_kitchen.epic_kitchen_dataset import (
     ActionData,
     Actions,
     EpicKitchenDataset,
-    MiddleOfEachPart,
+    FirstOfEachPart,
     Sample,
     none_as_empty,
     read_clip,
 )
 from vitascope.compat.ptv.data.epic_kitchen_recognition import interval, positive
 from vitascope.compat.ptv.data.frame_video import FrameVideo
+from vitascope.compat.ptv.data.manifest_rows import EncodedVideoInfo as EncodedVideoInfo
 from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetType
+from vitascope.compat.ptv.data.manifest_rows import VideoFrameInfo as VideoFrameInfo
+from vitascope.compat.ptv.data.manifest_rows import VideoInfo as VideoInfo
 from vitascope.compat.ptv.data.video_base import Video
+from vitascope.compat.ptv.errors import NotAMemberError, RefusedDataError
+from vitascope.data.clips import exact_seconds
 from vitascope.data.sets.epic_kitchens import forecasting_windows
 from vitascope.errors import ConfigError
 
@@ -52,7 +58,7 @@ class EpicKitchenForecasting(EpicKitchenDataset):
         seconds_per_clip: seconds of a clip.
         clip_time_stride: seconds from the start of one clip to that of the next.
         num_input_clips: clips of a sample.
-        frames_per_clip: frames of a clip, the middles of equal parts; None takes all (the last
+        frames_per_clip: frames of a clip, the first ones of equal parts; None takes all (the last
             ones are left away where clips have unequally many).
         num_forecast_actions: how many actions are to be foretold.
         transform: see `EpicKitchenDataset`.
@@ -60,7 +66,8 @@ class EpicKitchenForecasting(EpicKitchenDataset):
         seed: see `EpicKitchenDataset`.
 
     Raises:
-        ConfigError: an illegal value.
+        NotAMemberError: an unknown `clip_sampling`.
+        ConfigError: another illegal value.
         DatasetError: see `EpicKitchenDataset`.
     """
 
@@ -82,7 +89,7 @@ class EpicKitchenForecasting(EpicKitchenDataset):
         seed: int | None = None,
     ) -> None:
         if clip_sampling is not ClipSampling.Random:
-            raise ConfigError(f"clip_sampling = {clip_sampling!r}; legal: {ClipSampling.Random}")
+            raise _not_a_sampling(clip_sampling)
         self._length = positive("seconds_per_clip", seconds_per_clip)
         self._stride = positive("clip_time_stride", clip_time_stride)
         self._count, self._ahead = num_input_clips, num_forecast_actions
@@ -93,18 +100,75 @@ class EpicKitchenForecasting(EpicKitchenDataset):
         super().__init__(
             video_info_file_path, actions_file_path, self._windows, video_data_manifest_file_path,
             dataset_type, transform,
-            None if frames_per_clip is None else MiddleOfEachPart(frames_per_clip),
+            None if frames_per_clip is None else FirstOfEachPart(frames_per_clip),
             multithreaded_io, seed=seed,
         )  # fmt: skip
 
     def _windows(self, videos: dict[str, Video], actions: Actions) -> list[VideoClipInfo]:
-        return [
-            VideoClipInfo(name, float(window.start), float(window.end))
-            for name, of_video in actions.items()
-            for window in forecasting_windows(
-                of_video, self._length, self._count, self._stride, self._ahead
-            )
-        ]
+        return _windows_of(actions, self._length, self._count, self._stride, self._ahead)
+
+    @staticmethod
+    def _transform_generator(
+        transform: Callable[[Sample], Any] | None,
+        num_forecast_actions: int,
+        frames_per_clip: int,
+        num_input_clips: int,
+    ) -> Callable[[Sample], Any]:
+        """What keeps the next actions, makes N C T H W of the frames, and calls `transform`."""
+
+        def transformed(clip: Sample) -> Any:
+            end = exact_seconds(clip["stop_time"])
+            clip["actions"] = _next_actions(clip["actions"], end, num_forecast_actions)
+            frames = clip["video"]
+            if frames.shape[1] != num_input_clips * frames_per_clip:
+                raise RefusedDataError(
+                    f"{frames.shape[1]} frames; expected {num_input_clips} x {frames_per_clip}"
+                )
+            clip["video"] = torch.stack(frames.split(frames_per_clip, dim=1))
+            clip.update(none_as_empty(clip))
+            return clip if transform is None else transform(clip)
+
+        return transformed
+
+    @staticmethod
+    def _frame_filter_generator(
+        frames_per_clip: int,
+        seconds_per_clip: float,
+        clip_time_stride: float,
+        num_input_clips: int,
+    ) -> Callable[[list[int]], list[int]]:
+        """What picks the frames of all clips from those of the whole window."""
+        length = positive("seconds_per_clip", seconds_per_clip)
+        stride = positive("clip_time_stride", clip_time_stride)
+        pick, window = FirstOfEachPart(frames_per_clip), length + (num_input_clips - 1) * stride
+
+        def picked(numbers: list[int]) -> list[int]:
+            rate, found = len(numbers) / window, []
+            for clip in range(num_input_clips):
+                first = int(clip * stride * rate)
+                found += pick(numbers[first : max(int((clip * stride + length) * rate), first + 1)])
+            return found
+
+        return picked
+
+    @staticmethod
+    def _define_clip_structure_generator(
+        clip_sampling: ClipSampling,
+        seconds_per_clip: float,
+        clip_time_stride: float,
+        num_input_clips: int,
+        num_forecast_actions: int,
+    ) -> Callable[[dict[str, Video], Actions], list[VideoClipInfo]]:
+        """What gives all windows that end with an action; see `forecasting_windows`."""
+        if clip_sampling is not ClipSampling.Random:
+            raise _not_a_sampling(clip_sampling)
+        length = positive("seconds_per_clip", seconds_per_clip)
+        stride = positive("clip_time_stride", clip_time_stride)
+
+        def windows(videos: dict[str, Video], actions: Actions) -> list[VideoClipInfo]:
+            return _windows_of(actions, length, num_input_clips, stride, num_forecast_actions)
+
+        return windows
 
     def _load(self, video: Video, clip: VideoClipInfo) -> Sample:
         begin = interval(clip).start
@@ -123,9 +187,26 @@ class EpicKitchenForecasting(EpicKitchenDataset):
         return none_as_empty(found)
 
     def _of_clip(self, actions: list[ActionData], clip: VideoClipInfo) -> list[ActionData]:
-        end = interval(clip).end
-        later = sorted((a for a in actions if a.start > end), key=lambda a: (a.start, a.stop))
-        return later[: self._ahead]
+        return _next_actions(actions, interval(clip).end, self._ahead)
+
+
+def _next_actions(actions: list[ActionData], after: Fraction, count: int) -> list[ActionData]:
+    later = sorted((a for a in actions if a.start > after), key=lambda a: (a.start, a.stop))
+    return later[:count]
+
+
+def _windows_of(
+    actions: Actions, length: Fraction, clips: int, stride: Fraction, ahead: int
+) -> list[VideoClipInfo]:
+    return [
+        VideoClipInfo(name, float(window.start), float(window.end))
+        for name, of_video in actions.items()
+        for window in forecasting_windows(of_video, length, clips, stride, ahead)
+    ]
+
+
+def _not_a_sampling(value: object) -> NotAMemberError:
+    return NotAMemberError(f"clip_sampling = {value!r}; legal: {ClipSampling.Random}")
 
 
 def _first_frame(numbers: list[int]) -> list[int]:

@@ -15,13 +15,17 @@ from vitascope.compat.ptv.data.epic_kitchen.epic_kitchen_dataset import (
     ActionData,
     Actions,
     EpicKitchenDataset,
-    MiddleOfEachPart,
+    FirstOfEachPart,
     Sample,
     none_as_empty,
 )
+from vitascope.compat.ptv.data.manifest_rows import EncodedVideoInfo as EncodedVideoInfo
 from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetType
+from vitascope.compat.ptv.data.manifest_rows import VideoFrameInfo as VideoFrameInfo
+from vitascope.compat.ptv.data.manifest_rows import VideoInfo as VideoInfo
 from vitascope.compat.ptv.data.manifest_videos import report_left_out
 from vitascope.compat.ptv.data.video_base import Video
+from vitascope.compat.ptv.errors import NotAMemberError
 from vitascope.data.clips import Clip, Seconds, exact_seconds
 from vitascope.data.sets.epic_kitchens import actions_during, back_to_back
 from vitascope.errors import ConfigError
@@ -51,13 +55,14 @@ class EpicKitchenRecognition(EpicKitchenDataset):
         clip_sampling: the only kind there is.
         dataset_type: see `EpicKitchenDataset`.
         seconds_per_clip: seconds of a clip.
-        frames_per_clip: frames of a clip, the middles of equal parts; None takes all.
+        frames_per_clip: frames of a clip, the first ones of equal parts; None takes all.
         transform: see `EpicKitchenDataset`.
         multithreaded_io: see `EpicKitchenDataset`.
         seed: see `EpicKitchenDataset`; None draws from Python's generator, once.
 
     Raises:
-        ConfigError: an illegal value.
+        NotAMemberError: an unknown `clip_sampling`.
+        ConfigError: another illegal value.
         DatasetError: see `EpicKitchenDataset`.
     """
 
@@ -76,15 +81,13 @@ class EpicKitchenRecognition(EpicKitchenDataset):
         seed: int | None = None,
     ) -> None:
         if clip_sampling is not ClipSampling.RandomOffsetUniform:
-            raise ConfigError(
-                f"clip_sampling = {clip_sampling!r}; legal: {ClipSampling.RandomOffsetUniform}"
-            )
+            raise _not_a_sampling(clip_sampling)
         self._length = positive("seconds_per_clip", seconds_per_clip)
         self._drawn_for = 0
         super().__init__(
             video_info_file_path, actions_file_path, self._first_clips,
             video_data_manifest_file_path, dataset_type, transform,
-            None if frames_per_clip is None else MiddleOfEachPart(frames_per_clip),
+            None if frames_per_clip is None else FirstOfEachPart(frames_per_clip),
             multithreaded_io, seed=seed,
         )  # fmt: skip
         short = {
@@ -118,20 +121,62 @@ class EpicKitchenRecognition(EpicKitchenDataset):
         })  # fmt: skip
 
     def _from(self, draws: dict[str, float]) -> list[VideoClipInfo]:
-        """Clips of all videos from a share of the length of a clip on."""
-        found = []
-        for name, draw in draws.items():
-            duration = Fraction(self._videos[name].duration)
-            latest = min(self._length, max(duration - self._length, Fraction(0)))
-            for clip in back_to_back(duration, self._length, Fraction(draw) * latest):
-                found.append(VideoClipInfo(name, float(clip.start), float(clip.end)))
-        return found
+        return _clips_from(draws, self._videos, self._length)
+
+    @staticmethod
+    def _transform_generator(
+        transform: Callable[[Sample], Any] | None,
+    ) -> Callable[[Sample], Any]:
+        """What keeps the actions of a clip, makes None an empty tensor, and calls `transform`."""
+
+        def transformed(clip: Sample) -> Any:
+            shown = Clip(exact_seconds(clip["start_time"]), exact_seconds(clip["stop_time"]))
+            clip["actions"] = list(actions_during(clip["actions"], shown))
+            clip.update(none_as_empty(clip))
+            return clip if transform is None else transform(clip)
+
+        return transformed
+
+    @staticmethod
+    def _frame_filter_generator(frames_per_clip: int) -> Callable[[list[int]], list[int]]:
+        return FirstOfEachPart(frames_per_clip)
+
+    @staticmethod
+    def _define_clip_structure_generator(
+        seconds_per_clip: float, clip_sampling: ClipSampling
+    ) -> Callable[[dict[str, Video], Actions], list[VideoClipInfo]]:
+        """What cuts videos into clips from a random start on, by Python's generator."""
+        if clip_sampling is not ClipSampling.RandomOffsetUniform:
+            raise _not_a_sampling(clip_sampling)
+        length = positive("seconds_per_clip", seconds_per_clip)
+
+        def clips(videos: dict[str, Video], actions: Actions) -> list[VideoClipInfo]:
+            return _clips_from({name: random.random() for name in videos}, videos, length)
+
+        return clips
 
     def _load(self, video: Video, clip: VideoClipInfo) -> Sample:
         return none_as_empty(super()._load(video, clip))
 
     def _of_clip(self, actions: list[ActionData], clip: VideoClipInfo) -> list[ActionData]:
         return list(actions_during(actions, interval(clip)))
+
+
+def _clips_from(
+    draws: dict[str, float], videos: dict[str, Video], length: Fraction
+) -> list[VideoClipInfo]:
+    """Clips of all videos from a share of the length of a clip on."""
+    found = []
+    for name, draw in draws.items():
+        duration = exact_seconds(videos[name].duration)
+        latest = min(length, max(duration - length, Fraction(0)))
+        for clip in back_to_back(duration, length, Fraction(draw) * latest):
+            found.append(VideoClipInfo(name, float(clip.start), float(clip.end)))
+    return found
+
+
+def _not_a_sampling(value: object) -> NotAMemberError:
+    return NotAMemberError(f"clip_sampling = {value!r}; legal: {ClipSampling.RandomOffsetUniform}")
 
 
 def positive(name: str, value: Seconds) -> Fraction:

@@ -10,8 +10,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from vitascope.data.tables.columns import read_columns, text, whole
+from vitascope.data.tables.columns import read_columns, text
 from vitascope.errors import DatasetError
 
 _ALIASES = {"original_vido_id": "original_video_id"}
@@ -40,54 +41,61 @@ class FrameVideoRecord:
 
 
 def read_frame_list(
-    path: str | Path, root: str | Path = "", num_classes: int | None = None
+    path: str | Path, root: str | Path = "", num_classes: int | None = None, *, labels: bool = True
 ) -> tuple[FrameVideoRecord, ...]:
     """Reads a list of frames; the order of the videos is that of their first rows.
 
-    Frames are ordered by their number (`frame_id`), whatever the order of the rows.
+    Where all `frame_id` of a video are whole numbers, they give the order of its frames, whatever
+    that of the rows is; otherwise they say nothing and the rows do.
 
     Args:
         path: the list.
         root: folder that the paths start from.
         num_classes: labels must be below it; None accepts any.
+        labels: whether the labels of the list are wanted; if not, the column may hold anything.
 
     Raises:
         DatasetNotFoundError: there is no such list.
         DatasetError: a row that is cut short, a label that is no number or out of range, a frame
             number that comes twice, or no row.
     """
-
-    def labels(value: str) -> tuple[int, ...]:
-        return _labels(value, num_classes)
-
-    rows = read_columns(
-        path,
-        {"original_video_id": text, "frame_id": whole, "path": text, "labels": labels},
-        aliases=_ALIASES,
-    )
+    columns: dict[str, Any] = {"original_video_id": text, "path": text}
+    if labels:
+        columns["labels"] = lambda value: _labels(value, num_classes)
+    rows = read_columns(path, columns, aliases=_ALIASES, optional={"frame_id": str})
     name = Path(path).name
     if not rows:
         raise DatasetError(f"{path}: the list has a header and no row")
-    videos: dict[str, dict[int, tuple[str, tuple[int, ...]]]] = {}
-    first: dict[str, str] = {}
+    videos: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for line, row in rows:
-        frames = videos.setdefault(row["original_video_id"], {})
-        first.setdefault(row["original_video_id"], f"{name}, row {line}")
-        if row["frame_id"] in frames:
-            raise DatasetError(
-                f"{name}, row {line}: frame {row['frame_id']} of video "
-                f"{row['original_video_id']} stands in the list twice"
-            )
-        frames[row["frame_id"]] = (os.path.join(root, row["path"]), row["labels"])
+        videos.setdefault(row["original_video_id"], []).append((line, row))
     return tuple(
         FrameVideoRecord(
             video,
-            tuple(path for _, (path, _) in sorted(frames.items())),
-            tuple(found for _, (_, found) in sorted(frames.items())),
-            first[video],
+            tuple(os.path.join(root, frame["path"]) for frame in frames),
+            tuple(frame.get("labels", ()) for frame in frames),
+            f"{name}, row {found[0][0]}",
         )
-        for video, frames in videos.items()
+        for video, found in videos.items()
+        for frames in [_in_order(name, video, found)]
     )
+
+
+def _in_order(
+    name: str, video: str, found: list[tuple[int, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    numbers = [frame.get("frame_id", "") for _, frame in found]
+    if not all(n.isascii() and n.isdigit() for n in numbers):
+        return [frame for _, frame in found]
+    by_number: dict[int, dict[str, Any]] = {}
+    for line, frame in found:
+        number = int(frame["frame_id"])
+        if number in by_number:
+            raise DatasetError(
+                f"{name}, row {line}: frame {number} of video {video} stands in the list twice"
+            )
+        by_number[number] = frame
+    return [by_number[number] for number in sorted(by_number)]
 
 
 def by_name(videos: Iterable[FrameVideoRecord]) -> dict[str, FrameVideoRecord]:

@@ -1,17 +1,21 @@
-"""PyTorchVideo's FrameVideo: a film kept as one picture a frame."""
+"""PyTorchVideo's FrameVideo: a video kept as one picture a frame."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any, Self
 
-from vitascope.compat.ptv.data.video_base import Video
+from torch import Tensor
+
+from vitascope.compat.ptv.data.utils import optional_threaded_foreach as optional_threaded_foreach
+from vitascope.compat.ptv.data.utils import thwc_to_cthw as thwc_to_cthw
+from vitascope.compat.ptv.data.video_base import Video as Video
+from vitascope.compat.ptv.errors import RefusedArgumentError
 from vitascope.data.clips import Seconds, exact_interval, exact_seconds
 from vitascope.data.decoders.images import picture_files, read_pictures
-from vitascope.errors import ConfigError, DecodeError
+from vitascope.errors import ConfigError, DecodeError, VideoNotFoundError
 
 _THREADS = 8
 
@@ -28,7 +32,8 @@ class FrameVideo(Video):
         multithreaded_io: read the pictures of a clip with several threads.
 
     Raises:
-        ConfigError: not exactly one of function and list, or a rate that is not above 0.
+        RefusedArgumentError: not exactly one of function and list.
+        ConfigError: a rate that is not above 0.
     """
 
     def __init__(
@@ -40,18 +45,18 @@ class FrameVideo(Video):
         multithreaded_io: bool = False,
     ) -> None:
         if (video_frame_to_path_fn is None) == (video_frame_paths is None):
-            raise ConfigError(
+            raise RefusedArgumentError(
                 "give either video_frame_to_path_fn or video_frame_paths, one of the two"
             )
-        self._duration, self._fps = exact_seconds(duration), exact_seconds(fps)
-        if self._fps <= 0:
+        self._duration, self._fps = duration, fps
+        self._exact_fps = exact_seconds(fps)
+        if self._exact_fps <= 0:
             raise ConfigError(f"fps = {fps}; it must be above 0")
-        self._path_of = video_frame_to_path_fn
-        self._paths = (
+        self._video_frame_to_path_fn = video_frame_to_path_fn
+        self._video_frame_paths = (
             None if video_frame_paths is None else [os.fspath(path) for path in video_frame_paths]
         )
-        self._threads = _THREADS if multithreaded_io else 1
-        self._name = ""
+        self._multithreaded_io = multithreaded_io
 
     @classmethod
     def from_directory(
@@ -70,11 +75,12 @@ class FrameVideo(Video):
             path_order_cache: remembers the order of each folder, for next time.
 
         Raises:
+            VideoNotFoundError: there is no such folder.
             DecodeError: there is no picture in the folder.
         """
         folder = os.fspath(path)
         if not os.path.isdir(folder):
-            raise DecodeError(folder, "no such folder", remedy="Check the path.")
+            raise VideoNotFoundError(folder, "no such folder", remedy="Check the path.")
         paths = None if path_order_cache is None else path_order_cache.get(folder)
         if paths is None:
             paths = list(map(str, picture_files(Path(folder))))
@@ -82,9 +88,7 @@ class FrameVideo(Video):
                 path_order_cache[folder] = paths
         if not paths:
             raise DecodeError(folder, "no picture in this folder")
-        found = cls.from_frame_paths(paths, fps, multithreaded_io)
-        found._name = PurePath(folder).name
-        return found
+        return cls.from_frame_paths(paths, fps, multithreaded_io)
 
     @classmethod
     def from_frame_paths(
@@ -96,26 +100,29 @@ class FrameVideo(Video):
         """Pictures in the order given.
 
         Raises:
-            ConfigError: no picture.
+            RefusedArgumentError: no picture.
+            ConfigError: a rate that is not above 0.
         """
         if not video_frame_paths:
-            raise ConfigError("the list of pictures is empty")
-        rate = exact_seconds(fps)
-        if rate <= 0:
+            raise RefusedArgumentError("the list of pictures is empty")
+        if fps <= 0:
             raise ConfigError(f"fps = {fps}; it must be above 0")
         return cls(
-            len(video_frame_paths) / rate, rate, video_frame_paths=video_frame_paths,
+            len(video_frame_paths) / fps, fps, video_frame_paths=video_frame_paths,
             multithreaded_io=multithreaded_io,
         )  # fmt: skip
 
     @property
     def name(self) -> str:
-        """Name of the folder; empty if there is none."""
-        return self._name
+        """Name of the folder of the first frame."""
+        return PurePath(self._video_frame_to_path(0)).parent.name
 
     @property
-    def duration(self) -> Fraction:
-        """Seconds from the first frame to the end of the last."""
+    def duration(self) -> Seconds:
+        """Seconds from the first frame to the end of the last: a float, as the rate is by default.
+
+        It is what was given, or the number of frames divided by the rate.
+        """
         return self._duration
 
     def get_clip(
@@ -123,7 +130,7 @@ class FrameVideo(Video):
         start_sec: Seconds,
         end_sec: Seconds,
         frame_filter: Callable[[list[int]], list[int]] | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
         """The frames that begin in [start_sec, end_sec).
 
         Args:
@@ -132,32 +139,40 @@ class FrameVideo(Video):
             frame_filter: picks from the frame numbers of the clip those to read.
 
         Returns:
-            `video`: float32 C T H W from 0 to 255, or None for an interval without a frame;
-            `frame_indices`: numbers of the frames in the video; `audio`: None.
+            `video`: float32 C T H W from 0 to 255; `frame_indices`: numbers of the frames in the
+            video; `audio`: None. None instead of all that if no frame begins in the interval.
 
         Raises:
-            DecodeError: a picture is missing or damaged.
+            VideoNotFoundError: a picture is missing.
+            DecodeError: a picture is damaged.
         """
-        start, end = exact_interval(start_sec, end_sec, self.duration)
-        first, stop = -(-start * self._fps // 1), -(-end * self._fps // 1)
-        if self._paths is not None:
-            stop = min(stop, len(self._paths))
+        start, end = exact_interval(start_sec, end_sec, exact_seconds(self._duration))
+        first, stop = map(self._get_frame_index_for_time, (start, end))
+        if self._video_frame_paths is not None:
+            stop = min(stop, len(self._video_frame_paths))
         numbers = list(range(first, stop))
         if not numbers:
-            return {"video": None, "frame_indices": [], "audio": None}
+            return None
         chosen = numbers if frame_filter is None else list(frame_filter(numbers))
-        data = read_pictures([self._path(i) for i in chosen], self._threads)
-        return {
-            "video": data.permute(3, 0, 1, 2).float(),
-            "frame_indices": chosen,
-            "audio": None,
-        }
+        paths = [self._video_frame_to_path(i) for i in chosen]
+        frames = read_pictures(paths, _THREADS if self._multithreaded_io else 1)
+        return {"video": thwc_to_cthw(frames).float(), "frame_indices": chosen, "audio": None}
 
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _path(self, number: int) -> str:
-        if self._path_of is not None:
-            return os.fspath(self._path_of(number))
-        assert self._paths is not None
-        return self._paths[number]
+    def _get_frame_index_for_time(self, time_sec: Seconds) -> int:
+        return int(-(-exact_seconds(time_sec) * self._exact_fps // 1))
+
+    def _video_frame_to_path(self, frame_index: int) -> str:
+        if self._video_frame_to_path_fn is not None:
+            return os.fspath(self._video_frame_to_path_fn(frame_index))
+        assert self._video_frame_paths is not None
+        return self._video_frame_paths[frame_index]
+
+
+def _load_images_with_retries(
+    image_paths: Sequence[str], num_retries: int = 10, multithreaded: bool = True
+) -> Tensor:
+    """Pictures as uint8 T H W C; a disk that answers answers at once, so nothing is tried again."""
+    return read_pictures(list(image_paths), _THREADS if multithreaded else 1)

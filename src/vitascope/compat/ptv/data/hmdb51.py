@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch.utils.data import RandomSampler
 
+from vitascope.compat.ptv.data.clip_sampling import ClipSampler as ClipSampler
 from vitascope.compat.ptv.data.labeled_video_dataset import LabeledVideoDataset, OnBad, Transform
 from vitascope.compat.ptv.data.labeled_video_paths import PrefixedPaths
+from vitascope.compat.ptv.errors import RefusedDataError
 from vitascope.data.sets.hmdb51 import _NAME, _SPLITS, HmdbClip, _read_list, read_hmdb51_lists
 from vitascope.errors import DatasetError, UnknownNameError
 
@@ -23,10 +25,18 @@ class Hmdb51LabeledVideoPaths(PrefixedPaths):
         path_prefix: folder that the paths start from.
     """
 
+    _allowed_splits: ClassVar[list[int]] = [1, 2, 3]
+    _split_type_dict: ClassVar[dict[str, int]] = {
+        name: int(number) for number, name in _SPLITS.items()
+    }
+
     def __init__(
-        self, paths_and_labels: Sequence[tuple[str, dict[str, Any]]], path_prefix: str = ""
+        self,
+        paths_and_labels: Sequence[tuple[str, dict[str, Any]]],
+        path_prefix: str | os.PathLike[str] = "",
     ) -> None:
-        self._paths_and_labels, self._path_prefix = tuple(paths_and_labels), path_prefix
+        self._paths_and_labels = list(paths_and_labels)
+        self._path_prefix = os.fspath(path_prefix)
 
     @classmethod
     def from_dir(cls, data_path: str | Path, split_id: int = 1, split_type: str = "train") -> Self:
@@ -40,8 +50,9 @@ class Hmdb51LabeledVideoPaths(PrefixedPaths):
         Raises:
             DatasetError: see `read_hmdb51_lists`.
             UnknownNameError: no split of this name.
+            RefusedDataError: no clip in this split.
         """
-        return cls._of(read_hmdb51_lists(data_path, split_id), split_type)
+        return cls._of(read_hmdb51_lists(data_path, int(split_id)), split_type)
 
     @classmethod
     def from_csvs(cls, file_paths: Sequence[str | Path], split_type: str = "train") -> Self:
@@ -58,13 +69,14 @@ class Hmdb51LabeledVideoPaths(PrefixedPaths):
     def _of(cls, clips: Iterable[HmdbClip], split_type: str) -> Self:
         if split_type not in _SPLITS.values():
             raise UnknownNameError("split", split_type, _SPLITS.values())
-        return cls(
-            [
-                (clip.path, {"label": clip.label, "meta_tags": list(clip.tags)})
-                for clip in clips
-                if clip.split == split_type
-            ]
-        )
+        found = [
+            (clip.path, {"label": clip.label, "meta_tags": list(clip.tags)})
+            for clip in clips
+            if clip.split == split_type
+        ]
+        if not found:
+            raise RefusedDataError(f"the lists have no clip in the split {split_type!r}")
+        return cls(found)
 
     def __getitem__(self, index: int) -> tuple[str, dict[str, Any]]:
         """(path, {"label": name of the class, "meta_tags": five tags of the file name})."""
@@ -77,14 +89,14 @@ def Hmdb51(
     clip_sampler: Any,
     video_sampler: Any = RandomSampler,
     transform: Transform | None = None,
-    video_path_prefix: str = "",
+    video_path_prefix: str | os.PathLike[str] = "",
     split_id: int = 1,
     split_type: str = "train",
     decode_audio: bool = True,
     decoder: str = "pyav",
     *,
     seed: int | None = None,
-    on_bad: OnBad = "error",
+    on_bad: OnBad = "retry",
 ) -> LabeledVideoDataset:
     """HMDB51 with PyTorchVideo's interface; the label is the name of the class.
 

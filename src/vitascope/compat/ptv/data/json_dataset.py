@@ -11,14 +11,15 @@ from typing import Any
 from torch.utils.data import RandomSampler
 
 from vitascope.compat.ptv.data.clip_sampling import ClipInfo, ClipInfoList
+from vitascope.compat.ptv.data.clip_sampling import ClipSampler as ClipSampler
 from vitascope.compat.ptv.data.labeled_video_dataset import (
     LabeledVideoDataset,
     OnBad,
     Transform,
     samples_per_video,
 )
+from vitascope.compat.ptv.data.utils import read_document
 from vitascope.data.clips import exact_seconds
-from vitascope.data.tables.columns import read_json
 from vitascope.errors import DatasetError
 
 BENCHMARK = "forecasting_hands_objects"
@@ -48,9 +49,9 @@ def read_json_videos(path: str | Path, root: str | Path = "") -> tuple[str, ...]
     """The paths that are the keys of the document.
 
     Raises:
-        DatasetError: it is no JSON object.
+        UnreadableDocumentError: it is no JSON object.
     """
-    return tuple(os.path.join(root, name) for name in read_json(path, dict))
+    return tuple(os.path.join(root, name) for name in read_document(path))
 
 
 def read_json_clips(
@@ -61,10 +62,11 @@ def read_json_clips(
     Videos without the benchmark have no clips.
 
     Raises:
-        DatasetError: it is no JSON object, or a clip lacks its times or ends before it starts.
+        UnreadableDocumentError: it is no JSON object.
+        DatasetError: a clip lacks its times or ends before it starts.
     """
     found: list[tuple[str, Fraction, Fraction, str, str]] = []
-    for name, entry in read_json(path, dict).items():
+    for name, entry in read_document(path).items():
         for number, clip in enumerate(entry.get("benchmarks", {}).get(benchmark, []), 1):
             where = f"{Path(path).name}, clip {number} of {name}"
             words = clip.get("taxonomy", {})
@@ -100,12 +102,12 @@ class UntrimmedClipSampler:
     """
 
     def __init__(self, clip_sampler: Any) -> None:
-        self._clip_sampler = clip_sampler
+        self._trimmed_clip_sampler = clip_sampler
 
     @property
     def samples_per_video(self) -> int | None:
         """Clips of each labelled part, where the sampler fixes them."""
-        return samples_per_video(self._clip_sampler)
+        return samples_per_video(self._trimmed_clip_sampler)
 
     def __call__(
         self, last_clip_time: Any, video_duration: Any, clip_info: dict[str, Any]
@@ -116,7 +118,7 @@ class UntrimmedClipSampler:
         last: Any = last_clip_time
         if last is not None:
             last = [t - start for t in last] if isinstance(last, list) else last - start
-        found = self._clip_sampler(last, length, clip_info)
+        found = self._trimmed_clip_sampler(last, length, clip_info)
         if isinstance(found.clip_start_sec, list):
             return ClipInfoList(
                 [t + start for t in found.clip_start_sec],
@@ -127,7 +129,7 @@ class UntrimmedClipSampler:
 
     def reset(self) -> None:
         """Begins anew."""
-        self._clip_sampler.reset()
+        self._trimmed_clip_sampler.reset()
 
 
 def clip_recognition_dataset(
@@ -140,7 +142,7 @@ def clip_recognition_dataset(
     decoder: str = "pyav",
     *,
     seed: int | None = None,
-    on_bad: OnBad = "error",
+    on_bad: OnBad = "retry",
 ) -> LabeledVideoDataset:
     """Clips with a verb and a noun (PyTorchVideo's interface); see `read_json_clips`.
 
@@ -171,7 +173,7 @@ def video_only_dataset(
     decoder: str = "pyav",
     *,
     seed: int | None = None,
-    on_bad: OnBad = "error",
+    on_bad: OnBad = "retry",
 ) -> LabeledVideoDataset:
     """Videos without labels, the keys of a JSON object (PyTorchVideo's interface).
 

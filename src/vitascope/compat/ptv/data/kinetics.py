@@ -6,6 +6,7 @@ from typing import Any
 
 from torch.utils.data import RandomSampler
 
+from vitascope.compat.ptv.data.clip_sampling import ClipSampler as ClipSampler
 from vitascope.compat.ptv.data.labeled_video_dataset import (
     LabeledVideoDataset,
     OnBad,
@@ -24,7 +25,7 @@ def Kinetics(
     decoder: str = "pyav",
     *,
     seed: int | None = None,
-    on_bad: OnBad = "error",
+    on_bad: OnBad = "retry",
 ) -> LabeledVideoDataset:
     """Kinetics with PyTorchVideo's interface: a folder of class folders, or a list `path label`.
 

@@ -42,12 +42,14 @@ class LabeledFrameVideos(ClipsOfVideos):
         seed: int | None,
         on_bad: OnBad,
     ) -> None:
-        super().__init__(videos, clip_sampler, video_sampler, transform, seed, on_bad)
-        self._videos, self._describe, self._pick = videos, describe, pick
+        # By the names that programs reach: PySlowFast asks for the length of the first.
+        self._path_to_videos = [list(video.frames) for video in videos]
+        super().__init__(self._path_to_videos, clip_sampler, video_sampler, transform, seed, on_bad)
+        self._videos, self._describe, self._frame_filter = videos, describe, pick
 
     def _open(self, index: int) -> tuple[Video, dict[str, Any], str]:
         record = self._videos[index]
-        frames = _Picked(FrameVideo.from_frame_paths(record.frames), self._pick)
+        frames = _Picked(FrameVideo.from_frame_paths(record.frames), self._frame_filter)
         return frames, {}, f"{record.name} ({record.where})"
 
     def _sample(
@@ -55,9 +57,11 @@ class LabeledFrameVideos(ClipsOfVideos):
     ) -> Sample:
         return {
             "video": loaded["video"],
+            **self._describe(index, loaded["frame_indices"]),
             "video_name": str(index),
             "video_index": index,
-            **self._describe(index, loaded["frame_indices"]),
+            "clip_index": loaded["where"].clip_index,
+            "aug_index": loaded["where"].aug_index,
         }
 
 
@@ -71,7 +75,7 @@ class _Picked(Video):
     def duration(self) -> Any:
         return self._video.duration
 
-    def get_clip(self, start_sec: Seconds, end_sec: Seconds) -> dict[str, Any]:
+    def get_clip(self, start_sec: Seconds, end_sec: Seconds) -> dict[str, Any] | None:
         return self._video.get_clip(start_sec, end_sec, self._pick)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -24,37 +24,47 @@ from vitascope.compat.ptv.data.clip_sampling import (
     RandomMultiClipSampler,
     RandomMultiClipSamplerTruncateFromStart,
 )
+from vitascope.compat.ptv.data.clip_sampling import ClipSampler as ClipSampler
 from vitascope.compat.ptv.data.labeled_video_paths import LabeledVideoPaths
+from vitascope.compat.ptv.data.utils import MultiProcessSampler
 from vitascope.compat.ptv.data.video import VideoPathHandler
 from vitascope.compat.ptv.data.video_base import Video
+from vitascope.compat.ptv.errors import TooManyFailuresError
+from vitascope.data.decoders.inputs import decode_error
 from vitascope.data.unreadable import UnreadableCounter, UnreadableReport
 from vitascope.errors import ConfigError, DatasetError, DecodeError
 from vitascope.transforms.apply import apply_transform, global_seed
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Sample = dict[str, Any]
 Transform = Callable[[Sample], Any]
-OnBad = Literal["error", "skip"]
+OnBad = Literal["retry", "skip", "error"]
 
 
 class WorkerShares(IterableDataset[Any]):
     """The order of an epoch and its division among loader workers; see `LabeledVideoDataset`.
 
-    Every worker draws the same order of the whole epoch and takes each `num_workers`-th of it.
+    Every worker draws the same order of the whole epoch and takes its contiguous share of it.
 
     Args:
         count_of: what the sampler samples from.
         video_sampler: class of the sampler, called with `count_of`.
         seed: first number of every key; None takes what torch's generator gives.
         on_bad: what to do about a video that cannot be read.
+
+    Attributes:
+        skipped: samples in whose place the transform gave None, in this process.
     """
+
+    _MAX_CONSECUTIVE_FAILURES = 10
 
     def __init__(
         self, count_of: Sequence[Any], video_sampler: Any, seed: int | None, on_bad: OnBad
     ) -> None:
-        if on_bad not in ("error", "skip"):
-            raise ConfigError(f"on_bad = {on_bad!r}; legal values: error, skip")
+        if on_bad not in get_args(OnBad):
+            legal = ", ".join(get_args(OnBad))
+            raise ConfigError(f"on_bad = {on_bad!r}; legal values: {legal}")
         if seed is not None and seed < 0:
             raise ConfigError(f"seed = {seed}; it must be at least 0")
         self._video_sampler = video_sampler(count_of)
@@ -63,6 +73,7 @@ class WorkerShares(IterableDataset[Any]):
         self._epoch = torch.zeros(1, dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]
         self.faults = UnreadableCounter()
+        self.skipped = 0
         self._running: Iterator[Any] | None = None
 
     @property
@@ -86,10 +97,14 @@ class WorkerShares(IterableDataset[Any]):
         return self
 
     def __next__(self) -> Any:
-        """The next sample; see the class."""
+        """The next sample; see the class. After the end of an epoch the next one begins."""
         if self._running is None:
             self._running = self._generate()
-        return next(self._running)
+        try:
+            return next(self._running)
+        except StopIteration:
+            self._running = None
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_running": None}  # a generator cannot go to another process
@@ -97,18 +112,32 @@ class WorkerShares(IterableDataset[Any]):
     def _generate(self) -> Iterator[Any]:
         key = self._epoch_key()
         with global_seed(key):
-            order = [int(i) for i in self._video_sampler]
-        worker = get_worker_info()
-        if worker is not None:
-            order = order[worker.id :: worker.num_workers]
-        for index in order:
+            order: Any = [int(i) for i in self._video_sampler]
+        bad, skipped, in_a_row = 0, 0, 0
+        for index in MultiProcessSampler(order):
             try:
-                yield from self._of_video(index, (key, index))
+                for sample in self._of_video(index, (key, index)):
+                    in_a_row = 0
+                    if sample is None:
+                        skipped += 1
+                        self.skipped += 1
+                    else:
+                        yield sample
             except (DecodeError, DatasetError) as error:
                 if self._on_bad == "error":
                     raise
+                bad, in_a_row = bad + 1, in_a_row + 1
                 self.faults.add(index, str(error))
-                _log.warning("video %d is left out: %s", index, error)
+                logger.warning("video %d is left out: %s", index, error)
+                if self._on_bad == "retry" and in_a_row >= self._MAX_CONSECUTIVE_FAILURES:
+                    raise TooManyFailuresError(
+                        f"{in_a_row} videos in a row could not be read; the last: {error}"
+                    ) from error
+        if bad or skipped:
+            logger.warning(
+                "this epoch %d of %d videos were left out, and %d samples by the transform",
+                bad, len(order), skipped,
+            )  # fmt: skip
 
     def _of_video(self, index: int, key: tuple[int, int]) -> Iterator[Any]:
         """The samples of one video; randomness from (*key, number of the sample)."""
@@ -166,19 +195,15 @@ class ClipsOfVideos(WorkerShares):
     def _sample(
         self, index: int, video: Video, info: dict[str, Any], loaded: dict[str, Any]
     ) -> Sample:
-        """The sample of a clip, without the numbers that say which clip it is."""
+        """The sample of a clip; `loaded["where"]` says which one it is."""
         raise NotImplementedError
 
     def _of_video(self, index: int, key: tuple[int, int]) -> Iterator[Sample]:
         video, info, path = self._open(index)
         try:
             self._clip_sampler.reset()
-            for number, (where, loaded) in enumerate(self._clips(video, info, key, path)):
-                sample: Sample = {
-                    "clip_index": where.clip_index,
-                    "aug_index": where.aug_index,
-                    **self._sample(index, video, info, loaded),
-                }
+            for number, loaded in enumerate(self._clips(video, info, key, path)):
+                sample = self._sample(index, video, info, loaded)
                 if self._transform is not None:
                     # Ends otherwise than the key of the clip sampler, so that draws differ.
                     rng = np.random.default_rng((*key, number, 1))
@@ -193,20 +218,23 @@ class ClipsOfVideos(WorkerShares):
 
     def _clips(
         self, video: Video, info: dict[str, Any], key: tuple[int, int], path: str
-    ) -> Iterator[tuple[ClipInfo | ClipInfoList, dict[str, Any]]]:
-        """Where each clip lies, and its content; a clip that comes again is not decoded again."""
+    ) -> Iterator[dict[str, Any]]:
+        """Each clip, with what the sampler said of it as `where`; repeats are decoded once."""
         end: Any = None
         repeats = getattr(self._clip_sampler, "_augs_per_clip", 1) > 1
-        held: tuple[Any, dict[str, Any]] | None = None
+        # Clips lie where there are frames, also where the sound is longer.
+        length = getattr(video, "shown", video.duration) if self._needs_frames else video.duration
+        held: dict[str, Any] | None = None
         number, last = 0, False
         while not last:
             with global_seed(_number((*key, number, 0))):
-                where = self._clip_sampler(end, video.duration, info)
-                interval = where.clip_start_sec, where.clip_end_sec
-                if held is None or held[0] != interval:
-                    held = interval, self._load(video, where, path)
+                where = self._clip_sampler(end, length, info)
+                repeat: Any = where.aug_index
+                first = (repeat[0] if isinstance(repeat, list) else repeat) == 0
+                if held is None or first:
+                    held = self._load(video, where, path)
             # Copies, because a transform may work in place and the next repeat begins anew.
-            yield where, deepcopy(held[1]) if repeats else held[1]
+            yield {**(deepcopy(held) if repeats else held), "where": where}
             held = held if repeats else None
             end, number = where.clip_end_sec, number + 1
             flag: Any = where.is_last_clip
@@ -224,7 +252,7 @@ class ClipsOfVideos(WorkerShares):
         return found
 
     def _one(self, video: Video, start: Any, end: Any, path: str) -> dict[str, Any]:
-        found = video.get_clip(start, end)
+        found = video.get_clip(start, end) or {"video": None, "audio": None}
         if found["video"] is None and self._needs_frames:
             raise DatasetError(
                 f"{path}: no frame begins between {float(start):.3f} s and {float(end):.3f} s of "
@@ -241,9 +269,13 @@ class LabeledVideoDataset(ClipsOfVideos):
     what `labeled_video_paths` says of the video (`label`). With a sampler of several clips,
     `video`, `audio` and the indices are lists.
 
-    A video that cannot be read is an error; it is never replaced by another one. Samplers that
+    A video that cannot be read is passed over with a line in the log, ten in a row are an error,
+    as in PyTorchVideo; `fault_report()` has the count, and the log says it after each epoch. A
+    sample for which the transform gives None is left out and counted in `skipped`. Samplers that
     repeat or drop videos by design (`DistributedSampler` on uneven shares, sampling with
     replacement) do so here too.
+
+    The share of a loader worker is contiguous: the first worker has the first videos.
 
     Args:
         labeled_video_paths: (path, dictionary) of each video.
@@ -255,8 +287,9 @@ class LabeledVideoDataset(ClipsOfVideos):
         decoder: backend by name.
         seed: order and random choices follow from it and the epoch, for any number of workers;
             None takes what torch's generator gives, another order in each epoch.
-        on_bad: "error" raises for a video that cannot be read, "skip" leaves its remaining clips
-            out, logs it and counts it in `fault_report()` of the worker.
+        on_bad: "retry" leaves the remaining clips of a video that cannot be read out, logs it,
+            counts it in `fault_report()` of the worker, and raises after ten such in a row;
+            "skip" never raises; "error" raises at once.
 
     Raises:
         ConfigError: an illegal value.
@@ -273,7 +306,7 @@ class LabeledVideoDataset(ClipsOfVideos):
         decoder: str = "pyav",
         *,
         seed: int | None = None,
-        on_bad: OnBad = "error",
+        on_bad: OnBad = "retry",
     ) -> None:
         super().__init__(labeled_video_paths, clip_sampler, video_sampler, transform, seed, on_bad)
         self._labeled_videos, self._decoder = labeled_video_paths, decoder
@@ -286,12 +319,17 @@ class LabeledVideoDataset(ClipsOfVideos):
 
     def _open(self, index: int) -> tuple[Video, dict[str, Any], str]:
         path, info = self._labeled_videos[index]
-        video = self.video_path_handler.video_from_path(
-            path,
-            decode_video=self._decode_video,
-            decode_audio=self._decode_audio,
-            decoder=self._decoder,
-        )
+        try:
+            video = self.video_path_handler.video_from_path(
+                path,
+                decode_video=self._decode_video,
+                decode_audio=self._decode_audio,
+                decoder=self._decoder,
+            )
+        except DecodeError:
+            raise
+        except OSError as error:  # of a handler that is not ours
+            raise decode_error(error)(str(path), f"cannot be opened ({error})") from error
         return video, dict(info or {}), str(path)
 
     def _sample(
@@ -301,6 +339,8 @@ class LabeledVideoDataset(ClipsOfVideos):
             "video": loaded["video"],
             "video_name": getattr(video, "name", ""),
             "video_index": index,
+            "clip_index": loaded["where"].clip_index,
+            "aug_index": loaded["where"].aug_index,
             **info,
         }
         if loaded["audio"] is not None:
@@ -318,7 +358,7 @@ def labeled_video_dataset(
     decoder: str = "pyav",
     *,
     seed: int | None = None,
-    on_bad: OnBad = "error",
+    on_bad: OnBad = "retry",
 ) -> LabeledVideoDataset:
     """Clips of the videos of a folder of class folders, or of a list `path label`.
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from vitascope.compat.ptv.errors import EmptyFolderError
 from vitascope.data.listing import list_videos, subfolders
 from vitascope.data.tables.columns import existing
 from vitascope.data.tables.rows import read_rows
@@ -30,7 +31,7 @@ def check_prefix(paths: Iterable[str], prefix: str) -> None:
 class PrefixedPaths:
     """Labelled paths, of which relative ones start from a folder that can be changed."""
 
-    _paths_and_labels: tuple[tuple[str, Any], ...]
+    _paths_and_labels: list[tuple[str, Any]]
     _path_prefix: str
 
     @property
@@ -39,9 +40,10 @@ class PrefixedPaths:
         return self._path_prefix
 
     @path_prefix.setter
-    def path_prefix(self, prefix: str) -> None:
-        check_prefix((path for path, _ in self._paths_and_labels), prefix)
-        self._path_prefix = prefix
+    def path_prefix(self, prefix: str | os.PathLike[str]) -> None:
+        folder = os.fspath(prefix)
+        check_prefix((path for path, _ in self._paths_and_labels), folder)
+        self._path_prefix = folder
 
     def __len__(self) -> int:
         return len(self._paths_and_labels)
@@ -56,9 +58,12 @@ class LabeledVideoPaths(PrefixedPaths):
     """
 
     def __init__(
-        self, paths_and_labels: Sequence[tuple[str, int | None]], path_prefix: str = ""
+        self,
+        paths_and_labels: Sequence[tuple[str, int | None]],
+        path_prefix: str | os.PathLike[str] = "",
     ) -> None:
-        self._paths_and_labels, self._path_prefix = tuple(paths_and_labels), path_prefix
+        self._paths_and_labels = list(paths_and_labels)
+        self._path_prefix = os.fspath(path_prefix)
 
     @classmethod
     def from_path(cls, data_path: str | Path) -> Self:
@@ -77,36 +82,23 @@ class LabeledVideoPaths(PrefixedPaths):
     def from_csv(cls, file_path: str | Path) -> Self:
         """A list of `path label` lines; files are not looked at.
 
-        All formats of `tables.read_rows` are understood. Without any label all are -1, as in
-        PyTorchVideo.
+        All formats of `tables.read_rows` are understood. A row without a label has -1. A video
+        may stand in the list more than once, also with other labels.
 
         Raises:
             DatasetNotFoundError: there is no such list.
-            DatasetError: an empty list, a label that is no number, labels in some rows only, or
-                one video with two labels.
+            DatasetError: an empty list, or a label that is no number.
         """
         file = existing(file_path)
-        rows = read_rows(file).rows
-        first: dict[str, tuple[int, int]] = {}
         found: list[tuple[str, int | None]] = []
-        for row in rows:
-            where = f"{file.name}, row {row.line}"
-            if (row.label is None) != (rows[0].label is None):
-                raise DatasetError(f"{where}: some rows have a label and others do not")
-            if row.label is None:
-                found.append((row.path, -1))
-                continue
-            if not row.label.isdigit():
+        for row in read_rows(file).rows:
+            try:
+                label = -1 if row.label is None else int(row.label)
+            except ValueError:
                 raise DatasetError(
-                    f"{where}: label {row.label!r} is no class number. For names of classes use "
-                    f"vitascope.data.tables.read.read_table"
-                )
-            label = int(row.label)
-            line, other = first.setdefault(row.path, (row.line, label))
-            if other != label:
-                raise DatasetError(
-                    f"{where}: {row.path} has label {label}, and {other} in row {line}"
-                )
+                    f"{file.name}, row {row.line}: label {row.label!r} is no class number. For "
+                    f"names of classes use vitascope.data.tables.read.read_table"
+                ) from None
             found.append((row.path, label))
         return cls(found)
 
@@ -116,18 +108,18 @@ class LabeledVideoPaths(PrefixedPaths):
 
         Raises:
             DatasetNotFoundError: there is no such folder.
-            DatasetError: no class folder, or one without a video.
+            EmptyFolderError: no class folder, or one without a video.
         """
         if not os.path.isdir(dir_path):
             raise DatasetNotFoundError(f"{dir_path}: no such folder")
         names = subfolders(dir_path)
         if not names:
-            raise DatasetError(f"{dir_path}: no class folder. Expected {dir_path}/CLASS/VIDEO")
+            raise EmptyFolderError(f"{dir_path}: no class folder. Expected {dir_path}/CLASS/VIDEO")
         found: list[tuple[str, int | None]] = []
         for number, name in enumerate(names):
             videos = list_videos(os.path.join(dir_path, name))
             if not videos:
-                raise DatasetError(f"{dir_path}/{name}: class folder without a video")
+                raise EmptyFolderError(f"{dir_path}/{name}: class folder without a video")
             found += [(path, number) for path in videos]
         return cls(found)
 

@@ -14,8 +14,15 @@ from typing import Any
 
 from vitascope.compat.ptv.data.encoded_video import EncodedVideo
 from vitascope.compat.ptv.data.frame_video import FrameVideo
-from vitascope.compat.ptv.data.manifest_rows import ImageFrameInfo, VideoDatasetType
+from vitascope.compat.ptv.data.manifest_rows import (
+    EncodedVideoInfo,
+    ImageFrameInfo,
+    VideoDatasetType,
+    VideoFrameInfo,
+    VideoInfo,
+)
 from vitascope.compat.ptv.data.manifests import read_encoded_videos
+from vitascope.compat.ptv.data.utils import load_dataclass_dict_from_csv
 from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.clips import Clip, Seconds, exact_interval
 from vitascope.data.decoder import open_video
@@ -85,7 +92,7 @@ class FileVideo(Video):
         if frame_filter is None:
             opened = EncodedVideo.from_path(self._path, decode_audio=self._decode_audio)
             with closing(opened):
-                return opened.get_clip(start_sec, end_sec)
+                return opened.get_clip(start_sec, end_sec) or {"video": None, "audio": None}
         found: dict[str, Any] = {"video": None, "frame_indices": [], "audio": None}
         with open_video(self._path, whole=True) as video:
             self._duration = video.duration
@@ -220,6 +227,64 @@ class VideoDataset:
             video_data_manifest_file_path, video_info_file_path, dataset_type,
             threads=multithreaded_io,
         ).videos  # fmt: skip
+
+    @staticmethod
+    def _load_frame_videos(
+        frame_manifest_file_path: str | Path,
+        video_infos: dict[str, VideoInfo],
+        multithreaded_io: bool,
+    ) -> dict[str, Video]:
+        """The videos of a table of pictures; `video_infos` keeps those that are used."""
+        frames = load_dataclass_dict_from_csv(frame_manifest_file_path, VideoFrameInfo, "video_id")
+        VideoDataset._remove_video_info_missing_or_incomplete_videos(frames, video_infos)
+        return {
+            name: FrameVideo(
+                min(info.duration, len(_files(frames[name])) / info.fps),
+                info.fps,
+                video_frame_to_path_fn=partial(_picture, _files(frames[name])),
+                multithreaded_io=multithreaded_io,
+            )
+            for name, info in video_infos.items()
+        }
+
+    @staticmethod
+    def _load_encoded_videos(
+        encoded_video_manifest_file_path: str | Path, video_infos: dict[str, VideoInfo]
+    ) -> dict[str, Video]:
+        """The videos of a table of files; `video_infos` keeps those that are used."""
+        files = load_dataclass_dict_from_csv(
+            encoded_video_manifest_file_path, EncodedVideoInfo, "video_id"
+        )
+        VideoDataset._remove_video_info_missing_or_incomplete_videos(files, video_infos)
+        return {name: FileVideo(info.file_path) for name, info in files.items()}
+
+    @staticmethod
+    def _frame_number_to_filepaths(
+        video_id: str,
+        video_frames: Mapping[str, VideoFrameInfo],
+        video_infos: Mapping[str, VideoInfo],
+    ) -> list[str]:
+        """Paths of all pictures of a video, the last one included."""
+        return list(_files(video_frames[video_infos[video_id].video_id]).paths())
+
+    @staticmethod
+    def _remove_video_info_missing_or_incomplete_videos(
+        video_data_infos: dict[str, Any], video_infos: dict[str, VideoInfo]
+    ) -> None:
+        """Takes out of both what only one has, and videos whose pictures do not fill their time."""
+        for name in [*video_infos, *video_data_infos]:
+            data, info = video_data_infos.get(name), video_infos.get(name)
+            if isinstance(data, VideoFrameInfo) and info is not None:
+                expected = round(info.duration * info.fps)
+                if abs(len(_files(data)) - expected) > info.fps:
+                    data = None
+            if data is None or info is None:
+                video_data_infos.pop(name, None)
+                video_infos.pop(name, None)
+
+
+def _files(info: VideoFrameInfo) -> FrameFiles:
+    return FrameFiles(**vars(info))
 
 
 _KINDS = tuple(VideoDatasetType)

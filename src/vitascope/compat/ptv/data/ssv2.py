@@ -8,9 +8,15 @@ from typing import Any
 
 from torch.utils.data import RandomSampler
 
+from vitascope.compat.ptv.data.clip_sampling import ClipInfo, ClipInfoList
+from vitascope.compat.ptv.data.clip_sampling import ClipSampler as ClipSampler
 from vitascope.compat.ptv.data.frame_lists import FrameVideoRecord, by_name, read_frame_list
+from vitascope.compat.ptv.data.frame_video import FrameVideo as FrameVideo
 from vitascope.compat.ptv.data.labeled_frame_videos import LabeledFrameVideos, OneOfEachPart
 from vitascope.compat.ptv.data.labeled_video_dataset import OnBad, Transform
+from vitascope.compat.ptv.data.manifest_videos import report_left_out
+from vitascope.compat.ptv.data.utils import MultiProcessSampler as MultiProcessSampler
+from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.sets.ssv2 import read_ssv2_entries
 from vitascope.data.tables.classes import read_classes
 from vitascope.data.tables.read import Files
@@ -53,7 +59,7 @@ def read_ssv2_frames(
     Raises:
         DatasetError: a template that is not in the label file, or videos without frames.
     """
-    known = by_name(read_frame_list(frames, root))
+    known = by_name(read_frame_list(frames, root, labels=False))
     entries = list(read_ssv2_entries(annotations, read_classes(labels)))
     missing = tuple(video for video, _, _ in entries if video not in known)
     if missing and (files == "require" or len(missing) == len(entries)):
@@ -72,21 +78,24 @@ class SSv2(LabeledFrameVideos):
     """Something-Something v2 as frames with PyTorchVideo's interface.
 
     Samples have `video` float32 C T H W, `label` (None for a test set), `video_name`,
-    `video_index`, `clip_index` and `aug_index`. Videos without frames are an error, or are left
-    out with `on_bad="skip"`.
+    `video_index`, `clip_index` and `aug_index`. A clip always is the whole video; the sampler of
+    clips only says how many there are. Videos without frames are left out, which the log says.
 
     Args:
         label_name_file: JSON object of template -> number.
         video_label_file: JSON list of the videos.
         video_path_label_file: list of the frames; see `read_frame_list`.
-        clip_sampler: where the clips of a video lie; there are 30 frames a second.
+        clip_sampler: how many clips there are of a video.
         video_sampler: class of the sampler of videos.
         transform: called with each sample.
         video_path_prefix: folder that the paths of the list start from.
-        frames_per_clip: frames taken of each clip, one of each equal part; None takes all.
+        frames_per_clip: frames taken of the video, one of each equal part; None takes all.
         rand_sample_frames: whether that frame is drawn; else it is the middle one.
         seed: see `LabeledVideoDataset`.
         on_bad: see `LabeledVideoDataset`.
+
+    Attributes:
+        left_out: ids of the videos that are annotated and have no frames.
 
     Raises:
         DatasetError: see `read_ssv2_frames`.
@@ -109,10 +118,15 @@ class SSv2(LabeledFrameVideos):
     ) -> None:
         found = read_ssv2_frames(
             video_label_file, label_name_file, video_path_label_file, video_path_prefix,
-            files="skip" if on_bad == "skip" else "require",
+            files="skip",
         )  # fmt: skip
         self.left_out = found.missing
-        self._numbers = tuple(label for _, label in found.videos)
+        report_left_out(
+            {name: f"no frames of it in {Path(video_path_label_file).name}"
+             for name in found.missing},
+            len(found.videos) + len(found.missing),
+        )  # fmt: skip
+        self._labels = [label for _, label in found.videos]
         pick = None
         if frames_per_clip is not None:
             pick = OneOfEachPart(frames_per_clip, rand_sample_frames)
@@ -121,5 +135,27 @@ class SSv2(LabeledFrameVideos):
             self._label, pick, seed, on_bad,
         )  # fmt: skip
 
+    @staticmethod
+    def _sample_clip_frames(
+        frame_indices: list[int], frames_per_clip: int, rand_sample: bool
+    ) -> list[int]:
+        return OneOfEachPart(frames_per_clip, rand_sample)(frame_indices)
+
+    def _load(self, video: Video, where: ClipInfo | ClipInfoList, path: str) -> dict[str, Any]:
+        return self._one(video, 0, video.duration, path)
+
     def _label(self, index: int, numbers: Any) -> dict[str, Any]:
-        return {"label": self._numbers[index]}
+        return {"label": self._labels[index]}
+
+
+def _read_video_paths_and_labels(
+    label_name_file: str | Path,
+    video_label_file: str | Path,
+    video_path_label_file: str | Path,
+    prefix: str = "",
+) -> tuple[list[list[str]], list[int | None]]:
+    """Frames and label of each video that has frames."""
+    found = read_ssv2_frames(
+        video_label_file, label_name_file, video_path_label_file, prefix, files="skip"
+    )
+    return [list(video.frames) for video, _ in found.videos], [n for _, n in found.videos]

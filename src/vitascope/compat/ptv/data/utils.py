@@ -8,19 +8,33 @@ import dataclasses
 import itertools
 import logging
 import math
+import os
+import sys
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import av
 import numpy as np
+import torch.utils.data
 from torch import Tensor
-from torch.utils.data import Sampler, get_worker_info
+from torch.utils.data import Sampler
 
-from vitascope.data.write import write_video
+from vitascope.compat.ptv.errors import (
+    MissingEntryError,
+    NothingToWriteError,
+    RefusedArgumentError,
+    RefusedDataError,
+    UnreadableDocumentError,
+)
+from vitascope.data.tables.columns import read_json
 from vitascope.errors import ConfigError, DatasetError
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "DataclassFieldCaster", "MultiProcessSampler", "export_video_array", "get_logger",
@@ -40,10 +54,10 @@ def secs_to_pts(
     """Seconds to ticks of a time base; infinity stays infinity.
 
     Raises:
-        ConfigError: a mode other than "floor" and "ceil".
+        RefusedArgumentError: a mode other than "floor" and "ceil".
     """
     if round_mode not in ("floor", "ceil"):
-        raise ConfigError(f"round_mode = {round_mode!r}; legal values: floor, ceil")
+        raise RefusedArgumentError(f"round_mode = {round_mode!r}; legal values: floor, ceil")
     if time_in_seconds == math.inf:
         return math.inf
     ticks = Fraction(time_in_seconds) / Fraction(time_base)
@@ -58,18 +72,29 @@ def pts_to_secs(pts: float, time_base: float, start_pts: int) -> float:
 class MultiProcessSampler(Sampler[Any]):
     """The share of a loader worker in the order of a sampler; all of it outside a worker.
 
-    The sampler must give the same order in every worker.
+    Shares are contiguous and as even as can be: of ten samples three workers get four, three and
+    three. The sampler must have a length and give the same order in every worker.
     """
 
     def __init__(self, sampler: Sampler[Any]) -> None:
         self._sampler = sampler
 
     def __iter__(self) -> Iterator[Any]:
-        """Every `num_workers`-th sample, from the one with the worker's number on."""
-        worker = get_worker_info()
-        if worker is None:
+        """The samples of this worker, in their order."""
+        # Looked up on each call, because tests of users put another function there.
+        worker = torch.utils.data.get_worker_info()
+        if worker is None or worker.num_workers == 0:
             return iter(self._sampler)
-        return itertools.islice(iter(self._sampler), worker.id, None, worker.num_workers)
+        total, workers, number = len(cast("Sized", self._sampler)), worker.num_workers, worker.id
+        if number >= total:
+            logger.warning(
+                "worker %d has no share in %d videos; more than %d workers are of no use",
+                number, total, total,
+            )  # fmt: skip
+            return iter(())
+        each, left = divmod(total, workers)
+        first = number * each + min(number, left)
+        return itertools.islice(iter(self._sampler), first, first + each + (number < left))
 
 
 def optional_threaded_foreach(
@@ -86,14 +111,21 @@ def optional_threaded_foreach(
 
 
 def get_logger(name: str) -> logging.Logger:
-    """The logger of this name."""
-    return logging.getLogger(name)
+    """The logger of this name, at the level INFO; it writes to stdout if nothing else is set up."""
+    found = logging.getLogger(name)
+    found.setLevel(logging.INFO)
+    if not found.hasHandlers():
+        handler = logging.StreamHandler(sys.stdout)
+        layout = "[%(asctime)s] %(levelname)s %(message)s [%(filename)s:%(lineno)d]"
+        handler.setFormatter(logging.Formatter(layout))
+        found.addHandler(handler)
+    return found
 
 
 def export_video_array(
     video: Tensor | np.ndarray[Any, Any],
-    output_path: str | Path,
-    rate: float | Fraction,
+    output_path: str | os.PathLike[str],
+    rate: str | float | Fraction,
     bit_rate: int | None = None,
     pix_fmt: str | None = None,
     height: int | None = None,
@@ -102,41 +134,61 @@ def export_video_array(
     out_format: str = "bgr24",
     video_codec: str = "mpeg4",
     options: Mapping[str, str] | None = None,
-) -> None:
-    """Encodes frames uint8 T H W C; `out_format` has no effect, colours stay what they are.
+) -> Any:
+    """Encodes the frames of a clip as an MP4 file, which appears when it is complete.
 
     Args:
-        video: the frames.
+        video: frames C T H W with values from 0 to 255, as `get_clip` gives them; fractions are
+            cut off, values outside are cut to 0 and 255.
         output_path: where to write.
         rate: frames a second.
         bit_rate: bits a second; None leaves it to the encoder.
-        pix_fmt: stored pixel format; None is yuv420p.
-        height: pixels; only that of the frames is possible.
-        width: pixels; only that of the frames is possible.
-        in_format: "rgb24" or "bgr24".
-        out_format: without effect.
+        pix_fmt: stored pixel format; None is yuv420p, or rgb24 for libx264rgb.
+        height: pixels to scale to; None keeps those of the frames.
+        width: pixels to scale to; None keeps those of the frames.
+        in_format: how the channels are to be read, by FFmpeg's name: rgb24 or bgr24.
+        out_format: format that frames pass through before they are encoded; with "gray" colours
+            are lost.
         video_codec: FFmpeg's name of the encoder.
         options: settings of the encoder.
 
+    Returns:
+        The stream of PyAV, closed, with what is known of it (`codec_context.bit_rate`, ...).
+
     Raises:
-        ConfigError: another size than that of the frames, or an unknown format.
+        ConfigError: frames of another shape, or settings that the encoder refuses.
     """
-    frames = video.numpy() if isinstance(video, Tensor) else video
-    if (height or frames.shape[1], width or frames.shape[2]) != frames.shape[1:3]:
-        raise ConfigError(
-            f"height = {height}, width = {width}, and the frames are "
-            f"{frames.shape[1]}x{frames.shape[2]}; scale them first"
-        )
-    if in_format not in ("rgb24", "bgr24"):
-        raise ConfigError(f"in_format = {in_format!r}; legal values: rgb24, bgr24")
-    upright = frames if in_format == "rgb24" else frames[..., ::-1]
-    settings = dict(options or {})
-    if bit_rate is not None:
-        settings["b"] = str(bit_rate)
-    write_video(
-        output_path, upright.astype(np.uint8), Fraction(rate).limit_denominator(10**5),
-        codec=video_codec, pix_fmt=pix_fmt or "yuv420p", options=settings or None,
-    )  # fmt: skip
+    frames = video.detach().cpu().numpy() if isinstance(video, Tensor) else np.asarray(video)
+    if frames.ndim != 4 or frames.shape[0] != 3:
+        raise ConfigError(f"a video of shape {frames.shape}; expected 3 T H W")
+    target = Path(output_path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    plain = "rgb24" if video_codec == "libx264rgb" else "yuv420p"
+    try:
+        with av.open(str(part), "w", format="mp4") as output:
+            stream: Any = output.add_stream(
+                video_codec, rate=Fraction(rate).limit_denominator(10**5)
+            )
+            stream.height, stream.width = height or frames.shape[2], width or frames.shape[3]
+            stream.pix_fmt, stream.options = pix_fmt or plain, dict(options or {})
+            if bit_rate is not None:
+                stream.bit_rate = bit_rate
+            for number, image in enumerate(np.moveaxis(frames, 0, -1)):
+                image = np.ascontiguousarray(image.clip(0, 255).astype(np.uint8))
+                frame = av.VideoFrame.from_ndarray(image, format=in_format)
+                frame = frame.reformat(
+                    stream.width, stream.height,
+                    "rgb24" if video_codec == "libx264rgb" else out_format,
+                )  # fmt: skip
+                frame.pts, frame.time_base = number, 1 / stream.codec_context.framerate
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        part.replace(target)
+    except (av.FFmpegError, ValueError) as error:
+        raise ConfigError(f"{target}: cannot be encoded with {video_codec} ({error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return stream
 
 
 def load_dataclass_dict_from_csv(
@@ -148,18 +200,21 @@ def load_dataclass_dict_from_csv(
     """Rows of a table with a header as dataclasses, by the value of one field.
 
     Raises:
-        DatasetError: a column is missing, or a value comes twice and there is no list for it.
+        MissingEntryError: a column is missing.
+        RefusedDataError: a value comes twice and there is no list for it.
+        DatasetError: a value that its field does not take.
     """
     with open(input_csv_file_path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     names = [field.name for field in dataclasses.fields(dataclass_class)]
     hints = typing.get_type_hints(dataclass_class)
     caster = issubclass(dataclass_class, DataclassFieldCaster)
-    found: dict[Any, Any] = {}
+    # As there, so that a key without a row has an empty list.
+    found: dict[Any, Any] = defaultdict(list) if list_per_key else {}
     for number, row in enumerate(rows, 2):
         if any(row.get(name) is None for name in names):
             absent = next(name for name in names if row.get(name) is None)
-            raise DatasetError(f"{input_csv_file_path}, row {number}: no value of {absent!r}")
+            raise MissingEntryError(f"{input_csv_file_path}, row {number}: no value of {absent!r}")
         try:
             item = dataclass_class(**{
                 name: row[name] if caster else _cast(hints[name], row[name]) for name in names
@@ -168,22 +223,35 @@ def load_dataclass_dict_from_csv(
             raise DatasetError(f"{input_csv_file_path}, row {number}: {error}") from error
         key = getattr(item, dict_key_field)
         if list_per_key:
-            found.setdefault(key, []).append(item)
+            found[key].append(item)
         elif key in found:
-            raise DatasetError(f"{input_csv_file_path}, row {number}: {key} comes twice")
+            raise RefusedDataError(f"{input_csv_file_path}, row {number}: {key} comes twice")
         else:
             found[key] = item
     return found
+
+
+def read_document(path: str | Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        UnreadableDocumentError: it is no JSON object.
+    """
+    try:
+        return dict(read_json(path, dict))
+    except DatasetError as error:
+        raise UnreadableDocumentError(str(error)) from None
 
 
 def save_dataclass_objs_to_headered_csv(dataclass_objs: list[Any], file_name: str | Path) -> None:
     """Writes dataclasses of one class as a table with a header.
 
     Raises:
-        DatasetError: there is none.
+        NothingToWriteError: there is none.
     """
     if not dataclass_objs:
-        raise DatasetError(f"{file_name}: there is nothing to write")
+        raise NothingToWriteError(f"{file_name}: there is nothing to write")
     names = [field.name for field in dataclasses.fields(dataclass_objs[0])]
     with open(file_name, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -209,8 +277,11 @@ class DataclassFieldCaster:
         field_initializer: Callable[[str], Any], **kwargs: Any
     ) -> Any:
         """A field that `field_initializer` makes of the text."""
-        metadata = {DataclassFieldCaster.COMPLEX_INITIALIZER: field_initializer}
-        return dataclasses.field(metadata=metadata, **kwargs)
+        kwargs["metadata"] = {
+            **(kwargs.get("metadata") or {}),
+            DataclassFieldCaster.COMPLEX_INITIALIZER: field_initializer,
+        }
+        return dataclasses.field(**kwargs)
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))

@@ -1,16 +1,15 @@
-"""PyTorchVideo's Video interface: parts of a film by seconds, whatever it is kept as."""
+"""PyTorchVideo's Video interface: parts of a video by seconds, whatever it is kept as."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from fractions import Fraction
 from typing import Any
 
 from vitascope.data.clips import Seconds
 
 
 class Video(ABC):
-    """A film that gives the frames and the sound of any interval.
+    """A video that gives the frames and the sound of any interval.
 
     Args:
         file: where it is kept.
@@ -25,11 +24,16 @@ class Video(ABC):
 
     @property
     @abstractmethod
-    def duration(self) -> Fraction:
-        """Seconds from the first frame to the end of the last."""
+    def duration(self) -> Seconds:
+        """Seconds from the first frame to the end."""
+
+    @property
+    def shown(self) -> Seconds:
+        """Seconds in which there are frames; less than `duration` where the sound is longer."""
+        return self.duration
 
     @abstractmethod
-    def get_clip(self, start_sec: Seconds, end_sec: Seconds) -> dict[str, Any]:
+    def get_clip(self, start_sec: Seconds, end_sec: Seconds) -> dict[str, Any] | None:
         """What is seen and heard in [start_sec, end_sec).
 
         Args:
@@ -38,7 +42,8 @@ class Video(ABC):
 
         Returns:
             `video`: float32 C T H W from 0 to 255, or None if no frame begins in the interval;
-            `audio`: float32 S, or None without sound.
+            `audio`: float32 S, or None without sound. None instead of the dictionary says the
+            same as `video` None, as some kinds of videos do.
         """
 
     @abstractmethod

@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from vitascope.errors import ConfigError, DatasetError, UnknownNameError
 from vitascope.transforms.apply import apply_transform
 from vitascope.transforms.random_source import RandomSource
 from vitascope.transforms.transforms import (
+    ApplyTransformToKey,
     CenterCrop,
     Compose,
     Div255,
@@ -123,7 +123,7 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
         eligible_video_uids: Collection[str] | None = None,
         *,
         seed: int | None = None,
-        on_bad: OnBad = "error",
+        on_bad: OnBad = "retry",
     ) -> None:
         self.label_name_id_map = _label_map(label_id_map, label_id_map_path)
         self.num_classes = len(self.label_name_id_map)
@@ -149,7 +149,8 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
             raise DatasetError(f"{metadata_path}: no moment has a path of its video")
         _log.info("%d moments; labels left out: %s", len(moments), self.left_out)
         super().__init__(
-            moments, clip_sampler or MomentsClipSampler(window_sec), video_sampler, self._prepared,
+            moments, clip_sampler or MomentsClipSampler(window_sec), video_sampler,
+            self._transform_mm,
             decode_audio=decode_audio, decoder=decoder, seed=seed, on_bad=on_bad,
         )  # fmt: skip
         self._own_handler = video_path_handler is not None
@@ -207,7 +208,7 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
     def _load(self, video: Video, where: ClipInfo | ClipInfoList, path: str) -> dict[str, Any]:
         if isinstance(where.clip_start_sec, list):
             raise ConfigError("clip_sampler gives several clips at once; a moment has one")
-        return {**super()._load(video, where, path), "where": where}
+        return super()._load(video, where, path)
 
     def _sample(
         self, index: int, video: Video, info: dict[str, Any], loaded: dict[str, Any]
@@ -225,17 +226,19 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
             rate = getattr(video, "audio_rate", None) or self.AUDIO_FPS
             signal = sample.get("audio")
             sample["has_audio"] = signal is not None
-            sample["audio"] = self._heard(signal, end - start, rate)
+            heard = SoundReader.silence(end - start, rate) if signal is None else signal
+            sample["audio"] = self._preproc_audio(heard, rate)
             sample["spectrogram"] = sample["audio"]["spectrogram"]
         return sample
 
-    def _heard(self, signal: Tensor | None, length: Fraction, rate: int) -> dict[str, Any]:
-        mono = SoundReader.silence(length, rate) if signal is None else signal.reshape(1, -1)
-        picture = self.signal_transform(self.audio_transform_type, rate)(mono)
-        return {"signal": mono, "spectrogram": picture, "sampling_rate": rate}
+    def _preproc_audio(self, audio: Tensor, audio_fps: int) -> dict[str, Any]:
+        """Sound S as signal 1 S with the picture of it."""
+        mono = audio.reshape(1, -1)
+        picture = self.signal_transform(self.audio_transform_type, audio_fps)(mono)
+        return {"signal": mono, "spectrogram": picture, "sampling_rate": audio_fps}
 
-    def _prepared(self, sample: Sample, rng: RandomSource = None) -> Any:
-        """The sample with motion, its frames as a network takes them, and labels by number."""
+    def _transform_mm(self, sample: Sample, rng: RandomSource = None) -> Any:
+        """The sample with motion, its frames as a model takes them, and labels by number."""
         if self.imu_data is not None:
             sample["imu"] = self.imu_data.get_imu_sample(
                 sample["video_uid"], sample["clip_start"], sample["clip_end"]
@@ -246,23 +249,26 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
                     f"from {sample['clip_start']:g} s to {sample['clip_end']:g} s; at least "
                     f"{_LEAST_READINGS} are needed"
                 )
-        sample["video"] = self._video_transform()(sample["video"], rng=rng)
+        sample = apply(self._video_transform(), sample, rng)
         sample["labels_onehot"] = self.convert_one_hot(sample["labels"])
         source = self._transform_source
         return sample if source is None else apply_transform(source, sample, rng)
 
-    def _video_transform(self) -> Compose:
+    def _video_transform(self) -> Callable[..., Any]:
+        """What scales, crops and normalizes `video` of a sample; a subclass may do otherwise."""
         scaled = [Div255(), Normalize(self.video_means, self.video_stds)]
         if self.training:
             shortest, longest = self.video_min_short_side_scale, self.video_max_short_side_scale
-            return Compose([
+            steps = [
                 *scaled, RandomShortSideScale(shortest, longest),
                 RandomCrop(self.video_crop_size), RandomHorizontalFlip(0.5),
-            ])  # fmt: skip
-        return Compose([
-            *scaled, ShortSideScale(self.video_min_short_side_scale),
-            CenterCrop(self.video_crop_size),
-        ])  # fmt: skip
+            ]  # fmt: skip
+        else:
+            steps = [
+                *scaled, ShortSideScale(self.video_min_short_side_scale),
+                CenterCrop(self.video_crop_size),
+            ]  # fmt: skip
+        return ApplyTransformToKey("video", Compose(steps))
 
 
 class _Skip:

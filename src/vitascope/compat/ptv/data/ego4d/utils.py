@@ -7,9 +7,11 @@ from typing import Any
 
 from vitascope.compat.ptv.data.clip_sampling import ClipInfo, ClipSampler
 from vitascope.compat.ptv.data.ego4d.imu import Ego4dImuDataBase
+from vitascope.compat.ptv.data.utils import get_logger as get_logger
+from vitascope.compat.ptv.data.utils import read_document
+from vitascope.compat.ptv.errors import RefusedArgumentError, UnreadableDocumentError
 from vitascope.data.clips import Clip, Seconds, exact_seconds
 from vitascope.data.sets.ego4d_moments import window
-from vitascope.data.tables.columns import read_json
 from vitascope.errors import ConfigError, DatasetError
 
 __all__ = ["Ego4dImuDataBase", "MomentsClipSampler", "check_window_len", "get_label_id_map"]
@@ -23,11 +25,14 @@ def check_window_len(
     """A window of `w_len` seconds around an interval, moved into the video.
 
     Raises:
-        ConfigError: the video is shorter than the window.
+        RefusedArgumentError: the video is shorter than the window.
     """
     interval = Clip(exact_seconds(s_time), exact_seconds(e_time))
     length = None if video_dur is None else exact_seconds(video_dur)
-    found = window(interval, exact_seconds(w_len), length)
+    try:
+        found = window(interval, exact_seconds(w_len), length)
+    except ConfigError as error:
+        raise RefusedArgumentError(str(error)) from None
     return float(found.start), float(found.end)
 
 
@@ -86,10 +91,12 @@ def get_label_id_map(label_id_map_path: str | Path) -> dict[str, int]:
 
     Raises:
         DatasetNotFoundError: there is no such file.
-        DatasetError: it is no JSON object of whole numbers.
+        UnreadableDocumentError: it is no JSON object of whole numbers.
     """
-    found = read_json(label_id_map_path, dict)
+    found = read_document(label_id_map_path)
     for label, number in found.items():
         if type(number) is not int or number < 0:
-            raise DatasetError(f"{label_id_map_path}: {label!r} has {number!r}; expected a number")
-    return dict(found)
+            raise UnreadableDocumentError(
+                f"{label_id_map_path}: {label!r} has {number!r}; expected a number"
+            )
+    return found

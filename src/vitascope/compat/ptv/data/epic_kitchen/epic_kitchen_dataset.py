@@ -14,10 +14,19 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from vitascope.compat.ptv.data.frame_video import FrameVideo as FrameVideo
+from vitascope.compat.ptv.data.manifest_rows import EncodedVideoInfo as EncodedVideoInfo
 from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetType
+from vitascope.compat.ptv.data.manifest_rows import VideoFrameInfo as VideoFrameInfo
+from vitascope.compat.ptv.data.manifest_rows import VideoInfo as VideoInfo
 from vitascope.compat.ptv.data.manifest_videos import FrameFilter, read_listed_videos
+from vitascope.compat.ptv.data.manifest_videos import VideoDataset as VideoDataset
 from vitascope.compat.ptv.data.utils import DataclassFieldCaster
+from vitascope.compat.ptv.data.utils import (
+    load_dataclass_dict_from_csv as load_dataclass_dict_from_csv,
+)
 from vitascope.compat.ptv.data.video_base import Video
+from vitascope.compat.ptv.errors import MissingEntryError
 from vitascope.data.sets.epic_kitchens import EpicAction, read_epic_actions
 from vitascope.data.tables.columns import seconds
 from vitascope.errors import ConfigError, DatasetError
@@ -105,7 +114,7 @@ class EpicKitchenDataset(Dataset[Any]):
         left_out: id -> why a video of the tables is not used.
 
     Raises:
-        DatasetError: tables that cannot be read or do not fit, or clips of unknown videos.
+        DatasetError: tables that cannot be read or do not fit.
         ConfigError: an illegal value.
     """
 
@@ -138,7 +147,7 @@ class EpicKitchenDataset(Dataset[Any]):
         self._epoch = torch.zeros(1, dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]
         of_videos = {name: self._actions.get(name, []) for name in self._videos}
-        self._clips = known_clips(clip_sampler(self._videos, of_videos), self._videos)
+        self._clips = list(clip_sampler(self._videos, of_videos))
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses what is drawn from now on."""
@@ -156,10 +165,11 @@ class EpicKitchenDataset(Dataset[Any]):
         """A sample, or what the transform makes of it; see the class.
 
         Raises:
+            MissingEntryError: the clip is of an unknown video.
             DatasetError: no frame begins in the clip.
             DecodeError: a picture or the file is missing or damaged.
         """
-        clip = self.clips()[index]
+        clip = known_clip(self.clips()[index], self._videos)
         sample: Sample = {
             "video_id": clip.video_id,
             **self._load(self._videos[clip.video_id], clip),
@@ -192,24 +202,24 @@ def as_action_data(action: EpicAction) -> ActionData:
     )  # fmt: skip
 
 
-def known_clips(clips: Sequence[VideoClipInfo], videos: Mapping[str, Video]) -> list[VideoClipInfo]:
-    """The clips of a sampler as a list.
+def known_clip(clip: VideoClipInfo, videos: Mapping[str, Video]) -> VideoClipInfo:
+    """The clip, if it can be read.
 
     Raises:
-        DatasetError: a clip of a video that is not there, or that ends before it starts.
+        MissingEntryError: a clip of a video that is not there.
+        DatasetError: a clip that ends before it starts.
     """
-    for clip in clips:
-        if clip.video_id not in videos:
-            raise DatasetError(
-                f"clip_sampler gives a clip of the video {clip.video_id!r}, which is not among "
-                f"the {len(videos)} videos of the manifest"
-            )
-        if not 0 <= clip.start_time < clip.stop_time:
-            raise DatasetError(
-                f"clip_sampler gives a clip of {clip.video_id} from {clip.start_time} s to "
-                f"{clip.stop_time} s; a clip starts at 0 s or later and ends after that"
-            )
-    return list(clips)
+    if clip.video_id not in videos:
+        raise MissingEntryError(
+            f"clip_sampler gives a clip of the video {clip.video_id!r}, which is not among "
+            f"the {len(videos)} videos of the manifest"
+        )
+    if not 0 <= clip.start_time < clip.stop_time:
+        raise DatasetError(
+            f"clip_sampler gives a clip of {clip.video_id} from {clip.start_time} s to "
+            f"{clip.stop_time} s; a clip starts at 0 s or later and ends after that"
+        )
+    return clip
 
 
 def read_clip(
@@ -221,8 +231,8 @@ def read_clip(
         DatasetError: no frame begins in the clip.
     """
     args = () if frame_filter is None else (frame_filter,)
-    found: dict[str, Any] = video.get_clip(clip.start_time, clip.stop_time, *args)
-    if found["video"] is None:
+    found: dict[str, Any] | None = video.get_clip(clip.start_time, clip.stop_time, *args)
+    if found is None or found["video"] is None:
         raise DatasetError(
             f"{clip.video_id}: no frame begins between {clip.start_time:.3f} s and "
             f"{clip.stop_time:.3f} s of {float(video.duration):.3f} s"
@@ -235,11 +245,11 @@ def none_as_empty(sample: Sample) -> Sample:
     return {k: torch.tensor([]) if value is None else value for k, value in sample.items()}
 
 
-class MiddleOfEachPart:
-    """The middle frame of each of `count` equal parts of a clip; frames repeat if there are fewer.
+class FirstOfEachPart:
+    """The first frame of each of `count` equal parts of a clip; frames repeat if there are fewer.
 
-    PyTorchVideo kept every n-th frame, which gave another number of frames than asked for, and
-    failed on clips with fewer.
+    PyTorchVideo kept every n-th frame, which is the same where `count` divides the number of
+    frames; otherwise it gave another number than asked for, and failed on clips with fewer.
 
     Raises:
         ConfigError: a count below 1.
@@ -252,5 +262,4 @@ class MiddleOfEachPart:
 
     def __call__(self, numbers: list[int]) -> list[int]:
         """`count` of the numbers, ascending."""
-        parts = 2 * self.count
-        return [numbers[(2 * i + 1) * len(numbers) // parts] for i in range(self.count)]
+        return [numbers[i * len(numbers) // self.count] for i in range(self.count)]
