@@ -159,7 +159,7 @@ class DomsevFrameDataset(Dataset[Any]):
         if not self._frames:
             raise DatasetError(f"{labels_file_path}: no frame of {tables[1]} has a label")
         report_left_out(self.left_out, len({*videos, *self.left_out}))
-        self._transform = transform
+        self._user_transform = transform
         shuffle = random.shuffle if seed is None else random.Random(seed).shuffle
         shuffle(self._frames)
 
@@ -191,7 +191,10 @@ class DomsevFrameDataset(Dataset[Any]):
             "image": read_pictures([frame.path])[0].permute(2, 0, 1),
             "label": torch.tensor(frame.label_id),
         }
-        return sample if self._transform is None else self._transform(sample)
+        return self._transform_frame(sample)
+
+    def _transform_frame(self, frame: Sample) -> Any:
+        return frame if self._user_transform is None else self._user_transform(frame)
 
 
 class DomsevVideoDataset(Dataset[Any]):
@@ -248,7 +251,7 @@ class DomsevVideoDataset(Dataset[Any]):
             name: [_row(span) for span in spans] for name, spans in self._spans.items()
         }
         self._rate = exact_seconds(frames_per_second)
-        self._transform, self._frame_filter = transform, frame_filter
+        self._user_transform, self._frame_filter = transform, frame_filter
         of_videos = {name: self._labels_per_video.get(name, []) for name in self._videos}
         self._clips = list(clip_sampler(self._videos, of_videos))
 
@@ -274,14 +277,17 @@ class DomsevVideoDataset(Dataset[Any]):
         )
         if every_frame:
             numbers = found["frame_indices"]
-        sample = none_as_empty({
+        return self._transform_clip({
             "video_id": clip.video_id,
             **found,
             "labels": labels_of(numbers, self._spans.get(clip.video_id, ()), self._rate),
             "start_time": clip.start_time,
             "stop_time": clip.stop_time,
         })  # fmt: skip
-        return sample if self._transform is None else self._transform(sample)
+
+    def _transform_clip(self, clip: Sample) -> Any:
+        clip = none_as_empty(clip)
+        return clip if self._user_transform is None else self._user_transform(clip)
 
 
 def labels_of(numbers: Iterable[int], spans: Sequence[SceneSpan], fps: Fraction) -> Tensor:

@@ -82,8 +82,8 @@ class LabeledVideoPaths(PrefixedPaths):
     def from_csv(cls, file_path: str | Path) -> Self:
         """A list of `path label` lines; files are not looked at.
 
-        All formats of `tables.read_rows` are understood. A row without a label has -1. A video
-        may stand in the list more than once, also with other labels.
+        All formats of `tables.read_rows` are understood. In a list without labels all are -1. A
+        video may stand in the list more than once, also with other labels.
 
         Raises:
             DatasetNotFoundError: there is no such list.

@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from vitascope.compat.ptv.data.dataset_manifest_utils import (
+    get_seconds_from_hms_time as get_seconds_from_hms_time,
+)
 from vitascope.compat.ptv.data.frame_video import FrameVideo as FrameVideo
 from vitascope.compat.ptv.data.manifest_rows import EncodedVideoInfo as EncodedVideoInfo
 from vitascope.compat.ptv.data.manifest_rows import VideoClipInfo, VideoDatasetType

@@ -10,6 +10,7 @@ from vitascope.compat.ptv.data.manifest_rows import (
     VideoFrameInfo,
 )
 from vitascope.compat.ptv.data.manifests import find_encoded_videos, find_frame_files
+from vitascope.compat.ptv.data.utils import optional_threaded_foreach as optional_threaded_foreach
 from vitascope.data.sets.domsev import FrameFiles
 
 
