@@ -101,6 +101,9 @@ def test_a_fault_leaves_nothing_half_written(model: Predictor, video: Path, tmp_
     with pytest.raises(DecodeError, match=r"bad\.mp4"):
         next(job)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["film.npz"]
+    job = write_features(FeatureExtractor(model), [tmp_path / "no.mp4"], tmp_path / "out", 1)
+    with pytest.raises(DecodeError, match=r"no\.mp4: no such file"):
+        next(job)
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="cannot be written"):
         list(write_features(FeatureExtractor(model), [video], tmp_path / "file" / "x", 1))

@@ -22,6 +22,14 @@ from vitascope.data.decoder import open_video
 from vitascope.engine.device import network_input
 from vitascope.errors import ConfigError, InputError, RunError, UnknownNameError, WeightsError
 from vitascope.files import replacing
+from vitascope.errors import (
+    ConfigError,
+    DecodeError,
+    InputError,
+    RunError,
+    UnknownNameError,
+    WeightsError,
+)
 from vitascope.models.base import VideoModel
 from vitascope.serving.predictor import Predictor, to_seconds
 from vitascope.serving.windows import plan_windows
@@ -186,6 +194,8 @@ def write_features(
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _write(extractor, video, place, facts, every, window)
+        except DecodeError:  # of the video; may be an OSError, too
+            raise
         except OSError as error:
             raise RunError(f"{place}: cannot be written ({error.strerror or error}).") from error
         yield place, True

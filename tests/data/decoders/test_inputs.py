@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from vitascope.data.decoder import open_video
+from vitascope.data.modalities.audio import SoundReader
 from vitascope.data.render import read_number, render_numbered
-from vitascope.errors import ConfigError, DecodeError, MissingExtraError
+from vitascope.errors import ConfigError, DecodeError, MissingExtraError, VideoNotFoundError
 
 GROUPS = {"preset": "veryfast", "crf": "20", "threads": "1", "g": "12", "bf": "2"}
 
@@ -77,8 +78,10 @@ def test_fsspec_addresses(film: Path) -> None:
         check(video)
     with open_video(f"file://{film}") as video:
         check(video)
-    with pytest.raises(DecodeError, match=r"memory://films/absent\.mp4: cannot be opened"):
+    with pytest.raises(VideoNotFoundError, match=r"memory://films/absent\.mp4: cannot be opened"):
         open_video("memory://films/absent.mp4")
+    with pytest.raises(FileNotFoundError, match="cannot be opened"):
+        SoundReader("memory://films/absent.mp4")
     with pytest.raises(DecodeError, match="nonsense"):
         open_video("nonsense://films/absent.mp4")
 

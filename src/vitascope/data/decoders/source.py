@@ -90,6 +90,8 @@ class Source:
         if self._input.open is not None:
             try:
                 self._file = self._input.open()
+            except DecodeError:  # may be an OSError, too
+                raise
             except OSError as error:
                 raise decode_error(error)(
                     self.path, f"cannot be read ({error.strerror})"
@@ -238,6 +240,8 @@ class Source:
                     file.close()
                 else:
                     file.seek(here)
+        except DecodeError:  # may be an OSError, too
+            raise
         except OSError as error:
             raise DecodeError(self.path, f"cannot be read ({error.strerror or error})") from error
 

@@ -222,6 +222,8 @@ class _Opened:
                 timeout=time_limit,
                 metadata_errors="replace",
             )
+        except DecodeError:  # may be an OSError, too
+            raise
         except (av.FFmpegError, OSError, ValueError) as error:
             self._close_file()
             raise DecodeError(self.name, f"cannot be opened ({reason(error)})") from error

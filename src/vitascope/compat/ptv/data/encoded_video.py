@@ -111,8 +111,8 @@ class EncodedVideo(Video):
         )  # fmt: skip
 
     @property
-    def name(self) -> str:
-        """Name of the file without its folder, or the name given."""
+    def name(self) -> str | None:
+        """Name of the file without its folder, or the name given; None for content without one."""
         return self._name
 
     @property
@@ -339,8 +339,8 @@ def _content(file: VideoInput) -> str | os.PathLike[str] | bytes | bytearray | m
     return file.read()
 
 
-def _name_of(file: VideoInput) -> str:
+def _name_of(file: VideoInput) -> str | None:
     if isinstance(file, str | os.PathLike):
         return PurePath(file).name
     named = getattr(file, "name", None)
-    return PurePath(named).name if isinstance(named, str) else ""
+    return PurePath(named).name if isinstance(named, str) else None
