@@ -86,7 +86,7 @@ class DecodeError(VitascopeError, RuntimeError):
 
 
 class VideoNotFoundError(DecodeError, FileNotFoundError):
-    """A video, folder of frames or picture that does not exist."""
+    """A video, folder of frames or image that does not exist."""
 
 
 class WeightsError(VitascopeError, ValueError):

@@ -77,6 +77,7 @@ class SoundReader:
             stream = opened.stream
             self.rate = 0 if stream is None else int(stream.codec_context.sample_rate)
             self.channels = 0 if stream is None else int(stream.codec_context.channels)
+            self._stated_end = None if stream is None else opened.stated_end()
         if stream is not None and self.rate < 1:
             raise DecodeError(self._input.name, "the sound stream has no sampling rate")
 
@@ -99,11 +100,11 @@ class SoundReader:
         Raises:
             DecodeError: the file can no longer be read.
         """
-        if not self.has_stream:
-            return None
-        with _Opened(self._input, self._time_limit) as opened:
-            ticks = opened.end()
-            return None if ticks is None else ticks * opened.time_base - self.origin
+        found = self._stated_end
+        if found is None and self.has_stream:
+            with _Opened(self._input, self._time_limit) as opened:
+                found = opened.last_packet_end()
+        return None if found is None else found - self.origin
 
     def read(self, clip: Clip, rate: int | None = None, *, mono: bool = True) -> Sound:
         """The sound of a clip.
@@ -246,19 +247,21 @@ class _Opened:
     def seek(self, seconds: Fraction) -> None:
         self._container.seek(int(seconds / self.time_base), stream=self.stream, backward=True)
 
-    def end(self) -> int | None:
-        """The tick at which the stream ends; None if no packet has a time."""
-        if self.stream.duration is not None:
-            return int(self.stream.duration + (self.stream.start_time or 0))
+    def stated_end(self) -> Fraction | None:
+        """Seconds at which the stream ends as the file says; None if it does not."""
+        if self.stream.duration is None:
+            return None
+        return int(self.stream.duration + (self.stream.start_time or 0)) * self.time_base
+
+    def last_packet_end(self) -> Fraction | None:
+        """Seconds at which the last packet ends; None if no packet has a time."""
         try:
-            return max(
-                (
-                    packet.pts + (packet.duration or 0)
-                    for packet in self._container.demux(self.stream)
-                    if packet.pts is not None
-                ),
-                default=None,
-            )
+            ends = [
+                (packet.pts + (packet.duration or 0)) * self.time_base
+                for packet in self._container.demux(self.stream)
+                if packet.pts is not None
+            ]
+            return max(ends, default=None)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(self.name, f"the sound is damaged ({reason(error)})") from error
 
