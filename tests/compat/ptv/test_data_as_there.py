@@ -276,6 +276,17 @@ def test_next_goes_on_after_the_end(files: list[str]) -> None:
     assert list(epoch()) == [0, 1] and list(epoch()) == [0, 1]
 
 
+def test_loops_run_until_the_loader_ends(files: list[str]) -> None:
+    """A `len` would say two batches, and the third, of which no worker has all, would be lost."""
+    data = data_of([(file, {"label": i}) for i, file in enumerate(files)])
+    loader = DataLoader(data, batch_size=4, num_workers=2)
+    with pytest.raises(TypeError, match="has no len"):
+        len(loader)
+    assert sum(len(batch["label"]) for batch in loader) == 5
+    assert data.num_videos == 5 and data.num_samples is None
+    assert data_of([(files[0], {})] * 3, "constant_clips_per_video", 0.5, 2, 2).num_samples == 12
+
+
 def test_keys_of_a_sample_come_in_their_order(files: list[str], tmp_path: Path) -> None:
     [sample] = data_of([(files[0], {"label": 7, "tag": "x"})])
     assert list(sample) == [

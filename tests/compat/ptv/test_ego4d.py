@@ -68,7 +68,7 @@ def test_a_sample_has_everything_of_its_window(root: Path) -> None:
         ("b", "b.mp4", 3, [("cut_food", 0.1, 0.3)]),
     )  # fmt: skip
     data = Ego4dMomentsDataset(*files, split="val", label_id_map=IDS, window_sec=1)
-    assert len(data) == data.cnt_samples == data.num_videos == 3 and data.num_classes == 2
+    assert data.num_samples == data.cnt_samples == data.num_videos == 3 and data.num_classes == 2
     first, second, third = list(data)
     assert [(s["clip_start"], s["clip_end"]) for s in (first, second, third)] == [
         (0.9, 1.9), (2.0, 3.0), (0.0, 1.0)
@@ -158,9 +158,9 @@ def test_videos_are_chosen_and_found(root: Path, tmp_path: Path) -> None:
     options: Any = {"split": "val", "window_sec": 1, "decode_audio": False}
     (tmp_path / "ids.json").write_text(json.dumps(IDS))
     data = Ego4dMomentsDataset(*files, **options, label_id_map_path=tmp_path / "ids.json")
-    assert len(data) == 2 and data.left_out == {"no path of the video": 1}
+    assert data.num_videos == 2 and data.left_out == {"no path of the video": 1}
     data = Ego4dMomentsDataset(*files, **options, label_id_map=IDS, eligible_video_uids={"b"})
-    assert len(data) == 2 and data.left_out == {"video not asked for": 1}
+    assert data.num_videos == 2 and data.left_out == {"video not asked for": 1}
     data = Ego4dMomentsDataset(
         *files, **options, label_id_map=IDS, video_path_override=lambda uid: str(root / "b.mp4")
     )

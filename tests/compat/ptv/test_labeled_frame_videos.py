@@ -87,7 +87,7 @@ def test_every_video_comes_once_with_any_number_of_workers(
         data.set_epoch(epoch)
         loader = DataLoader(data, batch_size=None, num_workers=workers, collate_fn=lambda x: x)
         assert sorted(s["video_index"] for s in loader) == [0, 1, 2]
-    assert len(data) == 3
+    assert data.num_samples == 3
 
 
 def test_ssv2(frames: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -140,7 +140,7 @@ def test_ava_clips_lie_around_the_labelled_second(frames: Path, tmp_path: Path) 
         Ava(*files, str(frames))
     sampler = make_clip_sampler("random", 0.4)
     data = Ava(*files, str(frames), clip_sampler=sampler, on_bad="error")
-    assert len(data) == 1  # second 901 does not count
+    assert data.num_videos == 1  # second 901 does not count
     # Folder b has 1.5 s from second 900 on, so the clip around second 902 is empty.
     with pytest.raises(DatasetError, match=r"no frame begins between 1\.800"):
         list(data)

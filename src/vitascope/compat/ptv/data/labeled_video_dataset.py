@@ -174,19 +174,15 @@ class ClipsOfVideos(WorkerShares):
         """Number of videos of an epoch."""
         return len(self._video_sampler)
 
-    def __len__(self) -> int:
-        """Samples of an epoch over all workers, where the clip sampler fixes them.
+    @property
+    def num_samples(self) -> int | None:
+        """Samples of an epoch over all workers; None if it depends on the lengths of the videos.
 
-        Raises:
-            TypeError: the number depends on the lengths of the videos.
+        It is no `len`: PyTorchVideo has none, and training loops that find one stop after so many
+        batches, though each loader worker ends with a batch that is not full.
         """
         each = samples_per_video(self._clip_sampler)
-        if each is None:
-            raise TypeError(
-                f"the number of clips depends on the lengths of the videos with "
-                f"{type(self._clip_sampler).__name__}"
-            )
-        return self.num_videos * each
+        return None if each is None else self.num_videos * each
 
     def _open(self, index: int) -> tuple[Video, dict[str, Any], str]:
         """A video, what is known of it, and its path for messages."""
