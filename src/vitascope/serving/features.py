@@ -20,8 +20,6 @@ from torch import Tensor
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import open_video
 from vitascope.engine.device import network_input
-from vitascope.errors import ConfigError, InputError, RunError, UnknownNameError, WeightsError
-from vitascope.files import replacing
 from vitascope.errors import (
     ConfigError,
     DecodeError,
@@ -30,6 +28,7 @@ from vitascope.errors import (
     UnknownNameError,
     WeightsError,
 )
+from vitascope.files import replacing
 from vitascope.models.base import VideoModel
 from vitascope.serving.predictor import Predictor, to_seconds
 from vitascope.serving.windows import plan_windows

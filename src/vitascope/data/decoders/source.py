@@ -17,8 +17,7 @@ from av.video.frame import VideoFrame
 
 from vitascope.data.decoders.foreign import HEAD, kind
 from vitascope.data.decoders.hidden import Hidden, hidden
-from vitascope.data.decoders.inputs import Input, resolve_input
-from vitascope.data.decoders.inputs import Input, decode_error, resolve
+from vitascope.data.decoders.inputs import Input, decode_error, resolve_input
 from vitascope.data.decoders.non_reference import Rule, rule
 from vitascope.data.decoders.stills import is_whole
 from vitascope.errors import DecodeError
@@ -110,24 +109,7 @@ class Source:
             self._shut()
             remedy = "Give a video file; if it was one, fetch it again."
             raise decode_error(error)(self.path, text, remedy=remedy) from error
-        streams = [
-            stream
-            for stream in self._container.streams.video
-            if not stream.disposition & av.stream.Disposition.attached_pic
-        ]
-        if not streams:
-            kinds = {stream.type for stream in self._container.streams}
-            found = sorted("a cover picture" if kind == "video" else kind for kind in kinds)
-            self.close()
-            raise DecodeError(
-                self.path,
-                f"no video stream in the file, only {', '.join(found) or 'empty ones'}",
-                remedy="Give a file with pictures.",
-            )
-        self.stream = streams[0]
-        if self.stream.codec_context is None:
-            self.close()
-            raise DecodeError(self.path, "no decoder for the video stream in this FFmpeg")
+        self.stream = self._best_stream()
         self._fresh = True
         context = self.stream.codec_context
         self.stored = (int(context.height), int(context.width))

@@ -184,6 +184,64 @@ def read_label_map(path: str | Path) -> dict[int, str]:
     return found
 
 
+def read_exclusions(path: str | Path) -> frozenset[Frame]:
+    """Key frames that do not count, from a list of rows video,second.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DatasetError: a row that cannot be read; the message names it.
+    """
+    return frozenset(_frame(row, where) for row, where in _rows(path, (2,)))
+
+
+def read_boxes(path: str | Path) -> ActionBoxes:
+    """Boxes to compare in an evaluation, from rows video,second,x1,y1,x2,y2,label[,score].
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        DatasetError: a row that cannot be read; the message names it.
+    """
+    frames: list[Frame] = []
+    boxes: list[list[float]] = []
+    labels: list[int] = []
+    scores: list[float] = []
+    for row, where in _rows(path, (7, 8)):
+        frames.append(_frame(row, where))
+        try:
+            boxes.append([float(v) for v in row[2:6]])
+            labels.append(int(row[6]))
+            scores += [float(v) for v in row[7:]]
+        except ValueError as error:
+            raise DatasetError(f"{where}: {error}") from None
+        if len(scores) not in (0, len(frames)):
+            raise DatasetError(f"{where}: either all rows have a score or none has")
+    return ActionBoxes(
+        tuple(frames),
+        np.array(boxes).reshape(-1, 4),
+        np.array(labels, dtype=np.int64),
+        np.array(scores) if scores else None,
+    )
+
+
+def _rows(path: str | Path, lengths: tuple[int, ...]) -> Iterator[tuple[list[str], str]]:
+    """Rows that are not empty, with their place for messages."""
+    file = existing(path)
+    for number, row in enumerate(csv.reader(read_text(file).split("\n")), 1):
+        where = f"{file.name}, row {number}"
+        if any(field.strip() for field in row):
+            if len(row) not in lengths:
+                wanted = " or ".join(map(str, lengths))
+                raise DatasetError(f"{where}: {len(row)} columns; expected {wanted}")
+            yield row, where
+
+
+def _frame(row: list[str], where: str) -> Frame:
+    try:
+        return row[0], int(row[1])
+    except ValueError:
+        raise DatasetError(f"{where}: second {row[1]!r} is not a whole number") from None
+
+
 def _row(fields: list[str], where: str, check_boxes: bool) -> AvaRow:
     if len(fields) != 8:
         raise DatasetError(

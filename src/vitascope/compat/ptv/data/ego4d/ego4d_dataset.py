@@ -249,7 +249,7 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
                     f"from {sample['clip_start']:g} s to {sample['clip_end']:g} s; at least "
                     f"{_LEAST_READINGS} are needed"
                 )
-        sample = apply(self._video_transform(), sample, rng)
+        sample = apply_transform(self._video_transform(), sample, rng)
         sample["labels_onehot"] = self.convert_one_hot(sample["labels"])
         source = self._transform_source
         return sample if source is None else apply_transform(source, sample, rng)
