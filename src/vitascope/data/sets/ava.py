@@ -16,7 +16,9 @@ from typing import Literal
 
 import numpy as np
 
+from vitascope.data.records import Table
 from vitascope.data.sets.card import DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.columns import existing
 from vitascope.data.tables.rows import read_text
 from vitascope.errors import DatasetError
@@ -284,6 +286,20 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def find_ava(places: Places) -> Table:
+    """The videos of AVA from the lists below a folder; the card's name tells the version."""
+    version = "v2.1" if places.card.name == "ava21" else "v2.2"
+    found = places.by_split(train=f"ava_train_{version}.csv", val=f"ava_val_{version}.csv")
+    return places.named(
+        (
+            (row.video, split, row.where)
+            for split, path in found.items()
+            for row in {r.video: r for r in reversed(read_ava(path))}.values()
+        ),
+        ".mp4",
+    )
+
+
 def _card(name: str, title: str, classes: int, paper: str, splits: dict[str, int]) -> DatasetCard:
     return DatasetCard(
         name=name,
@@ -296,6 +312,7 @@ def _card(name: str, title: str, classes: int, paper: str, splits: dict[str, int
         "ava_action_list_v2.2.pbtxt; counts are videos",
         files="ID.mkv or ID.mp4; or lists of frames",
         reader="ava:read_ava",
+        find="ava:find_ava",
         paper=paper,
         homepage="https://research.google.com/ava/",
         terms="annotations CC BY 4.0; videos belong to their uploaders",

@@ -8,7 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from vitascope.data.clips import Clip
+from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.columns import read_columns, seconds, text
 from vitascope.errors import DatasetError
 
@@ -78,6 +80,17 @@ def _actions(value: str) -> tuple[tuple[int, Clip], ...]:
     return tuple(found)
 
 
+def find_charades(places: Places) -> Table:
+    """The videos of Charades from the lists below a folder."""
+    found = places.by_split(train="Charades_v1_train.csv", test="Charades_v1_test.csv")
+    videos = places.folder("Charades_v1", "Charades_v1_480", "videos")
+    return places.table(
+        (video.path, split, video.where)
+        for split, path in found.items()
+        for video in read_charades_videos(path, videos)
+    )
+
+
 CHARADES = DatasetCard(
     name="charades",
     title="Charades",
@@ -94,6 +107,7 @@ CHARADES = DatasetCard(
     annotations="Charades_v1_train.csv, Charades_v1_test.csv; or lists of frames",
     files="ID.mp4, or ID/ID-000001.jpg",
     reader="charades:read_charades_videos",
+    find="charades:find_charades",
     paper="arXiv:1604.01753",
     homepage="https://prior.allenai.org/projects/charades",
     terms="non-commercial",

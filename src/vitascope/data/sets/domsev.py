@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.data.clips import Clip
+from vitascope.data.records import Table
 from vitascope.data.sets.card import DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.columns import read_columns, seconds, text, whole
 from vitascope.errors import DatasetError
 
@@ -102,6 +104,13 @@ def _stem(path: str) -> str:
     return Path(path).stem
 
 
+def find_domsev(places: Places) -> Table:
+    """The folders of pictures of DoMSEV from the lists below a folder."""
+    videos = read_domsev(*(places.need(f"{name}.csv") for name in ("videos", "frames", "labels")))
+    folders = ((os.path.dirname(f[0].path), name) for name, f in videos.items() if f)
+    return places.table((str(places.root / folder), "", name) for folder, name in folders)
+
+
 DOMSEV = DatasetCard(
     name="domsev",
     title="DoMSEV",
@@ -112,6 +121,7 @@ DOMSEV = DatasetCard(
     annotations="tables of videos, frames, and spans with a label",
     files="numbered frames",
     reader="domsev:read_domsev",
+    find="domsev:find_domsev",
     paper="A Weighted Sparse Sampling and Smoothing Frame Transition Approach (CVPR 2018)",
     homepage="https://www.verlab.dcc.ufmg.br/semantic-hyperlapse/cvpr2018-dataset/",
     terms="for research",

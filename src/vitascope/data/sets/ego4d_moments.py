@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.data.clips import Clip, around
+from vitascope.data.records import Table
 from vitascope.data.sets.card import UNCHECKED, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.columns import read_json
 from vitascope.errors import ConfigError, DatasetError
 
@@ -164,6 +166,18 @@ def _seconds(entry: dict[str, Any], key: str) -> Fraction:
     return Fraction(str(entry[key]))
 
 
+def find_ego4d_moments(places: Places) -> Table:
+    """The videos of Ego4D's moments from the lists below a folder."""
+    found = places.by_split(train="moments_train.json", val="moments_val.json")
+    facts: dict[str, Any] = read_json(places.need("ego4d.json"), dict)
+    paths = {video["video_uid"]: video["manifold_path"] for video in facts["videos"]}
+    return places.table(
+        (str(places.root / paths.get(v["video_uid"], v["video_uid"] + ".mp4")), split, path.name)
+        for split, path in found.items()
+        for v in read_json(path, dict)["videos"]
+    )
+
+
 EGO4D_MOMENTS = DatasetCard(
     name="ego4d_moments",
     title="Ego4D moments",
@@ -174,6 +188,7 @@ EGO4D_MOMENTS = DatasetCard(
     annotations="moments_train.json, moments_val.json, and ego4d.json with the videos",
     files="the paths of ego4d.json",
     reader="ego4d_moments:read_moments",
+    find="ego4d_moments:find_ego4d_moments",
     paper="arXiv:2110.07058",
     homepage="https://ego4d-data.org",
     terms="Ego4D licence, on request",

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from vitascope.data.clips import Clip
+from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.columns import read_columns, seconds, text, whole
 
 
@@ -139,6 +141,22 @@ def _list(kind: type) -> Any:
     return parse
 
 
+def find_epic_kitchens(places: Places) -> Table:
+    """The videos of EPIC-Kitchens from the lists below a folder."""
+    if places.card.name == "epic_kitchens55":
+        found = places.by_split(train="EPIC_train_action_labels.csv")
+    else:
+        found = places.by_split(train="EPIC_100_train.csv", val="EPIC_100_validation.csv")
+    return places.named(
+        (
+            (video, split, actions[0].where)
+            for split, path in found.items()
+            for video, actions in read_epic_actions(path).items()
+        ),
+        ".MP4",
+    )
+
+
 EPIC55 = DatasetCard(
     name="epic_kitchens55",
     title="EPIC-KITCHENS-55",
@@ -149,6 +167,7 @@ EPIC55 = DatasetCard(
     annotations="EPIC_train_action_labels.csv",
     files="PARTICIPANT/VIDEO.MP4, or numbered frames",
     reader="epic_kitchens:read_epic_actions",
+    find="epic_kitchens:find_epic_kitchens",
     paper="arXiv:1804.02748",
     homepage="https://epic-kitchens.github.io",
     terms="CC BY-NC 4.0",
@@ -169,6 +188,7 @@ EPIC100 = DatasetCard(
     annotations="EPIC_100_train.csv, EPIC_100_validation.csv",
     files="PARTICIPANT/VIDEO.MP4, or numbered frames",
     reader="epic_kitchens:read_epic_actions",
+    find="epic_kitchens:find_epic_kitchens",
     paper="arXiv:2006.13256",
     homepage="https://epic-kitchens.github.io",
     terms="CC BY-NC 4.0",

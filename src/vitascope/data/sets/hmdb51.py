@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.layouts import Draft, Found
 from vitascope.data.tables.read import Files, table_from
 from vitascope.data.tables.rows import read_text
@@ -100,6 +101,12 @@ def read_hmdb51(
     return table_from(found, files=files)
 
 
+def find_hmdb51(places: Places) -> Table:
+    """HMDB51 from the lists below a folder."""
+    lists = places.need("*_test_split1.txt").parent
+    return read_hmdb51(lists, places.root, files="trust")
+
+
 HMDB51 = DatasetCard(
     name="hmdb51",
     title="HMDB51",
@@ -114,6 +121,7 @@ HMDB51 = DatasetCard(
     annotations="CLASS_test_split1.txt: FILE 0|1|2 (fold 1 of 3; counts are of fold 1)",
     files="CLASS/FILE.avi",
     reader="hmdb51:read_hmdb51",
+    find="hmdb51:find_hmdb51",
     paper="HMDB: A Large Video Database for Human Motion Recognition (ICCV 2011)",
     homepage="https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
     terms="CC BY 4.0",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.classes import read_classes
 from vitascope.data.tables.columns import existing
 from vitascope.data.tables.layouts import Draft, Found
@@ -50,6 +51,17 @@ def read_jester(
     return table_from(found, files=files)
 
 
+def find_jester(places: Places) -> Table:
+    """Jester from the lists below a folder."""
+    found = places.by_split(
+        train=("jester-v1-train.csv", "train.csv"),
+        val=("jester-v1-validation.csv", "validation.csv"),
+    )
+    labels = places.need("jester-v1-labels.csv", "labels.csv", "labels.txt")
+    videos = places.folder("20bn-jester-v1", "videos")
+    return read_jester(found, videos, labels, files="trust")
+
+
 JESTER = DatasetCard(
     name="jester",
     title="20BN-Jester",
@@ -63,6 +75,7 @@ JESTER = DatasetCard(
     annotations="jester-v1-train.csv, jester-v1-validation.csv: ID;LABEL; jester-v1-labels.csv",
     files="ID/00001.jpg (12 frames a second)",
     reader="jester:read_jester",
+    find="jester:find_jester",
     paper="The Jester Dataset: A Large-Scale Video Dataset of Human Gestures (ICCVW 2019)",
     homepage="https://www.qualcomm.com/developer/software/jester-dataset",
     terms="for research, on request",

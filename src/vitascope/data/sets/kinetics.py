@@ -8,6 +8,7 @@ from pathlib import Path
 from vitascope.data.listing import list_videos
 from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.classes import read_classes
 from vitascope.data.tables.columns import read_columns, text, whole
 from vitascope.data.tables.layouts import Draft, Found, split_name
@@ -71,6 +72,14 @@ def _seconds(value: str) -> int:
     return whole(value.removesuffix(".0"))
 
 
+def find_kinetics(places: Places) -> Table:
+    """Kinetics from the lists below a folder."""
+    found = places.by_split(
+        train="train.csv", val=("validate.csv", "val.csv", "validation.csv"), test="test.csv"
+    )
+    return read_kinetics(*found.values(), root=places.root, files="trust")
+
+
 def _card(
     classes: int, paper: str, train: int, val: int, test: int, source: str = UNCHECKED
 ) -> DatasetCard:
@@ -84,6 +93,7 @@ def _card(
         annotations="train.csv, validate.csv, test.csv: label,youtube_id,time_start,time_end,split",
         files="ID_000010_000020.mp4 at any depth",
         reader="kinetics:read_kinetics",
+        find="kinetics:find_kinetics",
         paper=paper,
         homepage="https://github.com/cvdfoundation/kinetics-dataset",
         terms="annotations CC BY 4.0; videos belong to their uploaders",

@@ -1,25 +1,20 @@
 """The files that the published list of a data set names, found by the names its authors use.
 
-Each reader wants the lists of its authors one by one; here they are looked for below a folder, so
-that a data set can be verified by name and place alone.
+Each reader wants the lists of its authors one by one. The finder of a data set, beside its reader,
+looks for them below a folder, so that the data set can be verified by name and place alone. What
+finders have in common is here.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from vitascope.data.listing import list_videos
 from vitascope.data.records import Table, VideoRecord
-from vitascope.data.sets.ava import read_ava
 from vitascope.data.sets.card import DatasetCard, get_dataset
-from vitascope.data.sets.charades import read_charades_videos
-from vitascope.data.sets.domsev import read_domsev
-from vitascope.data.sets.epic_kitchens import read_epic_actions
-from vitascope.data.tables.columns import read_json
 from vitascope.errors import DatasetNotFoundError
 
 _DEPTH = 3  # folders below the given ones in which lists are looked for
@@ -37,14 +32,14 @@ def official_files(name: str, root: str | Path, lists: str | Path | None = None)
         UnknownNameError: no data set has this name.
         DatasetNotFoundError: the folder, or a list, is not there; the message names the files
             that are looked for.
-        DatasetError: a list with rows that do not fit.
+        DatasetError: a list with rows that do not fit, or a card without a finder.
     """
     card = get_dataset(name)
     for folder in (root, lists or root):
         if not os.path.isdir(folder):
             raise DatasetNotFoundError(f"{folder}: no such folder")
-    places = _Places(card, Path(root), Path(lists or root))
-    table = _FINDERS[card.reader](places)
+    places = Places(card, Path(root), Path(lists or root))
+    table: Table = card.function("find")(places)
     seen: dict[tuple[str, str | None], VideoRecord] = {}
     for record in table.records:
         seen.setdefault((record.path, record.split), record)
@@ -53,7 +48,15 @@ def official_files(name: str, root: str | Path, lists: str | Path | None = None)
 
 
 @dataclass(frozen=True)
-class _Places:
+class Places:
+    """Where the videos and the lists of a data set lie.
+
+    Attributes:
+        card: the data set.
+        root: folder of the videos.
+        lists: folder of the lists, which may lie a few folders below it.
+    """
+
     card: DatasetCard
     root: Path
     lists: Path
@@ -68,6 +71,11 @@ class _Places:
         return None
 
     def need(self, *names: str) -> Path:
+        """The first file of one of these names.
+
+        Raises:
+            DatasetNotFoundError: there is none.
+        """
         found = self.find(*names)
         if found is None:
             raise DatasetNotFoundError(
@@ -91,160 +99,21 @@ class _Places:
         """File name without suffix -> path, at any depth."""
         return {os.path.splitext(os.path.basename(p))[0]: p for p in list_videos(self.root)}
 
+    def table(self, rows: Iterable[tuple[str, str, str]]) -> Table:
+        """The videos of rows (path, split or "", where in the lists)."""
+        records = tuple(
+            VideoRecord(path, None, split or None, where=where) for path, split, where in rows
+        )
+        return Table(records, (), str(self.root), self.card.title)
 
-def _table(places: _Places, rows: Iterable[tuple[str, str, str]]) -> Table:
-    """Videos as (path, split, where)."""
-    records = tuple(
-        VideoRecord(path, None, split or None, where=where) for path, split, where in rows
-    )
-    return Table(records, (), str(places.root), places.card.title)
+    def named(self, rows: Iterable[tuple[str, str, str]], suffix: str) -> Table:
+        """The videos of rows (file name without suffix, split or "", where in the lists).
 
-
-def _named(places: _Places, rows: Iterable[tuple[str, str, str]], suffix: str) -> Table:
-    """Videos as (id, split, where), wherever a file of that name lies."""
-    at = places.by_stem()
-    return _table(
-        places,
-        (
-            (at.get(video) or str(places.root / (video + suffix)), split, where)
+        A video may lie anywhere below the root, with any suffix; one that is nowhere is expected
+        in the root with the suffix that is given.
+        """
+        at = self.by_stem()
+        return self.table(
+            (at.get(video) or str(self.root / (video + suffix)), split, where)
             for video, split, where in rows
-        ),
-    )
-
-
-def _kinetics(places: _Places) -> Table:
-    found = places.by_split(
-        train="train.csv", val=("validate.csv", "val.csv", "validation.csv"), test="test.csv"
-    )
-    table: Table = places.card.read(*found.values(), root=places.root, files="trust")
-    return table
-
-
-def _ucf101(places: _Places) -> Table:
-    lists = places.need("classInd.txt").parent
-    table: Table = places.card.read(lists, places.folder("UCF-101", "UCF101"), files="trust")
-    return table
-
-
-def _hmdb51(places: _Places) -> Table:
-    lists = places.need("*_test_split1.txt").parent
-    table: Table = places.card.read(lists, places.root, files="trust")
-    return table
-
-
-def _ssv2(places: _Places) -> Table:
-    name = "something-something-v2-"
-    found = places.by_split(
-        train=(f"{name}train.json", "train.json"),
-        val=(f"{name}validation.json", "validation.json"),
-        test=(f"{name}test.json", "test.json"),
-    )
-    labels = places.need(f"{name}labels.json", "labels.json")
-    videos = places.folder("20bn-something-something-v2", "videos")
-    table: Table = places.card.read(found, labels, videos, files="trust")
-    return table
-
-
-def _jester(places: _Places) -> Table:
-    found = places.by_split(
-        train=("jester-v1-train.csv", "train.csv"),
-        val=("jester-v1-validation.csv", "validation.csv"),
-    )
-    labels = places.need("jester-v1-labels.csv", "labels.csv", "labels.txt")
-    videos = places.folder("20bn-jester-v1", "videos")
-    table: Table = places.card.read(found, videos, labels, files="trust")
-    return table
-
-
-def _moments_in_time(places: _Places) -> Table:
-    found = places.by_split(train="trainingSet.csv", val="validationSet.csv")
-    roots = {"train": places.root / "training", "val": places.root / "validation"}
-    categories = places.need("moments_categories.txt")
-    table: Table = places.card.read(
-        found, {split: roots[split] for split in found}, categories, files="trust"
-    )
-    return table
-
-
-def _charades(places: _Places) -> Table:
-    found = places.by_split(train="Charades_v1_train.csv", test="Charades_v1_test.csv")
-    videos = places.folder("Charades_v1", "Charades_v1_480", "videos")
-    return _table(
-        places,
-        (
-            (video.path, split, video.where)
-            for split, path in found.items()
-            for video in read_charades_videos(path, videos)
-        ),
-    )
-
-
-def _ava(places: _Places) -> Table:
-    version = "v2.1" if places.card.name == "ava21" else "v2.2"
-    found = places.by_split(train=f"ava_train_{version}.csv", val=f"ava_val_{version}.csv")
-    return _named(
-        places,
-        (
-            (row.video, split, row.where)
-            for split, path in found.items()
-            for row in {r.video: r for r in reversed(read_ava(path))}.values()
-        ),
-        ".mp4",
-    )
-
-
-def _epic(places: _Places) -> Table:
-    if places.card.name == "epic_kitchens55":
-        found = places.by_split(train="EPIC_train_action_labels.csv")
-    else:
-        found = places.by_split(train="EPIC_100_train.csv", val="EPIC_100_validation.csv")
-    return _named(
-        places,
-        (
-            (video, split, actions[0].where)
-            for split, path in found.items()
-            for video, actions in read_epic_actions(path).items()
-        ),
-        ".MP4",
-    )
-
-
-def _domsev(places: _Places) -> Table:
-    videos = read_domsev(
-        *(places.need(f"{name}.csv") for name in ("videos", "frames", "labels")),
-    )
-    folders = ((os.path.dirname(f[0].path), name) for name, f in videos.items() if f)
-    return _table(places, ((str(places.root / folder), "", name) for folder, name in folders))
-
-
-def _ego4d(places: _Places) -> Table:
-    found = places.by_split(train="moments_train.json", val="moments_val.json")
-    facts: dict[str, Any] = read_json(places.need("ego4d.json"), dict)
-    paths = {video["video_uid"]: video["manifold_path"] for video in facts["videos"]}
-    return _table(
-        places,
-        (
-            (
-                str(places.root / paths.get(v["video_uid"], v["video_uid"] + ".mp4")),
-                split,
-                path.name,
-            )
-            for split, path in found.items()
-            for v in read_json(path, dict)["videos"]
-        ),
-    )
-
-
-_FINDERS: Mapping[str, Callable[[_Places], Table]] = {
-    "kinetics:read_kinetics": _kinetics,
-    "ucf101:read_ucf101": _ucf101,
-    "hmdb51:read_hmdb51": _hmdb51,
-    "ssv2:read_ssv2": _ssv2,
-    "jester:read_jester": _jester,
-    "moments_in_time:read_moments_in_time": _moments_in_time,
-    "charades:read_charades_videos": _charades,
-    "ava:read_ava": _ava,
-    "epic_kitchens:read_epic_actions": _epic,
-    "domsev:read_domsev": _domsev,
-    "ego4d_moments:read_moments": _ego4d,
-}
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.classes import ClassList
 from vitascope.data.tables.columns import existing
 from vitascope.data.tables.layouts import Draft, Found
@@ -65,6 +66,16 @@ def _classes(path: Path) -> ClassList:
     return ClassList(tuple(names[i] for i in sorted(names)), path.name)
 
 
+def find_moments_in_time(places: Places) -> Table:
+    """Moments in Time from the lists below a folder."""
+    found = places.by_split(train="trainingSet.csv", val="validationSet.csv")
+    roots = {"train": places.root / "training", "val": places.root / "validation"}
+    categories = places.need("moments_categories.txt")
+    return read_moments_in_time(
+        found, {split: roots[split] for split in found}, categories, files="trust"
+    )
+
+
 MOMENTS_IN_TIME = DatasetCard(
     name="moments_in_time",
     title="Moments in Time",
@@ -75,6 +86,7 @@ MOMENTS_IN_TIME = DatasetCard(
     annotations="trainingSet.csv, validationSet.csv, moments_categories.txt",
     files="training/CLASS/FILE.mp4",
     reader="moments_in_time:read_moments_in_time",
+    find="moments_in_time:find_moments_in_time",
     paper="arXiv:1801.03150",
     homepage="http://moments.csail.mit.edu",
     terms="for research, on request",

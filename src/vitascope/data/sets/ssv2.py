@@ -9,6 +9,7 @@ from typing import Any
 
 from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.classes import ClassList, read_classes
 from vitascope.data.tables.columns import read_json
 from vitascope.data.tables.layouts import Draft, Found
@@ -76,6 +77,19 @@ def _label(
     return index[label]
 
 
+def find_ssv2(places: Places) -> Table:
+    """SSv2 from the lists below a folder."""
+    name = "something-something-v2-"
+    found = places.by_split(
+        train=(f"{name}train.json", "train.json"),
+        val=(f"{name}validation.json", "validation.json"),
+        test=(f"{name}test.json", "test.json"),
+    )
+    labels = places.need(f"{name}labels.json", "labels.json")
+    videos = places.folder("20bn-something-something-v2", "videos")
+    return read_ssv2(found, labels, videos, files="trust")
+
+
 SSV2 = DatasetCard(
     name="ssv2",
     title="Something-Something v2",
@@ -91,6 +105,7 @@ SSV2 = DatasetCard(
     annotations="something-something-v2-train.json, -validation.json, -test.json, -labels.json",
     files="ID.webm, or lists of frames",
     reader="ssv2:read_ssv2",
+    find="ssv2:find_ssv2",
     paper="arXiv:1706.04261",
     homepage="https://www.qualcomm.com/developer/software/something-something-v-2-dataset",
     terms="for research, on request",

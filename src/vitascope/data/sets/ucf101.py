@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, UNCHECKED, DatasetCard
+from vitascope.data.sets.locate import Places
 from vitascope.data.tables.classes import ClassList
 from vitascope.data.tables.columns import existing
 from vitascope.data.tables.layouts import Draft, Found
@@ -65,6 +66,12 @@ def _classes(path: Path) -> ClassList:
     return ClassList(tuple(names[i] for i in sorted(names)), path.name)
 
 
+def find_ucf101(places: Places) -> Table:
+    """UCF101 from the lists below a folder."""
+    lists = places.need("classInd.txt").parent
+    return read_ucf101(lists, places.folder("UCF-101", "UCF101"), files="trust")
+
+
 UCF101 = DatasetCard(
     name="ucf101",
     title="UCF101",
@@ -79,6 +86,7 @@ UCF101 = DatasetCard(
     annotations="classInd.txt, trainlist01.txt, testlist01.txt (fold 1 of 3; counts are of fold 1)",
     files="CLASS/v_CLASS_g01_c01.avi",
     reader="ucf101:read_ucf101",
+    find="ucf101:find_ucf101",
     paper="arXiv:1212.0402",
     homepage="https://www.crcv.ucf.edu/data/UCF101.php",
     terms="for research",
