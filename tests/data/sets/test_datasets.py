@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,9 +13,12 @@ import pytest
 from support.videos import film
 from vitascope.data.clips import Clip
 from vitascope.data.sets import DATASETS
+from vitascope.data.sets import card as card_module
 from vitascope.data.sets.card import CLASS_LIST, get_dataset
 from vitascope.data.sets.verify import verify_files
 from vitascope.errors import DatasetError, DatasetNotFoundError, UnknownNameError
+
+PAPER = r"arXiv:\d{4}\.\d{4,5}|.+ \([A-Z][^()]* (19|20)\d{2}\)"
 
 
 def write(path: Path, text: str) -> Path:
@@ -35,11 +38,48 @@ def test_cards_are_complete(name: str) -> None:
     card = get_dataset(name)
     assert card.name == name and card.title and card.annotations and card.files and card.terms
     assert card.task in ("classification", "multi-label", "detection", "segments")
-    assert re.fullmatch(r"arXiv:\d{4}\.\d{4,5}|.+\((CVPR|ICCV|ICCVW) \d{4}\)", card.paper)
+    assert re.fullmatch(PAPER, card.paper), (
+        f"{name}: paper = {card.paper!r}; expected arXiv:NUMBER or TITLE (VENUE YEAR)"
+    )
     assert card.homepage.startswith("http")
     assert all(count > 0 for count in card.splits.values())
-    module, _, function = card.reader.partition(":")
-    assert callable(getattr(importlib.import_module(f"vitascope.data.sets.{module}"), function))
+    assert callable(card.function("reader")) and callable(card.function("find"))
+
+
+@pytest.mark.parametrize(
+    "paper",
+    ["arXiv:1705.06950", "A Data Set (ECCV 2018)", "B (NeurIPS 2021)", "C (ACM MM 1999)",
+     "D (in part) (Int. J. Comput. Vis. 2022)", "E (BMVC-W 2031)"],
+)  # fmt: skip
+def test_papers_of_any_venue(paper: str) -> None:
+    assert re.fullmatch(PAPER, paper)
+
+
+@pytest.mark.parametrize("paper", ["", "arXiv:17.1", "A Data Set", "B (2018)", "C (ECCV 18)"])
+def test_papers_that_nobody_finds(paper: str) -> None:
+    assert not re.fullmatch(PAPER, paper)
+
+
+def test_a_card_without_its_functions_says_what_is_missing(tmp_path: Path) -> None:
+    card = replace(get_dataset("ucf101"), find="")
+    with pytest.raises(DatasetError, match=r"'ucf101': its card names no find\. Add find=\"MODULE"):
+        card.function("find")
+    card = replace(card, find="ucf101:find_ucf", reader="ucf100:read")
+    with pytest.raises(DatasetError, match=r"says find = 'ucf101:find_ucf', but .*no find_ucf$"):
+        card.function("find")
+    with pytest.raises(DatasetError, match=r"says reader = .* there is no file .*ucf100\.py"):
+        card.read(tmp_path)
+
+
+def test_a_row_that_leads_nowhere_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"a": "ucf100:UCF", "b": "ucf101:UCF", "c": "ucf101"}
+    monkeypatch.setattr(card_module, "DATASETS", rows)
+    with pytest.raises(DatasetError, match=r"says 'a' = 'ucf100:UCF', but there is no file"):
+        get_dataset("a")
+    with pytest.raises(DatasetError, match=r"__init__\.py says 'b' = .*ucf101\.py has no UCF"):
+        get_dataset("b")
+    with pytest.raises(DatasetError, match="has no name behind a colon"):
+        get_dataset("c")
 
 
 def test_cards_agree_with_the_published_class_lists(shared: Path) -> None:
@@ -53,7 +93,10 @@ def test_cards_agree_with_the_published_class_lists(shared: Path) -> None:
     verbs, nouns = (lists[f"epic100_{what}"]["count"] for what in ("verbs", "nouns"))
     assert get_dataset("epic_kitchens100").num_classes == f"{verbs} verbs, {nouns} nouns"
     counted = {n for n in DATASETS if get_dataset(n).sources["classes"] == CLASS_LIST}
-    assert counted == both | {"charades", "epic_kitchens100"}  # no card says so without a list
+    assert counted == both | {"charades", "epic_kitchens100"}, (
+        "a card says that its classes were counted in a published list; put the list beside the "
+        "others and name it after the data set, or say where else the number is from"
+    )
     for entry in lists.values():
         file = shared / "data" / "labels" / entry["file"]
         if file.suffix == ".txt":
