@@ -16,49 +16,17 @@ from vitascope.data.tables.split import write_split
 from vitascope.data.unreadable import UnreadableReport
 from vitascope.engine.build import Data, build_data, model_args, model_of_recipe, read_data
 from vitascope.engine.checkpoint import writing
-from vitascope.engine.config import AugmentConfig, Recipe
+from vitascope.engine.config import Recipe
 from vitascope.engine.device import channels_last, launch
 from vitascope.engine.ema import MovingAverage
 from vitascope.engine.folder import RunFolder, open_folder, version_note
 from vitascope.engine.optim import create_optimizer
-from vitascope.engine.scoring import Scoring, score_videos
-from vitascope.engine.tasks import Task
-from vitascope.engine.tasks.classification import Classification, Mixing
-from vitascope.errors import ConfigError, DatasetError, UnknownNameError
+from vitascope.engine.tasks import build_task
+from vitascope.errors import ConfigError, DatasetError
 from vitascope.spec import Contract, LabelSpec, ViewProtocol
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-
-def build_task(recipe: Recipe, data: Data, fabric: Fabric) -> Task:
-    """What is learnt, and how it is scored."""
-    if recipe.task not in ("classification",):
-        raise UnknownNameError("task", recipe.task, ("classification",))
-    val, augment = data.val, recipe.augment
-    how = Scoring(
-        batch_views=recipe.optim.batch_size,
-        workers=recipe.data.workers,
-        precision=recipe.run.eval_precision,
-        rank=fabric.global_rank,
-        world=fabric.world_size,
-    )
-    return Classification(
-        mixing=_mixing(augment, len(data.table.classes)),
-        smoothing=augment.label_smoothing,
-        pathways=recipe.clip.pathways,
-        score=None if val is None else lambda m: score_videos(m, val, data.table.classes, how),
-    )
-
-
-def _mixing(augment: AugmentConfig, num_classes: int) -> Mixing:
-    return Mixing(
-        num_classes=num_classes,
-        mixup=augment.mixup,
-        cutmix=augment.cutmix,
-        prob=augment.mix_prob,
-        smoothing=augment.label_smoothing,
-    )
 
 
 class Setup:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
+
+from vitascope.catalog import Catalog
+from vitascope.engine.scoring import EvalResult, Scoring, score_videos
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from vitascope.engine.build import Data
+    from vitascope.engine.config import Recipe
+
+# `task` of a recipe -> "module:builder" below vitascope.engine.tasks. A builder takes the recipe,
+# the data and the processes, and gives the task.
+TASKS: Catalog[str] = Catalog("task")
+TASKS.add("classification", "classification:build_classification")
 
 
 class Evaluation(Protocol):
@@ -28,3 +43,32 @@ class Task(Protocol):
 
     def evaluate(self, model: nn.Module) -> Evaluation | None:
         """Scores a network; None where there is nothing to score it on."""
+
+
+def build_task(recipe: Recipe, data: Data, fabric: Fabric) -> Task:
+    """What is learnt, and how it is scored.
+
+    Raises:
+        UnknownNameError: no task of the recipe's name.
+    """
+    module, _, name = TASKS[recipe.task].partition(":")
+    home = importlib.import_module(f"vitascope.engine.tasks.{module}")
+    builder: Callable[[Recipe, Data, Fabric], Task] = getattr(home, name)
+    return builder(recipe, data, fabric)
+
+
+def validation(
+    recipe: Recipe, data: Data, fabric: Fabric
+) -> Callable[[nn.Module], EvalResult] | None:
+    """Scores a network on the validation videos, in all processes; None where there are none."""
+    val = data.val
+    if val is None:
+        return None
+    how = Scoring(
+        batch_views=recipe.optim.batch_size,
+        workers=recipe.data.workers,
+        precision=recipe.run.eval_precision,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+    )
+    return lambda model: score_videos(model, val, data.table.classes, how)

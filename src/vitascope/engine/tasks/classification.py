@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitascope.engine.build import Data
+from vitascope.engine.config import AugmentConfig, Recipe
 from vitascope.engine.device import network_input
 from vitascope.engine.scoring import EvalResult
+from vitascope.engine.tasks import validation
 from vitascope.transforms.mix import RandomMix
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def build_classification(recipe: Recipe, data: Data, fabric: Fabric) -> Classification:
+    """Classification as a recipe asks for it."""
+    return Classification(
+        mixing=_mixing(recipe.augment, len(data.table.classes)),
+        smoothing=recipe.augment.label_smoothing,
+        pathways=recipe.clip.pathways,
+        score=validation(recipe, data, fabric),
+    )
+
+
+def _mixing(augment: AugmentConfig, num_classes: int) -> Mixing:
+    return Mixing(
+        num_classes=num_classes,
+        mixup=augment.mixup,
+        cutmix=augment.cutmix,
+        prob=augment.mix_prob,
+        smoothing=augment.label_smoothing,
+    )
 
 
 class Classification:
