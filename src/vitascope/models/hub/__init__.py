@@ -1,96 +1,26 @@
 """Published models, declared once each.
 
-Every name below is a `ModelCard`; more of the same names, with other tags, are in the family files.
+Every name of `__all__` is a `ModelCard`: the first one that its family publishes under this name.
+More of the same names, with other tags, are in the family files.
 """
 
-from vitascope.models.hub.csn import csn_r101
-from vitascope.models.hub.efficient_x3d import efficient_x3d_s, efficient_x3d_xs
-from vitascope.models.hub.mvit import (
-    mae_vit_b_16x4,
-    mae_vit_h_16x4,
-    mae_vit_l_16x4,
-    maskfeat_mvit_l_16x4,
-    maskfeat_mvit_s_16x4,
-    maskfeat_vit_b,
-    maskfeat_vit_l,
-    mvit_base_16,
-    mvit_base_16x4,
-    mvit_base_24_32x3,
-    mvit_base_32x3,
-    mvitv2_b_32x3,
-    mvitv2_b_image,
-    mvitv2_l_40x3,
-    mvitv2_s_16x4,
-    mvitv2_s_image,
-    mvitv2_t_image,
-    rev_mvit_b,
-    rev_mvit_b_16x4,
-    rev_vit_b,
-    rev_vit_s,
-)
-from vitascope.models.hub.r2plus1d import r2plus1d_r50
-from vitascope.models.hub.resnet import (
-    acoustic_resnet_r50,
-    c2d_nopool_r50,
-    c2d_r50,
-    i3d_nln_r50,
-    i3d_r50,
-    image_resnet_r50,
-    slow_r50,
-    slow_r50_detection,
-)
-from vitascope.models.hub.slowfast import (
-    audio_visual_slowfast_r50,
-    slowfast_16x8_r101_50_50,
-    slowfast_r50,
-    slowfast_r50_detection,
-    slowfast_r101,
-    slowfast_r101_detection,
-)
-from vitascope.models.hub.x3d import x3d_l, x3d_m, x3d_s, x3d_xs
+from __future__ import annotations
 
-__all__ = [
-    "acoustic_resnet_r50",
-    "audio_visual_slowfast_r50",
-    "c2d_nopool_r50",
-    "c2d_r50",
-    "csn_r101",
-    "efficient_x3d_s",
-    "efficient_x3d_xs",
-    "i3d_nln_r50",
-    "i3d_r50",
-    "image_resnet_r50",
-    "mae_vit_b_16x4",
-    "mae_vit_h_16x4",
-    "mae_vit_l_16x4",
-    "maskfeat_mvit_l_16x4",
-    "maskfeat_mvit_s_16x4",
-    "maskfeat_vit_b",
-    "maskfeat_vit_l",
-    "mvit_base_16",
-    "mvit_base_16x4",
-    "mvit_base_24_32x3",
-    "mvit_base_32x3",
-    "mvitv2_b_32x3",
-    "mvitv2_b_image",
-    "mvitv2_l_40x3",
-    "mvitv2_s_16x4",
-    "mvitv2_s_image",
-    "mvitv2_t_image",
-    "r2plus1d_r50",
-    "rev_mvit_b",
-    "rev_mvit_b_16x4",
-    "rev_vit_b",
-    "rev_vit_s",
-    "slow_r50",
-    "slow_r50_detection",
-    "slowfast_16x8_r101_50_50",
-    "slowfast_r101",
-    "slowfast_r101_detection",
-    "slowfast_r50",
-    "slowfast_r50_detection",
-    "x3d_l",
-    "x3d_m",
-    "x3d_s",
-    "x3d_xs",
-]
+import importlib
+
+from vitascope.models.card import CARDS, ModelCard
+
+# Files of this folder that publish cards.
+FAMILIES = ("csn", "efficient_x3d", "mvit", "r2plus1d", "resnet", "slowfast", "x3d")
+
+_others = set(CARDS)
+for _family in FAMILIES:
+    importlib.import_module(f"{__name__}.{_family}")
+_first = {name: CARDS[name] for name in CARDS if name not in _others and "." not in name}
+globals().update(_first)
+__all__ = sorted(_first)  # pyright: ignore
+
+
+def __getattr__(name: str) -> ModelCard:
+    """Tells type checkers what the names are; only a name that no card has comes here."""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
