@@ -76,7 +76,10 @@ def _decoder_versions(name: str) -> dict[str, str]:
         import av
 
         return {"PyAV": av.__version__, "FFmpeg": av.ffmpeg_version_info}
-    return {module: metadata.version(module)}
+    try:
+        return {module: metadata.version(module)}
+    except metadata.PackageNotFoundError:  # a decoder that needs no package of its own name
+        return {}
 
 
 def probe_target(name: str) -> dict[str, Any]:

@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 
 Source = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="Run folder or JSON file. Default: the defaults."),
+    typer.Argument(
+        metavar="[RECIPE]",
+        help="Run folder, JSON file, or recipe by name, as `train --recipe` takes it. Default: "
+        "the defaults.",
+    ),
 ]
 
 
 def show_recipe(source: Source = None, json_file: JsonFile = None) -> None:
     """Shows every setting of a training: path, value, meaning.
 
-    Without RUN the values are the defaults; `vitascope train` replaces many of them by what fits
+    Without RECIPE the values are the defaults; `vitascope train` replaces many of them by what fits
     the data and the machine, and prints them.
 
     Examples:
       vitascope recipes show
       vitascope recipes show run
+      vitascope recipes show my_package.recipes:small
       vitascope train clips/ --recipe run optim.lr=0.001
     """
     with Output("recipes show", json_file) as out:

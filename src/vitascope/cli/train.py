@@ -54,7 +54,10 @@ Init = Annotated[
 RecipeOption = Annotated[
     str | None,
     typer.Option(
-        "--recipe", metavar="FILE", help="Take the settings of another run (RUN or a JSON file)."
+        "--recipe",
+        metavar="RECIPE",
+        help="Take the settings of a run, of a JSON file, or of a recipe (FILE.FUNCTION of "
+        "vitascope, or your own PACKAGE.MODULE:FUNCTION).",
     ),
 ]
 
