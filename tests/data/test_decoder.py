@@ -432,7 +432,7 @@ def test_bad_arguments(film: Callable[[str], Path]) -> None:
         open_video(film("b_frames.mp4"), size=(0, 4))
     with pytest.raises(ConfigError, match="own times"):
         open_video(film("b_frames.mp4"), fps=25)
-    assert set(BACKENDS) == set(DecoderType)
+    assert set(BACKENDS) >= set(DecoderType), "a name that PyTorchVideo's programs give is gone"
 
 
 # --- folders of frames -----------------------------------------------------------------------

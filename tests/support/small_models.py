@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from vitascope.engine.build import CLIP_ARGS, CROP_ARGS
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
 from vitascope.models.mvit.model import MViTVariant
@@ -17,6 +20,8 @@ from vitascope.models.mvit.model import MViTVariant
 Inputs = tuple[Any, ...]
 Shrink = Callable[[ModelCard], tuple[dict[str, Any], Inputs]]
 SIDE = 64
+CLASSES = 11
+MOST_PARAMETERS = 1_000_000
 
 
 def _clip(*shape: int, seed: int = 0) -> Tensor:
@@ -148,7 +153,37 @@ def _mvit(card: ModelCard) -> tuple[dict[str, Any], Inputs]:
     return args, (_clip(2, 3, frames, 32, 32),)
 
 
-# name of a card's builder -> arguments and inputs; add a row for a new builder
+def _as_published(card: ModelCard) -> tuple[dict[str, Any], Inputs]:
+    """A network without a row: as its card says, for the smallest clip that it allows.
+
+    The size of the clip is given where the builder asks for it by one of the usual names.
+    """
+    known = inspect.signature(card.builder).parameters
+    frames = min(card.clip.num_frames, 8)
+    args = {n: frames for n in CLIP_ARGS if n in known} | {n: SIDE for n in CROP_ARGS if n in known}
+    with torch.device("meta"):
+        model = card.build(**{**card.logit_args, **args})
+    count = sum(p.numel() for p in model.parameters())
+    if count > MOST_PARAMETERS:
+        pytest.fail(
+            f"{card.full_name}: {count / 1e6:.1f} million parameters are too many for tests of "
+            f"every card. Add a row {builder_name(card)!r} to SHRINK in "
+            f"tests/support/small_models.py: a function that gives arguments of the builder that "
+            f"make it small, and the inputs of its forward pass"
+        )
+    if model.inputs is None:
+        pytest.fail(
+            f"{card.full_name}: {type(model).__name__}.inputs is None. Say what clips the network "
+            f"accepts: inputs = InputSpec(channels=(3,), minimum=((frames, height, width),))"
+        )
+    clips = [
+        _clip(2, channels, *map(max, least, (frames, SIDE, SIDE)))
+        for channels, least in zip(model.inputs.channels, model.inputs.minimum, strict=True)
+    ]
+    return args, (clips if len(clips) > 1 else clips[0],)
+
+
+# name of a card's builder -> arguments and inputs; a network of few parameters needs no row
 SHRINK: dict[str, Shrink] = {
     "create_acoustic_resnet": _acoustic,
     "create_audio_visual_slowfast": _audio_visual,
@@ -164,7 +199,8 @@ SHRINK: dict[str, Shrink] = {
 }
 
 
-def _builder_name(card: ModelCard) -> str:
+def builder_name(card: ModelCard) -> str:
+    """Name of the function that builds a card's network."""
     builder = card.builder
     while isinstance(builder, functools.partial):
         builder = builder.func
@@ -176,9 +212,11 @@ def small(card: ModelCard) -> tuple[VideoModel, Inputs]:
 
     Its norms are not at their start values, where residual branches would be switched off.
     """
-    args, inputs = SHRINK[_builder_name(card)](card)
+    args, inputs = SHRINK.get(builder_name(card), _as_published)(card)
     torch.manual_seed(0)
     model = card.build(**{**card.logit_args, **args})
+    if model.num_classes != CLASSES:
+        model.reset_head(CLASSES)
     generator = torch.Generator().manual_seed(1)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase) and module.weight is not None:

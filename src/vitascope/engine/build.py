@@ -36,6 +36,10 @@ from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import evaluation_transform
 from vitascope.transforms.train import TrainTransform
 
+# Names by which builders ask for the frames of a clip, and for the side of its crop in pixels.
+CLIP_ARGS = ("input_clip_length", "num_frames", "temporal_size")
+CROP_ARGS = ("input_crop_size", "image_size", "spatial_size")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
@@ -170,11 +174,9 @@ def model_args(recipe: Recipe) -> dict[str, Any]:
             raise UnknownNameError(f"argument of {card.name}", name, known)
     args: dict[str, Any] = {name: card.args[name] for name in card.kept}
     if recipe.clip.num_frames != card.clip.num_frames:
-        names = ("input_clip_length", "num_frames", "temporal_size")
-        args |= {name: recipe.clip.num_frames for name in names if name in known}
+        args |= {name: recipe.clip.num_frames for name in CLIP_ARGS if name in known}
     if recipe.pixels.crop != card.pixels.crop:
-        names = ("input_crop_size", "image_size", "spatial_size")
-        args |= {name: min(recipe.pixels.crop) for name in names if name in known}
+        args |= {name: min(recipe.pixels.crop) for name in CROP_ARGS if name in known}
     return args | dict(recipe.model.args)
 
 

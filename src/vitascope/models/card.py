@@ -77,7 +77,9 @@ class ModelCard:
     def build(self, **kwargs: Any) -> VideoModel:
         """Builds the network with start values; `kwargs` replace arguments of the card."""
         model = self.builder(**{**self.args, **kwargs})
-        assert isinstance(model, VideoModel)
+        assert isinstance(model, VideoModel), (
+            f"{self.full_name}: the builder gives a {type(model).__name__}, which is no VideoModel"
+        )
         return model
 
     def __call__(

@@ -5,8 +5,10 @@ results, and PySlowFast's in `boxes`, `color`, `erasing`, `image_augment`, `mask
 `spatial_sampling` and `frame_lists`.
 """
 
+from vitascope.transforms.augmentations import AugmentTransform
 from vitascope.transforms.augmix import AugMix
-from vitascope.transforms.mix import CutMix, MixUp, MixVideo
+from vitascope.transforms.mix import CutMix, MixUp, MixVideo, RandomMix
+from vitascope.transforms.pathways import PackPathway
 from vitascope.transforms.preprocess import evaluation_transform, normalise
 from vitascope.transforms.rand_augment import RandAugment
 from vitascope.transforms.train import TrainTransform
@@ -37,6 +39,7 @@ from vitascope.transforms.transforms_factory import create_video_transform
 __all__ = [
     "ApplyTransformToKey",
     "AugMix",
+    "AugmentTransform",
     "CenterCrop",
     "Compose",
     "ConvertFloatToUint8",
@@ -49,10 +52,12 @@ __all__ = [
     "MoveChannelRear",
     "Normalize",
     "OpSampler",
+    "PackPathway",
     "Permute",
     "RandAugment",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "RandomMix",
     "RandomResizedCrop",
     "RandomShortSideScale",
     "RemoveKey",

@@ -20,7 +20,7 @@ from support.command_line import cli
 from vitascope.engine.build import load_model
 from vitascope.models.base import VideoModel
 from vitascope.models.registry import create_model, get_card
-from vitascope.models.weights import convert_state_dict, export_state_dict
+from vitascope.models.weights import DIALECTS, convert_state_dict, export_state_dict
 
 pytestmark = pytest.mark.slow
 
@@ -131,6 +131,16 @@ CASES = {
 }
 
 
+# A dialect without a row: the first of these networks that it has names for.
+for _name in sorted(set(DIALECTS) - {case.dialect for case in CASES.values()}):
+    for _model, _args in (("x3d_xs", {}), ("slow_r50", SLOW), ("mvit_base_16x4", MVIT)):
+        with torch.device("meta"):
+            _known = DIALECTS[_name].table(create_model(_model, **_args))
+        if _known is not None:
+            CASES[_name] = Case(f"{_name}.pth", _model, _name, _bare, _args)
+            break
+
+
 def _pretrained(case: Case, folder: Path) -> tuple[str, Path, VideoModel]:
     """Writes the file; also the network's name, and a network that the file's values belong to."""
     torch.manual_seed(5)
@@ -210,7 +220,6 @@ def test_one_command(
 
 
 def test_every_dialect_is_among_them() -> None:
-    from vitascope.models.weights import DIALECTS
-
-    assert {case.dialect for case in CASES.values()} == set(DIALECTS)
+    missing = set(DIALECTS) - {case.dialect for case in CASES.values()}
+    assert not missing, f"{sorted(missing)}: add a row to CASES with a network that they name"
     assert all(get_card(c.model) for c in CASES.values() if ":" not in c.model)
