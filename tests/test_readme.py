@@ -13,7 +13,9 @@ from support.command_line import TINY, cli
 from vitascope.data.render import render_motion_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINKED = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# tests/test_extending.py carries out docs/contributing.md.
+PAGES = [page for page in LINKED if page.stem != "contributing"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt "
 
@@ -80,11 +82,18 @@ def test_the_code_of_a_page_runs(page, place, tmp_path, monkeypatch):
         carry_out(kind, text, names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+    """To a file, and to a heading in it."""
+    for link in re.findall(r"\]\(([^)\s]+)", page.read_text()):
+        if "://" in link:
+            continue
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if heading else []
+        slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+        assert not heading or heading in slugs, f"{link}: no such heading"
 
 
 def test_exactly_two_set_up_commands_which_ci_uses():
@@ -100,3 +109,14 @@ def test_exactly_two_set_up_commands_which_ci_uses():
 def test_every_constraint_has_its_reason():
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert not line.strip() or ("#" in line and len(line.partition("#")[2].split()) > 2), line
+
+
+def test_the_index_links_every_page() -> None:
+    docs = ROOT / "docs"
+    links = {
+        (docs / link.partition("#")[0]).resolve()
+        for link in re.findall(r"\]\(([^)\s]+)\)", (docs / "index.md").read_text())
+        if "://" not in link
+    }
+    missing = [str(p.relative_to(docs)) for p in docs.rglob("*.md") if p.resolve() not in links]
+    assert set(missing) == {"index.md"}, f"docs/index.md links none of {sorted(missing)}"

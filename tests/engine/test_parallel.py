@@ -15,6 +15,7 @@ import toy
 
 from vitascope.engine.checkpoint import load_checkpoint
 from vitascope.engine.log import read_log
+from vitascope.engine.tasks import TASKS
 
 SCRIPT = """
 import json, os, signal, sys
@@ -60,8 +61,20 @@ def train(films: Path, out: Path, processes: int, *settings: str, stop_at: int =
 @pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_two_processes_do_what_one_does(films: Path, tmp_path: Path, accumulate: int) -> None:
-    one = train(films, tmp_path / "one", 1)
-    two = train(films, tmp_path / "two", 2, f"optim.accumulate={accumulate}")
+    compare(films, tmp_path, (), (f"optim.accumulate={accumulate}",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {"classification"}))
+def test_two_processes_do_what_one_does_in_every_task(
+    films: Path, tmp_path: Path, task: str
+) -> None:
+    compare(films, tmp_path, (f"task={task}",), ())
+
+
+def compare(films: Path, tmp_path: Path, both: tuple[str, ...], parallel: tuple[str, ...]) -> None:
+    one = train(films, tmp_path / "one", 1, *both)
+    two = train(films, tmp_path / "two", 2, *both, *parallel)
     assert two["steps"] == one["steps"] == 9
     assert two["best_top1"] == one["best_top1"]
     rows = [read_log(tmp_path / name / "log.jsonl") for name in ("one", "two")]

@@ -51,7 +51,10 @@ def test_every_result_has_a_source_and_every_file_an_address() -> None:
             assert cost.source.startswith("https://")
         assert card.paper.startswith("arXiv:") or not card.paper
         if card.tag != "untrained":
-            assert card.labels.name, card.full_name
+            assert card.labels.name, (
+                f"{card.full_name}: its labels name no classes. Say for which its weights are, or "
+                f'give it the tag "untrained"'
+            )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from vitascope.models.card import ModelCard
 from vitascope.models.measure.meta import meta_model
 from vitascope.models.mvit.reversible import ReversibleBlock
 from vitascope.models.registry import get_card, list_cards, list_models
+from vitascope.models.resnet import create_resnet
 
 # Without the nets that other tests register (their tag is "test").
 CARDS = [pytest.param(card, id=card.full_name) for card in list_cards(lambda c: c.tag != "test")]
@@ -91,7 +93,7 @@ def test_feature_info_is_what_the_stages_give(card: ModelCard) -> None:
     with torch.no_grad():
         maps = model.stage_features(inputs[0])
     assert list(maps) == list(seen) == [info.name for info in model.feature_info]
-    assert len(maps) > 1
+    assert len(maps) > 1, f"{card.name}: feature_info lists {len(maps)} stage; two at least"
     for info in model.feature_info:
         for part, raw, channels, stride, clip in zip(
             maps[info.name], seen[info.name], info.channels, info.stride, _parts(inputs[0]),
@@ -176,6 +178,26 @@ def test_torch_compile(card: ModelCard) -> None:
     compiled = torch.compile(model, backend="aot_eager", fullgraph=card.task != "detection")
     with torch.no_grad():
         torch.testing.assert_close(compiled(*inputs), model(*inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_without_a_small_size_says_so() -> None:
+    def create_other(**args: object) -> nn.Module:
+        return create_resnet(**args)
+
+    def create_open(**args: object) -> nn.Module:
+        model = create_resnet(**args)
+        model.inputs = None
+        return model
+
+    card = replace(get_card("slow_r50"), builder=create_other)
+    with pytest.raises(pytest.fail.Exception, match=r"3\d\.\d million .*Add a row 'create_other'"):
+        small(card)
+    card = replace(card, args={**card.args, "stem_dim_out": 4, "stage_depths": (1, 1, 1, 1)})
+    model, inputs = small(card)
+    assert sum(p.numel() for p in model.parameters()) < 1e6 and model.num_classes == 11
+    assert model.inputs is not None and tuple(inputs[0].shape[2:]) == model.inputs.minimum[0]
+    with pytest.raises(pytest.fail.Exception, match=r"inputs is None\. Say what clips"):
+        small(replace(card, builder=create_open))
 
 
 def test_count(capsys: pytest.CaptureFixture[str]) -> None:

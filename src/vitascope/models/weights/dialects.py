@@ -1,6 +1,6 @@
 """The table of dialects: whose names the entries of a checkpoint have.
 
-A new dialect is a module with `NAME` and `naming(our names) -> Naming | None`, and one line here.
+A new dialect is a module with `NAME` and `naming(our names) -> Naming | None`, and one row here.
 """
 
 from __future__ import annotations
