@@ -128,7 +128,7 @@ def test_stopped_at_an_event_and_resumed_gives_the_same_bits(
 
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_every_task_resumes_to_the_same_bits(films: Path, tmp_path: Path, task: str) -> None:
-    recipe = overrides.apply(toy.toy_recipe(films), [f"task={task}"])
+    recipe = overrides.apply_overrides(toy.toy_recipe(films), [f"task={task}"])
     straight = fit(recipe, tmp_path / "straight")
     assert straight.step == 9
     assert fit_until(recipe, tmp_path / "run", 5, "step") is None

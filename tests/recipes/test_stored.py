@@ -113,5 +113,5 @@ def test_two_steps(name: str, tmp_path: Path) -> None:
         "optim.batch_size=1", "optim.accumulate=1", "optim.epochs=1", "clip.short=loop",
         "run.devices=1", "model.init=none",
     ]  # fmt: skip
-    recipe = overrides.apply(load_recipe(name), settings)
+    recipe = overrides.apply_overrides(load_recipe(name), settings)
     assert fit(recipe, tmp_path / "run").step == 2

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitascope import transforms as T
 from vitascope.spec import PixelSpec
-from vitascope.transforms.apply import apply, takes_rng
+from vitascope.transforms.apply import apply_transform, takes_rng
 
 
 def clip(*lead: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -121,7 +121,7 @@ def test_the_key_decides(name: str) -> None:
         if isinstance(x, tuple):  # clips and labels
             result = transform(*x, rng=rng)
         else:
-            result = apply(transform, x, rng)
+            result = apply_transform(transform, x, rng)
         assert all(torch.equal(a, b) for a, b in zip(held, before, strict=True)), (
             f"{name} changes the clip that it is given"
         )
