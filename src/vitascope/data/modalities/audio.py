@@ -91,20 +91,24 @@ class SoundReader:
         """Whether the file has sound at all."""
         return self.rate > 0
 
-    @cached_property
-    def end(self) -> Fraction | None:
-        """Seconds from the first frame to the end of the sound; None without sound.
+    def span(self) -> Clip | None:
+        """From the first sample of the file to the end of the last; None if there is none.
 
-        It is what the file says of the stream, or else the end of the last packet.
+        All the sound is decoded for it.
 
         Raises:
-            DecodeError: the file can no longer be read.
+            DecodeError: the sound is damaged.
         """
-        found = self._stated_end
-        if found is None and self.has_stream:
-            with _Opened(self._input, self._time_limit) as opened:
-                found = opened.last_packet_end()
-        return None if found is None else found - self.origin
+        if not self.has_stream:
+            return None
+        far = 2**62
+        bounds = [(at, at + block.shape[1]) for at, block in self._blocks(-far, far)]
+        if not bounds:
+            return None
+        first, last = min(at for at, _ in bounds), max(end for _, end in bounds)
+        return Clip(
+            Fraction(first, self.rate) - self.origin, Fraction(last, self.rate) - self.origin
+        )
 
     def read(self, clip: Clip, rate: int | None = None, *, mono: bool = True) -> Sound:
         """The sound of a clip.
