@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.ao.nn.quantized import FloatFunctional
 
 from vitascope.errors import ConfigError, InputError
-from vitascope.layers.mobile_cpu.activations import make_named_activation
+from vitascope.layers.mobile_cpu.activations import Identity, ReLU, make_named_activation
 from vitascope.layers.mobile_cpu.attention import SqueezeExcitation
 from vitascope.layers.mobile_cpu.base import BlobSize, EfficientBlockBase
 from vitascope.layers.mobile_cpu.convolutions import (
@@ -67,6 +68,8 @@ class X3dBottleneckBlock(EfficientBlockBase):
         super().__init__()
         norm: dict[str, Any] = {"norm_eps": norm_eps, "norm_momentum": norm_momentum}
         self._use_residual = use_residual
+        self._sum = FloatFunctional()  # a module, so that quantisation can replace it
+        self._relu_in_sum = False
         self._res_proj: nn.Module | None = None
         if use_residual and (spatial_stride != 1 or in_channels != out_channels):
             self._res_proj = Conv3dTemporalKernel1BnAct(
@@ -127,13 +130,16 @@ class X3dBottleneckBlock(EfficientBlockBase):
                     convert_for_quantize=convert_for_quantize,
                     native_conv3d_op_qnnpack=native_conv3d_op_qnnpack,
                 )
+        if self._use_residual and isinstance(self.final_act, ReLU):
+            self._relu_in_sum, self.final_act = True, Identity()
         self.convert_flag = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps B C T H W to B C' T H' W'."""
         out: Tensor = self.layers(x)
         if self._use_residual:
-            out = out + (x if self._res_proj is None else self._res_proj(x))
+            add = self._sum.add_relu if self._relu_in_sum else self._sum.add
+            out = add(out, x if self._res_proj is None else self._res_proj(x))
         out = self.final_act(out)
         return out
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
+from torch.ao.nn.quantized import FloatFunctional
+from torch.nn import functional as F
 
 from vitascope.errors import UnknownNameError
 from vitascope.layers.mobile_cpu.base import ActivationFactory, NoOpConvertBlock
@@ -10,10 +14,35 @@ from vitascope.layers.swish import Swish as _Swish
 
 
 class Swish(NoOpConvertBlock):
-    """x * sigmoid(x)."""
+    """x * sigmoid(x); the form for deployment can be quantised."""
 
     def __init__(self) -> None:
         super().__init__(_Swish())
+
+    def convert(self, *args: Any, **kwargs: Any) -> None:
+        """Makes the product a module, which quantisation can replace.
+
+        Args:
+            args: not used here.
+            kwargs: not used here.
+        """
+        self.model = _QuantizableSwish()
+
+
+class _QuantizableSwish(nn.Module):
+    """x * sigmoid(x): in float one kernel, which int8 has not, and else its two steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sigmoid = nn.Sigmoid()
+        self.product = FloatFunctional()
+
+    def forward(self, x: Tensor) -> Tensor:
+        observed = not isinstance(self.product.activation_post_process, nn.Identity)
+        if not (x.is_quantized or observed):
+            return F.silu(x)
+        out: Tensor = self.product.mul(x, self.sigmoid(x))
+        return out
 
 
 class HardSwish(NoOpConvertBlock):

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from torch import Tensor, nn
+from torch.ao.nn.quantized import FloatFunctional
 
 from vitascope.layers.mobile_cpu.base import BlobSize, EfficientBlockBase
 from vitascope.layers.squeeze_excitation import SqueezeExcitation as _SqueezeExcitation
@@ -66,10 +67,13 @@ class _Scale(nn.Module):
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.block = block
+        self.product = FloatFunctional()  # a module, so that quantisation can replace it
 
     def forward(self, x: Tensor) -> Tensor:
         scale: Tensor = self.block(x.flatten(2).mean(2))
-        return x * scale.reshape(list(scale.shape) + [1] * (x.dim() - 2))
+        scale = scale.reshape(list(scale.shape) + [1] * (x.dim() - 2))
+        out: Tensor = self.product.mul(x, scale)
+        return out
 
 
 def _linear(conv: nn.Module) -> nn.Linear:

@@ -9,11 +9,32 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vitascope.layers.convolutions import depthwise_conv3d
-from vitascope.layers.mobile_cpu.activations import make_named_activation
+from vitascope.layers.depthwise import DepthwiseConv3d
+from vitascope.layers.mobile_cpu.activations import Identity, ReLU, make_named_activation
 from vitascope.layers.mobile_cpu.base import BlobSize, EfficientBlockBase
-from vitascope.layers.mobile_cpu.lowered import lower_conv3d
+from vitascope.layers.mobile_cpu.lowered import fuse_relu, lower_conv3d
 
 Triple = tuple[int, int, int]
+
+
+def _plain(conv: nn.Conv3d) -> nn.Conv3d:
+    """The convolution as PyTorch's own class, the only one that quantisation replaces.
+
+    What a depthwise convolution has of its own are gradients, and kernels of a GPU.
+    """
+    if type(conv) is nn.Conv3d or conv.weight.device.type != "cpu":
+        return conv
+    plain = nn.Conv3d(
+        conv.in_channels, conv.out_channels, _triple(conv.kernel_size), _triple(conv.stride),
+        _triple(conv.padding), _triple(conv.dilation), conv.groups, conv.bias is not None,
+        device="meta",
+    )  # fmt: skip
+    plain.weight, plain.bias = conv.weight, conv.bias
+    return plain.train(conv.training)
+
+
+def _triple(values: Any) -> Triple:
+    return (int(values[0]), int(values[1]), int(values[2]))
 
 
 class _ConvBnAct(EfficientBlockBase):
@@ -58,11 +79,15 @@ class _ConvBnAct(EfficientBlockBase):
             bn = self.kernel.get_submodule("bn")
             assert isinstance(bn, nn.BatchNorm3d)
             conv = fuse_conv_bn_eval(conv.eval(), bn.eval())
-        flat = None
+        deployed: nn.Module = _plain(conv)
         if convert_for_quantize and not native_conv3d_op_qnnpack:
-            flat = lower_conv3d(conv)
+            deployed = lower_conv3d(conv) or deployed
         act = self.kernel.get_submodule("act")
-        self.kernel = nn.Sequential(OrderedDict(conv=conv if flat is None else flat, act=act))
+        assert isinstance(act, EfficientBlockBase)
+        act.convert(input_blob_size)
+        if isinstance(act, ReLU) and type(deployed) is not DepthwiseConv3d:
+            deployed, act = fuse_relu(deployed), Identity()
+        self.kernel = nn.Sequential(OrderedDict(conv=deployed, act=act))
         self.convert_flag = True
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.ao.nn.intrinsic import ConvReLU2d, ConvReLU3d
+from torch.ao.nn.quantized import FloatFunctional
 from torch.nn import functional as F
 
 
@@ -42,8 +44,9 @@ class PointwiseConv(nn.Module):
     def __init__(self, conv: nn.Conv3d) -> None:
         super().__init__()
         assert conv.kernel_size == (1, 1, 1) and conv.stride == (1, 1, 1)
-        self.conv = _taps(conv, 0)
-        self.conv.bias = conv.bias
+        flat = _taps(conv, 0)
+        flat.bias = conv.bias
+        self.conv: nn.Module = flat
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps B C T H W to B C' T H W."""
@@ -58,7 +61,7 @@ class TemporalConv(nn.Module):
     def __init__(self, conv: nn.Conv3d) -> None:
         super().__init__()
         assert conv.kernel_size[1:] == (1, 1) and conv.stride == (1, 1, 1)
-        self.conv = nn.Conv2d(
+        flat = nn.Conv2d(
             conv.in_channels,
             conv.out_channels,
             (conv.kernel_size[0], 1),
@@ -70,8 +73,9 @@ class TemporalConv(nn.Module):
             dtype=conv.weight.dtype,
         )
         with torch.no_grad():
-            self.conv.weight.copy_(conv.weight[:, :, :, :, 0])
-        self.conv.bias = conv.bias
+            flat.weight.copy_(conv.weight[:, :, :, :, 0])
+        flat.bias = conv.bias
+        self.conv: nn.Module = flat
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps B C T H W to B C' T' H W."""
@@ -83,36 +87,64 @@ class TemporalConv(nn.Module):
 class FramewiseConv(nn.Module):
     """A k x h x w convolution as a sum over its k taps in time, each one over images.
 
-    With k = 1 it is one convolution of all frames.
+    With k = 1 it is one convolution of all frames. The sums are modules, so that quantisation can
+    measure and replace them like the convolutions.
     """
 
     def __init__(self, conv: nn.Conv3d) -> None:
         super().__init__()
         assert conv.stride[0] == 1 and conv.dilation[0] == 1
-        self.taps = nn.ModuleList(_taps(conv, i) for i in range(conv.kernel_size[0]))
+        taps = [_taps(conv, i) for i in range(conv.kernel_size[0])]
+        taps[0].bias = conv.bias  # added once
+        self.taps = nn.ModuleList(taps)
+        self.sums = nn.ModuleList(FloatFunctional() for _ in taps[1:])
         self.padding = int(conv.padding[0])
-        self.bias = conv.bias
+        self.relu = False
+
+    def fuse_relu(self) -> None:
+        """Makes max(result, 0) a part of the last step."""
+        self.relu = len(self.taps) > 1
+        if not self.relu:
+            self.taps[0] = _with_relu(self.taps[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps B C T H W to B C' T' H' W'."""
-        b, c, t = x.shape[:3]
-        images = x.transpose(1, 2).reshape(b * t, c, x.shape[3], x.shape[4])
-        last = t + 2 * self.padding - len(self.taps) + 1
-        total: Tensor | None = None
-        for index, tap in enumerate(self.taps):
-            part = tap(images)
-            part = part.reshape(b, t, part.shape[1], part.shape[2], part.shape[3])
-            shift = index - self.padding
-            # Output frame o takes input frame o + shift of this tap; what lies outside is zero.
-            before, after = max(-shift, 0), max(last + shift - t, 0)
-            part = part[:, max(shift, 0) : t - max(t - last - shift, 0)]
-            if before or after:
-                part = F.pad(part, [0, 0, 0, 0, 0, 0, before, after])
-            total = part if total is None else total + part
-        assert total is not None
-        if self.bias is not None:
-            total = total + self.bias.reshape(1, 1, -1, 1, 1)
-        return total.transpose(1, 2)
+        frames = x.transpose(1, 2)
+        if self.padding:
+            frames = F.pad(frames, [0, 0, 0, 0, 0, 0, self.padding, self.padding])
+        count = frames.shape[1] - len(self.taps) + 1
+        total = self._tap(0, frames[:, :count])
+        for index in range(1, len(self.taps)):
+            part = self._tap(index, frames[:, index : index + count])
+            join: Any = self.sums[index - 1]
+            last = self.relu and index == len(self.taps) - 1
+            total = join.add_relu(total, part) if last else join.add(total, part)
+        return total.reshape(x.shape[0], count, *total.shape[1:]).transpose(1, 2)
+
+    def _tap(self, index: int, frames: Tensor) -> Tensor:
+        """One tap over frames B T C H W, as images B*T C' H' W'."""
+        out: Tensor = self.taps[index](frames.reshape(-1, *frames.shape[2:]))
+        return out
+
+
+def fuse_relu(conv: nn.Module) -> nn.Module:
+    """A convolution, in 3-D or lowered, with max(result, 0) as a part of it.
+
+    In int8 this keeps half a bit and more: the range of what is below 0 is not spent.
+    """
+    if isinstance(conv, PointwiseConv | TemporalConv):
+        conv.conv = _with_relu(conv.conv)
+    elif isinstance(conv, FramewiseConv):
+        conv.fuse_relu()
+    else:
+        return _with_relu(conv)
+    return conv
+
+
+def _with_relu(conv: nn.Module) -> nn.Module:
+    kind: Any = ConvReLU2d if isinstance(conv, nn.Conv2d) else ConvReLU3d
+    fused: nn.Module = kind(conv, nn.ReLU())
+    return fused
 
 
 def lower_conv3d(conv: nn.Conv3d) -> nn.Module | None:
