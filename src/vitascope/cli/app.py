@@ -27,6 +27,7 @@ from vitascope.cli.doctor import doctor
 from vitascope.cli.evaluate import evaluate
 from vitascope.cli.export import export
 from vitascope.cli.help import HelpCommand, HelpGroup, explain_usage_error
+from vitascope.cli.migrate import migrate
 from vitascope.cli.models import list_models, show_model
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import (
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "predict": predict,
     "export": export,
     "convert": convert,
+    "migrate": migrate,
     "check": check,
     "conformance": conformance,
     "doctor": doctor,

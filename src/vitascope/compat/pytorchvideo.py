@@ -267,6 +267,11 @@ def _kept(relative: str) -> bool:
         return False
 
 
+def kept_home(relative: str) -> str | None:
+    """The module of vitascope that is served whole as this old module (below pytorchvideo)."""
+    return f"{NEW}.{_home_of(relative)}" if _kept(relative) else None
+
+
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Answers `pytorchvideo` and everything below it."""
 

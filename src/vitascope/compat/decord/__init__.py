@@ -24,9 +24,9 @@ __all__ = [
     "bridge", "cpu", "gpu", "install", "logging", "nd",
 ]  # fmt: skip
 
-# Modules below decord -> those below this package, where the names differ.
-_PLACES = {
-    "": "", "_ffi": "", "_ffi.base": "base", "_ffi.ndarray": "ndarray",
+# module below decord -> module below this package
+PLACES = {
+    "": "", "_ffi": "", "_ffi.base": "base", "_ffi.ndarray": "ndarray", "nd": "ndarray",
     **{name: name for name in (
         "audio_reader", "av_reader", "base", "bridge", "logging", "ndarray", "video_reader",
     )},
@@ -48,6 +48,6 @@ def install() -> None:
             f"the original decord is imported already ({there.__file__}). Call "
             "vitascope.compat.decord.install() before it, or start a new process."
         )
-    for old, new in _PLACES.items():
+    for old, new in PLACES.items():
         name = f"{__name__}.{new}".rstrip(".")
         sys.modules[f"decord.{old}".rstrip(".")] = importlib.import_module(name)
