@@ -254,6 +254,24 @@ def test_names_of_other_scopes_are_let_alone() -> None:
     assert new.startswith(f"import {home}\n"), "the module itself is not asked for any more"
 
 
+def test_paths_within_texts_and_in_parts() -> None:
+    text = (
+        "import pytorchvideo.models.byol\nä = 'é'\n"
+        'a = f"ü{pytorchvideo.models.byol.BYOL.__name__!r:>{len(ä)}}"\n'
+        'b = f"""ö\n  {pytorchvideo.models.byol.BYOL.__name__}"""\n'
+    )
+    new = migrated(text)
+    assert new == text.replace("pytorchvideo.models.byol", "vitascope.ssl.byol")
+    assert run(new)["b"].endswith("BYOL")
+    last = "c = (pytorchvideo).models.byol.BYOL\n"
+    both = "import pytorchvideo.models.byol\nimport vitascope.ssl.byol\n"
+    assert migrated(text + last) == new.replace("import vitascope.ssl.byol\n", both) + last
+    assert said(text + last) == [
+        "6: pytorchvideo.models.byol.BYOL is now vitascope.ssl.byol.BYOL; it is written in several "
+        "parts"
+    ]
+
+
 # --- what is left to a person --------------------------------------------------------------------
 
 

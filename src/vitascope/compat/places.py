@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
+import pkgutil
+import warnings
 from types import ModuleType
 from typing import NamedTuple
 
@@ -45,7 +48,7 @@ def module_homes(path: str) -> tuple[str, ...] | None:
     if below in finder.MODULES:
         homes = finder.MODULES[below]
         return tuple(f"{finder.NEW}.{home}" for home in homes)
-    kept = finder.kept_home(below)
+    kept = finder.kept_home(below) if _served(path) else None
     if kept is not None:
         return (kept,)
     return () if any(row.startswith(f"{below}.") for row in finder.MODULES) else None
@@ -87,6 +90,30 @@ def names_of(module: str) -> list[str]:
         for home in module_homes(module) or ():
             found.update(dict.fromkeys(star(home), ""))
     return sorted(name for name in found if find(module, name) is not None)
+
+
+def old_modules() -> list[str]:
+    """Every module of PyTorchVideo that is served, in order."""
+    found = {finder.OLD}
+    for row in finder.MODULES:
+        parts = row.split(".")
+        found.update(".".join((finder.OLD, *parts[: n + 1])) for n in range(len(parts)))
+    for package in ("layers", "losses", "models", "transforms", *finder.PREFIXES):
+        old = f"{finder.OLD}.{package}"
+        home = importlib.import_module(finder.kept_home(package) or finder.NEW)
+        found.add(old)
+        for module in pkgutil.walk_packages(home.__path__, f"{home.__name__}."):
+            found.add(old + module.name.removeprefix(home.__name__))
+    return sorted(path for path in found if module_homes(path) is not None)
+
+
+def _served(path: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return importlib.util.find_spec(path) is not None
+        except ModuleNotFoundError:
+            return False
 
 
 def star(module: str) -> list[str]:

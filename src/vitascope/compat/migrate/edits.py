@@ -157,10 +157,23 @@ class ImportEdits:
                 each.used = True
             if count == 1 or _is_decord(module):
                 return
-        else:
-            start, end = self._source.span(use.nodes[0])[0], self._source.span(use.nodes[count])[1]
-            self.edits.append(Edit(start, end, f"{module}.{name}"))
+        elif not self._replace(use, count, f"{module}.{name}", meant):
+            return
         self._chosen(use, meant).extra[module] = None
+
+    def _replace(
+        self, use: Use, count: int, new: str, meant: list[tuple[_Statement, _Binding]]
+    ) -> bool:
+        """Writes another path in the place of a use, if nothing but the old path stands there."""
+        old = ".".join((use.name, *use.attributes[:count]))
+        start, end = self._source.span(use.nodes[0])[0], self._source.span(use.nodes[count])[1]
+        if re.sub(r"[\s\\]+", "", self._source.text[start:end]) == old:
+            self.edits.append(Edit(start, end, new))
+            return True
+        for _, each in meant:
+            each.used = True
+        self.left.append(Leftover(use.line, f"{old} is now {new}; it is written in several parts"))
+        return False
 
     def _follow_module(
         self, use: Use, count: int, meant: list[tuple[_Statement, _Binding]]
@@ -171,9 +184,8 @@ class ImportEdits:
         homes = module_homes(path) or ()
         whole = count == len(use.attributes) and len(homes) == 1
         if whole and (binding.home is None or count):
-            start, end = self._source.span(use.nodes[0])[0], self._source.span(use.nodes[count])[1]
-            self.edits.append(Edit(start, end, homes[0]))
-            self._chosen(use, meant).extra[homes[0]] = None
+            if self._replace(use, count, homes[0], meant):
+                self._chosen(use, meant).extra[homes[0]] = None
             return
         for _, each in meant:
             each.used = True
