@@ -85,7 +85,7 @@ FORMS = (
 
 @pytest.mark.parametrize("form", range(len(FORMS)))
 def test_every_name_by_every_form(names: dict[str, list[str]], form: int) -> None:
-    count = skipped = 0
+    count, skipped = 0, set()
     for module, listed in names.items():
         package, _, leaf = module.rpartition(".")
         for name in listed:
@@ -94,12 +94,12 @@ def test_every_name_by_every_form(names: dict[str, list[str]], form: int) -> Non
             try:
                 exec(compile(text, "<old>", "exec"), before)
             except AttributeError:  # a function of the package has the name of the module
-                skipped += 1
+                skipped.add(module)
                 continue
             after = run(migrated(text))
             assert after["x"] is before["x"] or after["x"] == before["x"], text
             count += 1
-    assert count > 300 and skipped <= 3
+    assert count > 300 and skipped <= {"pytorchvideo.data.labeled_video_dataset"}
 
 
 def test_star_imports(names: dict[str, list[str]]) -> None:

@@ -11,13 +11,13 @@ from vitascope.catalog import Catalog
 from vitascope.errors import UnknownChoiceError
 from vitascope.losses.ava import binary_cross_entropy, binary_cross_entropy_with_logits
 from vitascope.losses.contrastive import contrastive_loss
-from vitascope.losses.soft_target_cross_entropy import (
-    SoftTargetCrossEntropyLoss,
-    soft_target_cross_entropy,
-)
+from vitascope.losses.soft_target_cross_entropy import SoftTargetCrossEntropyLoss
+
+# Not under its own name, which is that of its module: `import ... as` would find the function.
+from vitascope.losses.soft_target_cross_entropy import soft_target_cross_entropy as _soft_target
 from vitascope.losses.squared_error import MultipleMSELoss, mean_squared_error
 
-__all__ = ["LOSSES", "SoftTargetCrossEntropyLoss", "get_loss", "soft_target_cross_entropy"]
+__all__ = ["LOSSES", "SoftTargetCrossEntropyLoss", "get_loss"]
 
 
 class FunctionLoss(nn.Module):
@@ -39,8 +39,8 @@ def _of(function: Callable[..., Any]) -> Callable[[str], nn.Module]:
 
 
 LOSSES: Catalog[Callable[[str], nn.Module]] = Catalog("loss")
-LOSSES.add("cross_entropy", _of(soft_target_cross_entropy))
-LOSSES.add("soft_cross_entropy", _of(soft_target_cross_entropy))
+LOSSES.add("cross_entropy", _of(_soft_target))
+LOSSES.add("soft_cross_entropy", _of(_soft_target))
 LOSSES.add("bce", _of(binary_cross_entropy))
 LOSSES.add("bce_logit", _of(binary_cross_entropy_with_logits))
 LOSSES.add("mse", _of(mean_squared_error))

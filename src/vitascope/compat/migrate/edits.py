@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vitascope.compat.migrate.scopes import Import, Program, Scope, Use
-from vitascope.compat.migrate.text import Edit, Source, aliased, bound_import, from_import
+from vitascope.compat.migrate.text import Edit, ProgramText, aliased, bound_import, from_import
 from vitascope.compat.places import PACKAGES, Place, find, module_homes, names_of, star
 
 _PATH = re.compile(r"\b(?:pytorchvideo|decord)(?:\.[A-Za-z_]\w*)+")
@@ -77,7 +77,7 @@ class ImportEdits:
     def __init__(self, text: str, parsed: str | None = None) -> None:
         self.edits: list[Edit] = []
         self.left: list[Leftover] = []
-        self._source = Source(text)
+        self._source = ProgramText(text)
         tree = _parse(text if parsed is None else parsed, cells=parsed is not None)
         if not any(package in text for package in PACKAGES):
             return

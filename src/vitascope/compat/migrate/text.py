@@ -20,7 +20,7 @@ class Edit(NamedTuple):
     text: str
 
 
-class Source:
+class ProgramText:
     """A text in which a syntax tree tells places by line and byte."""
 
     def __init__(self, text: str) -> None:
