@@ -31,7 +31,10 @@ OLD, NEW = "pytorchvideo", "vitascope"
 _VERSION = "0.1.5"  # the release whose interface is served
 
 # old package -> home of the whole package, whose modules have the same names
-PREFIXES: dict[str, str] = {"neural_engine": "compat.ptv.neural_engine"}
+PREFIXES: dict[str, str] = {
+    "data": "compat.ptv.data",
+    "neural_engine": "compat.ptv.neural_engine",
+}
 # old module (below pytorchvideo) -> homes (below vitascope) of its names
 MODULES: dict[str, tuple[str, ...]] = {
     "accelerator.deployment.common.model_transmuter": ("accelerator.transmute",),
@@ -253,12 +256,6 @@ def _home_of(relative: str) -> str:
     return f"{PREFIXES.get(package, package)}{dot}{rest}"
 
 
-def _home_of(relative: str) -> str:
-    """Path (below vitascope) of the module that an old path (below pytorchvideo) stands for."""
-    package, dot, rest = relative.partition(".")
-    return f"{PREFIXES.get(package, package)}{dot}{rest}"
-
-
 def _kept(relative: str) -> bool:
     """Whether vitascope has a module for this path."""
     try:
@@ -302,8 +299,6 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             _fill(module, relative)
         elif _kept(relative):
             real = importlib.import_module(f"{NEW}.{_home_of(relative)}")
-            if relative in NAMES:
-                _lend(real, relative)
             # The import system hands out what lies here when this function returns.
             sys.modules[module.__name__] = real
             _adopt(real, relative)

@@ -13,7 +13,7 @@ from vitascope.compat.decord.base import DecordArgumentError, DECORDError, as_de
 from vitascope.compat.decord.bridge import bridge_out
 from vitascope.compat.decord.ndarray import CPU, DECORDContext, NDArray
 from vitascope.compat.decord.video_reader import Uri, check_context, whole_numbers
-from vitascope.data.audio import SoundReader
+from vitascope.data.modalities.audio import SoundReader
 
 
 def read_sound(

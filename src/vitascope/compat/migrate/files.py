@@ -15,7 +15,7 @@ from typing import Any
 
 from vitascope.compat.migrate.edits import ImportEdits
 from vitascope.compat.migrate.text import Edit
-from vitascope.data.atomic import write_atomically
+from vitascope.files import write_atomically
 from vitascope.errors import ConfigError
 
 _SUFFIXES = (".py", ".pyi", ".ipynb")

@@ -91,6 +91,21 @@ class SoundReader:
         """Whether the file has sound at all."""
         return self.rate > 0
 
+    @cached_property
+    def end(self) -> Fraction | None:
+        """Seconds from the first frame to the end of the sound; None without sound.
+
+        It is what the file says of the stream, or else the end of the last packet.
+
+        Raises:
+            DecodeError: the file can no longer be read.
+        """
+        found = self._stated_end
+        if found is None and self.has_stream:
+            with _Opened(self._input, self._time_limit) as opened:
+                found = opened.last_packet_end()
+        return None if found is None else found - self.origin
+
     def span(self) -> Clip | None:
         """From the first sample of the file to the end of the last; None if there is none.
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitascope.data.audio import SoundReader
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import DecoderType, open_video
+from vitascope.data.modalities.audio import SoundReader
 from vitascope.errors import ConfigError, VitascopeError
 from vitascope.models.registry import create_model, get_card
 from vitascope.transforms import functional as F
