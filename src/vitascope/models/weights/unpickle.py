@@ -1,118 +1,36 @@
 """Reading Caffe2's pickles without running anything.
 
-A pickle is a program: it may name any function of any module and call it. This reader knows a
-handful of names, and what it calls for them is written here: arrays of numbers are collected as
-plain records and built from their bytes afterwards. Every other name ends the reading.
+A pickle is a program: it may name any function of any module and call it. `Machine` carries it out
+without calling anything. The handful of calls that make arrays of numbers are understood here, and
+built from their bytes afterwards. Every other name ends the reading.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections import OrderedDict
-from collections.abc import Callable
+import os
+import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from vitascope.errors import WeightsError
-
-
-class _Type:
-    """A type of numbers, by its code ("f4") and byte order."""
-
-    def __init__(self, code: Any, *_: Any) -> None:
-        self.code, self.order = str(code), "="
-
-    def __setstate__(self, state: Any) -> None:
-        order = state[1]
-        self.order = order if order in ("<", ">") else "="
-
-    def numbers(self) -> np.dtype[Any]:
-        if self.code[:1] not in "fiub" or not self.code[1:].isdigit():
-            raise pickle.UnpicklingError(f"an array of {self.code!r}, which are no numbers")
-        return np.dtype(self.order + self.code)
-
-
-class _Array:
-    """An array of numbers, as its shape, type and bytes."""
-
-    state: Any = None
-
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def build(self) -> np.ndarray[Any, Any]:
-        if self.state is None:
-            raise pickle.UnpicklingError("an array without content")
-        *_, shape, kind, fortran, content = self.state
-        raw = content.encode("latin1") if isinstance(content, str) else content
-        if not isinstance(kind, _Type) or not isinstance(raw, bytes | bytearray):
-            raise pickle.UnpicklingError("an array that is not made of numbers")
-        values = np.frombuffer(bytes(raw), kind.numbers())
-        return values.reshape(shape, order="F" if fortran else "C")
-
-
-class _Scalar:
-    """A single number with a type."""
-
-    def __init__(self, kind: Any, content: Any) -> None:
-        self.kind, self.content = kind, content
-
-    def build(self) -> np.ndarray[Any, Any]:
-        array = _Array()
-        array.state = (1, (), self.kind, False, self.content)
-        return array.build()
-
-
-def _no_bytes() -> bytes:
-    """How old protocols write an empty string of bytes; nothing longer is made this way."""
-    return b""
-
-
-def _from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> _Array:
-    array = _Array()
-    array.state = (1, shape, kind, order == "F", content)
-    return array
-
-
-def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError("bytes in an unknown encoding")
-    return text.encode("latin1")
-
+from vitascope.models.weights.machine import Call, Machine, Name, RefusedNameError, Stored
 
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-_KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
-    **{(module, "_reconstruct"): _Array for module in _MULTIARRAY},
-    **{(module, "scalar"): _Scalar for module in _MULTIARRAY},
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Type,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): _encode,
-    ("__builtin__", "bytes"): _no_bytes,
-    ("builtins", "bytes"): _no_bytes,
-    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
-}
+_NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
+_ARRAY = {f"{module}._reconstruct" for module in _MULTIARRAY}
+_SCALAR = {f"{module}.scalar" for module in _MULTIARRAY}
+_BUFFER = {f"{module}._frombuffer" for module in _NUMERIC}
+_BYTES = {"__builtin__.bytes", "builtins.bytes"}
+_KNOWN = {
+    *_ARRAY, *_SCALAR, *_BUFFER, *_BYTES, "numpy.ndarray", "numpy.dtype",
+    "collections.OrderedDict", "_codecs.encode",
+}  # fmt: skip
+_CODE = re.compile(r"[fiub]\d{1,2}")
 
-
-class _Refused(Exception):
-    """The pickle asks for something that is neither an array nor a container."""
-
-
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _KNOWN[module, name]
-        except KeyError:
-            raise _Refused(f"{module}.{name}") from None
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise _Refused("an object outside of the file")
+Array = np.ndarray[Any, Any]
 
 
 def read_pickle(stream: BinaryIO, path: Path) -> Any:
@@ -123,31 +41,90 @@ def read_pickle(stream: BinaryIO, path: Path) -> Any:
         path: its name for messages.
 
     Raises:
-        WeightsError: it asks for anything else, is cut, or is no pickle.
+        WeightsError: it asks for anything else, is cut, is no pickle, or is made to fill the
+            memory.
     """
+    size = os.fstat(stream.fileno()).st_size
     try:
-        # Python 2 wrote strings of bytes; latin1 keeps each byte.
-        return _built(_Reader(stream, encoding="latin1").load())
-    except _Refused as error:
+        return _Builder().built(Machine(stream, size, _KNOWN.__contains__).run())
+    except RefusedNameError as error:
         raise WeightsError(
-            f"{path} is a pickle that asks for {error}, which is neither an array nor a "
-            f"container; it was not read any further, and nothing was run. Do not trust this file"
+            f"{path} is a pickle that asks for {str(error)[:200]!r}, which is neither an array nor "
+            f"a container; it was not read any further, and nothing was run. Do not trust this file"
         ) from None
-    except (
-        pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError,
-        AttributeError, OverflowError, MemoryError,
-    ) as error:  # fmt: skip
+    except (UnpicklingError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise WeightsError(
-            f"{path} is cut, or no pickle of arrays ({type(error).__name__}: {error}). Fetch it "
-            f"again"
+            f"{path} is cut, or no pickle of arrays ({type(error).__name__}: {error!s:.200}). "
+            f"Fetch it again"
         ) from error
 
 
-def _built(value: Any) -> Any:
-    if isinstance(value, _Array | _Scalar):
-        return value.build()
-    if isinstance(value, dict):
-        return {key: _built(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_built(part) for part in value]
+class _Builder:
+    """Arrays and containers from what the machine made, each once however often it occurs."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Any] = {}
+
+    def built(self, value: Any) -> Any:
+        if id(value) not in self._made:  # the machine's value lives on, so the identity stays
+            self._made[id(value)] = self._build(value)
+        return self._made[id(value)]
+
+    def _build(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self.built(part) for key, part in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.built(part) for part in value]
+        if isinstance(value, Name | Stored):
+            raise UnpicklingError("something that is no value")
+        return _called(value) if isinstance(value, Call) else value
+
+
+def _called(call: Call) -> Any:
+    """What the calls amount to that numpy asks for."""
+    if call.entries:
+        raise UnpicklingError("an array with entries by name")
+    if call.path in _BYTES or call.path == "_codecs.encode":
+        return _bytes(call)
+    if call.path in _SCALAR:
+        kind, content = call.args
+        return _array((), kind, content, "C")
+    if call.path in _BUFFER:
+        content, kind, shape, order = call.args
+        return _array(shape, kind, content, order)
+    if call.state is None:
+        raise UnpicklingError("an array without content")
+    if call.path == "numpy.dtype":
+        raise UnpicklingError("a type without array")
+    *_, shape, kind, fortran, content = call.state
+    return _array(shape, kind, content, "F" if fortran else "C")
+
+
+def _array(shape: Any, kind: Any, content: Any, order: str) -> Array:
+    raw = _bytes(content)
+    if not isinstance(kind, Call) or kind.path != "numpy.dtype":
+        raise UnpicklingError("an array that is not made of numbers")
+    code = kind.args[0] if kind.args else ""
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        raise UnpicklingError(f"an array of {code!r:.50}, which are no numbers")
+    byte_order = kind.state[1] if kind.state else "="
+    dtype = np.dtype((byte_order if byte_order in ("<", ">") else "=") + code)
+    if not all(type(side) is int for side in shape):
+        raise UnpicklingError("an array whose sides are no whole numbers")
+    return np.frombuffer(raw, dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _bytes(value: Any) -> bytes:
+    """A string of bytes, also in the ways in which old protocols write one."""
+    if isinstance(value, Call) and value.path in _BYTES and not value.args:
+        return b""
+    if isinstance(value, Call) and value.path == "_codecs.encode":
+        text, *encoding = value.args
+        if isinstance(text, str) and encoding in ([], ["latin1"]):
+            return text.encode("latin1")
+        raise UnpicklingError("bytes in an unknown encoding")
+    if isinstance(value, str):
+        return value.encode("latin1")
+    if not isinstance(value, bytes):
+        raise UnpicklingError("an array that is not made of numbers")
     return value
