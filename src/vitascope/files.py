@@ -13,6 +13,7 @@ import functools
 import hashlib
 import http.client
 import json
+import math
 import os
 import secrets
 import shutil
@@ -26,6 +27,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+from typing import Any
 
 from vitascope.errors import RunError, WeightsError
 
@@ -246,6 +248,67 @@ def _usual_place() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home())
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+JSON_BYTES = 16 << 20
+"""Most bytes of a JSON file or entry; the record of a run has a few kilobytes."""
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file that somebody else may have written.
+
+    Raises:
+        FileNotFoundError: there is none.
+        WeightsError: it cannot be read, is too large or no JSON; see `parse_json`.
+    """
+    try:
+        with path.open("rb") as stream:
+            return parse_json(stream.read(JSON_BYTES + 1), path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def parse_json(text: str | bytes, where: object) -> Any:
+    """JSON as the standard has it: finite numbers, each name of an object once, not too deep.
+
+    Args:
+        text: the text; bytes are UTF-8.
+        where: the file, for messages.
+
+    Raises:
+        WeightsError: it is anything else.
+    """
+    try:
+        if len(text) > JSON_BYTES:
+            raise ValueError(f"more than {JSON_BYTES >> 20} MB")
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        return json.loads(
+            text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_each_once
+        )
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else f"{error!s:.200}"
+        raise WeightsError(f"{where} is no readable JSON: {reason}") from error
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.50} is too large for a number")
+    return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has two entries of one name")
+    return found
 
 
 def fetch(

@@ -252,10 +252,10 @@ def load_weights(path: str | Path) -> Checkpoint:
         raise WeightsError(f"{path} holds no best.json or last.json; is it a run folder?")
     if not path.is_file():
         raise WeightsError(f"{path}: no such run folder or checkpoint")
+    if is_foreign(path):
+        return _read_foreign(path)
     if path.suffix == ".json":
         return _read_record(path)
-    if is_foreign_checkpoint(path):
-        return _read_foreign(path)
     for record in sorted(path.parent.glob("*.json")):
         if _named_file(record) == path.name:
             return _read_record(record)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
-import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +15,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vitascope.errors import WeightsError
+from vitascope.files import parse_json, read_json
+from vitascope.models.weights.machine import RefusedNameError
+from vitascope.models.weights.torch_file import LEGACY, REPEATED, check_torch
 from vitascope.models.weights.unpickle import read_pickle
 
-# The first object of files that torch wrote before it used zip archives: a number.
-_TORCH_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 CONFIG = "config.json"
 """File beside the weights in which Transformers and timm describe a network."""
+INDEX = ".index.json"
+"""How the list of the parts of a checkpoint ends."""
+PARTS = (".safetensors", ".bin", ".pt", ".pth")
+_HEADER = 16 << 20  # bytes of the header of safetensors; one with a thousand tensors has 100 kB
 _AGAIN = "Fetch or copy it again."
 
 
@@ -49,63 +53,129 @@ def read_content(path: str | Path) -> Any:
         WeightsError: there is no such file, it is cut, foreign, or asks to run something.
     """
     path = Path(path)
-    if path.is_dir():
-        return _read_folder(path)
+    files = weight_files(path)
+    if not files and path.is_dir():
+        raise WeightsError(
+            f"{path}: a folder without {CONFIG} and model.safetensors or pytorch_model.bin, and "
+            f"without an index of parts (*{INDEX}). Give a checkpoint file"
+        )
+    if not files:
+        _refuse_part(path)
+        return _read_file(path)
+    whole: dict[str, Any] = {}
+    for file in files:
+        content = _read_file(file)
+        if not isinstance(content, Mapping):
+            raise WeightsError(f"{file}: a part of {path} without a table of tensors. {_AGAIN}")
+        whole.update(content)
+    return whole
+
+
+def _read_file(path: Path) -> Any:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file. Give a checkpoint file")
+    size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(64)
     if not head:
         raise WeightsError(f"{path} is empty. {_AGAIN}")
-    if head.startswith((b"PK\x03\x04", _TORCH_LEGACY)):
-        return _read_torch(path, zipped=head.startswith(b"PK"))
+    if head.startswith((b"PK\x03\x04", LEGACY)):
+        return _bounded(_read_torch(path, zipped=head.startswith(b"PK")), path, size)
     if is_safetensors(path):
         return read_safetensors(path)
     if head[:1] == b"\x80" or head[:1] in b"(}]c":
         with path.open("rb") as stream:
-            return read_pickle(stream, path)
+            return _bounded(read_pickle(stream, path), path, size)
     raise WeightsError(
         f"{path} is no checkpoint: it begins with {head[:8]!r}, which is neither a torch archive "
         f"nor safetensors nor a pickle. {_AGAIN}"
     )
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Files with the weights in a folder of another library; empty if it is none."""
-    if not (folder / CONFIG).is_file():
+def _bounded(content: Any, path: Path, size: int) -> Any:
+    """The content, if its arrays do not amount to much more than the file has, each reference
+    counted: whoever copies them would fill the memory."""
+    whole, waiting, seen = 0, [content], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, torch.Tensor | np.ndarray):
+            whole += value.nbytes
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, Mapping) else value
+    if whole > REPEATED * size + (16 << 20):
+        raise WeightsError(
+            f"{path} has {size / 1e6:.1f} MB and would become {whole / 1e6:.0f} MB of numbers. Do "
+            f"not trust this file"
+        )
+    return content
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Files with the weights that a folder of another library, or an index of parts, stands for.
+
+    Returns:
+        Their paths; empty for anything else.
+
+    Raises:
+        WeightsError: the index is damaged, leads out of its folder, or names parts that are
+            missing.
+    """
+    if path.name.endswith(INDEX) and path.is_file():
+        return _parts(path)
+    if not path.is_dir():
         return []
     for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file():
-            return [folder / name]
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            try:
-                names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-                # Names alone: an index does not lead out of its folder.
-                return [folder / Path(name).name for name in dict.fromkeys(names)]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise WeightsError(f"{index} is damaged ({error!r}). {_AGAIN}") from error
-    return []
+        if (path / CONFIG).is_file() and (path / name).is_file():
+            return [path / name]
+        if (path / f"{name}{INDEX}").is_file():
+            return _parts(path / f"{name}{INDEX}")
+    others = sorted(path.glob(f"*{INDEX}"))
+    return _parts(others[0]) if len(others) == 1 else []
 
 
-def _read_folder(folder: Path) -> dict[str, Any]:
-    files = weight_files(folder)
-    if not files:
+def _parts(index: Path) -> list[Path]:
+    try:
+        table = read_json(index)["weight_map"]
+        names = list(dict.fromkeys(table.values()))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{index} is damaged ({error!r:.200}). {_AGAIN}") from error
+    for name in names:
+        if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\\0]", name):
+            raise WeightsError(
+                f"{index} names the part {name!r:.100}, which is no file in its folder. {_AGAIN}"
+            )
+    files = [index.parent / name for name in names]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
         raise WeightsError(
-            f"{folder}: a folder without {CONFIG} and model.safetensors or pytorch_model.bin. Give "
-            f"a checkpoint file"
+            f"{index}: {len(missing)} of its {len(files)} parts are not beside it, the first "
+            f"{missing[0]}. {_AGAIN}"
         )
-    whole: dict[str, Any] = {}
-    for file in files:
-        whole.update(read_content(file))
-    return whole
+    return files
+
+
+def _refuse_part(path: Path) -> None:
+    """Says of a file that is one of several parts which others belong to it."""
+    if path.suffix not in PARTS or not path.is_file():
+        return
+    for index in sorted(path.parent.glob(f"*{INDEX}")):
+        try:
+            names = {file.name for file in _parts(index)}
+        except WeightsError:
+            continue  # of another checkpoint, for all that one can tell
+        if path.name in names and len(names) > 1:
+            raise WeightsError(
+                f"{path} is one of the {len(names)} parts of a checkpoint that {index.name} lists. "
+                f"Give the index, {index}, or the folder"
+            )
 
 
 def is_safetensors(path: Path) -> bool:
     """Whether a file begins as safetensors do: the length of a JSON header, and that header."""
     with path.open("rb") as stream:
         head = stream.read(9)
-    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 10**8
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < _HEADER
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -124,22 +194,22 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 def is_foreign_checkpoint(path: str | Path) -> bool:
     """Whether a file, or a folder, is a checkpoint that vitascope did not write itself."""
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() or path.name.endswith(INDEX):
         return bool(weight_files(path))
     if not path.is_file() or path.suffix in (".json", ".onnx", ".xml", ".pt2"):
         return False
     if not is_safetensors(path):
         with path.open("rb") as stream:
-            head = stream.read(len(_TORCH_LEGACY))
+            head = stream.read(len(LEGACY))
         return path.suffix in (".pt", ".pth", ".pyth", ".pkl", ".ckpt", ".bin") or head.startswith(
             (b"PK\x03\x04", b"\x80")
         )
     with path.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
         try:
-            header = json.loads(stream.read(size))
-        except ValueError:
-            return False  # cut: whoever reads it says so
+            header = parse_json(stream.read(size), path)
+        except WeightsError:
+            return False  # cut or damaged: whoever reads it says so
     if not isinstance(header, Mapping) or "vitascope" in (header.get("__metadata__") or {}):
         return False
     return not any(_names(record, path) for record in path.parent.glob("*.json"))
@@ -148,9 +218,9 @@ def is_foreign_checkpoint(path: str | Path) -> bool:
 def _names(record: Path, path: Path) -> bool:
     """Whether a vitascope record vouches for a tensor file."""
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
+        content = read_json(record)
         return bool(content["tensors"]["file"] == path.name)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, WeightsError, KeyError, TypeError):
         return False
 
 
@@ -158,6 +228,7 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
     if zipped and not zipfile.is_zipfile(path):
         raise WeightsError(f"{path} is cut: the end of the archive is missing. {_AGAIN}")
     try:
+        check_torch(path, zipped=zipped)
         if zipped:  # torch itself does not look at the checksums
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
@@ -166,25 +237,16 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
         # A stream, because torch goes by the ending of a path.
         with torch.serialization.safe_globals(_harmless()), path.open("rb") as stream:
             return torch.load(stream, map_location="cpu", weights_only=True)
+    except RefusedNameError as error:
+        raise WeightsError(
+            f"{path} is a pickle that asks for {str(error)[:200]!r}, which is neither a tensor nor "
+            f"a container; nothing was run. If you trust its maker, save its state dict alone: "
+            f"torch.save(model.state_dict(), FILE)"
+        ) from None
     except WeightsError:
         raise
-    except pickle.UnpicklingError as error:
-        text = str(error)
-        for word in ("GLOBAL ", "global "):
-            if word in text:
-                name = text.split(word, 1)[1].split()[0].strip("`'\",.")
-                raise WeightsError(
-                    f"{path} is a pickle that asks for {name}, which is neither a tensor nor a "
-                    f"container; nothing was run. If you trust its maker, save its state "
-                    f"dict alone: torch.save(model.state_dict(), FILE)"
-                ) from None
-        reason = text.strip().splitlines()[-1] if text.strip() else "no reason given"
-        raise WeightsError(f"{path} cannot be read as weights alone ({reason})") from error
-    except (
-        RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError,
-        zipfile.BadZipFile, OSError,
-    ) as error:  # fmt: skip
+    except Exception as error:  # torch raises whatever a damaged file leads to
         first = [*str(error).strip().splitlines(), repr(error)][0]
         raise WeightsError(
-            f"{path} is cut or no checkpoint of torch ({first}). {_AGAIN}"
+            f"{path} is cut, damaged or no checkpoint of torch ({first:.300}). {_AGAIN}"
         ) from error
