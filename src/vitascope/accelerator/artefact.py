@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vitascope import __version__
 from vitascope.errors import VitascopeError, WeightsError
+from vitascope.files import parse_json
 from vitascope.spec import Contract, to_json
 from vitascope.transforms.pathways import pack_pathways
 
@@ -95,7 +96,7 @@ def contract_text(contract: Contract) -> str:
     return json.dumps({"vitascope": __version__, **to_json(contract)}, ensure_ascii=False)
 
 
-def parse_contract(text: str | None, path: Path) -> Contract:
+def parse_contract(text: str | bytes | None, path: Path) -> Contract:
     """Reads what `contract_text` wrote.
 
     Raises:
@@ -107,14 +108,10 @@ def parse_contract(text: str | None, path: Path) -> Contract:
             f"what its inputs and outputs mean. Use a file written by: vitascope export RUN"
         )
     try:
-        data = json.loads(text)
-        if not isinstance(data, Mapping):
-            raise TypeError(f"a contract is an object, not {type(data).__name__}")
-        return Contract.from_json(data)
-    except (KeyError, TypeError, ValueError, VitascopeError) as error:
+        return Contract.from_json(parse_json(text, path))
+    except VitascopeError as error:
         raise WeightsError(
-            f"{path}: its vitascope contract cannot be read ({type(error).__name__}: {error}). "
-            f"Export it again."
+            f"{path}: its vitascope contract cannot be read ({error}). Export it again."
         ) from error
 
 

@@ -14,3 +14,11 @@ JsonFile = Annotated[
         help="Also write everything as JSON into FILE (- is standard output).",
     ),
 ]
+
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Open an exported model even where it could run code of its maker.",
+    ),
+]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from vitascope.cli.options import JsonFile
+from vitascope.cli.options import JsonFile, Trust
 from vitascope.cli.output import Output
 from vitascope.engine.charts import percent
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
@@ -44,6 +44,7 @@ def predict(
     every: Every = None,
     top: TopOption = 5,
     views: Views = None,
+    trust: Trust = False,
     json_file: JsonFile = None,
 ) -> None:
     """Names what videos show, with scores.
@@ -62,7 +63,7 @@ def predict(
         paths = find_videos(videos)
         if every is not None and views is not None:
             raise ConfigError("--views does not go with --every: each row is one view")
-        predictor = load(run)
+        predictor = load(run, trust=trust)
         out.data.update(model=run, classes=predictor.classes, files=[])
         if every is None:
             _predict_files(out, predictor, paths, top, views)

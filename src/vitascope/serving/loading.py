@@ -40,7 +40,9 @@ class ModelSource:
     module: nn.Module | None = None
 
 
-def open_model(path: str | Path, device: str | torch.device = "cpu") -> ModelSource:
+def open_model(
+    path: str | Path, device: str | torch.device = "cpu", *, trust: bool = False
+) -> Source:
     """Opens a run folder, a checkpoint or an exported model.
 
     Args:
@@ -48,9 +50,11 @@ def open_model(path: str | Path, device: str | torch.device = "cpu") -> ModelSou
             exported file (.onnx, .xml, .pt2), or a folder that holds one exported model and nothing
             else of these.
         device: where a checkpoint's network computes; exported models compute on the CPU.
+        trust: open an exported model even where it could run code of its maker.
 
     Raises:
-        WeightsError: there is nothing of these kinds, or it is cut, foreign or of another shape.
+        WeightsError: there is nothing of these kinds, or it is cut, foreign, of another shape, or
+            would have to be trusted.
         MissingExtraError: an exported model needs a package that is not installed.
     """
     path = Path(path)
@@ -59,8 +63,8 @@ def open_model(path: str | Path, device: str | torch.device = "cpu") -> ModelSou
     if path.is_dir() and not run and not is_foreign_checkpoint(path):
         path = _only_artefact(path, tuple(suffixes))
     if path.suffix in suffixes:
-        opened = open_artefact(path)
-        return ModelSource(path, opened.target, opened.contract, opened)
+        opened = open_artefact(path, trust=trust)
+        return Source(path, opened.target, opened.contract, opened)
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise WeightsError(f"{path} holds only the weights; give {path.with_suffix('.xml')}")
     if (

@@ -332,19 +332,23 @@ class Predictor:
         return tuple(Score(names[i], value) for i, value in pairs)
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Predictor:
+def load(path: str | Path, device: str | torch.device = "cpu", *, trust: bool = False) -> Predictor:
     """Opens a trained model for prediction.
 
     Args:
         path: a run folder, a checkpoint (.json or .safetensors), or an exported model (.onnx,
             .xml, .pt2).
         device: where the network of a run computes.
+        trust: open an exported model even where it could run code of its maker, read other files
+            or use operators that are not on the list (see docs/security.md). Checkpoints never
+            run anything.
 
     Raises:
-        WeightsError: there is no model, or it is cut, foreign or of another shape.
+        WeightsError: there is no model, or it is cut, foreign, of another shape, or would have to
+            be trusted.
         MissingExtraError: an exported model needs a package that is not installed.
     """
-    return Predictor(open_model(path, device))
+    return Predictor(open_model(path, device, trust=trust))
 
 
 def _check_top(top: int) -> None:

@@ -108,24 +108,27 @@ def export_model(
         plain = Packing(plain, contract.clip.pathways)
     example = [video.unsqueeze(0).repeat(2, 1, 1, 1, 1) for video in pathways(clips[0])]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_folder(path) as folder:
-            draft = folder / path.name
-            _write(target, plain, example, contract, draft)
-            files = [file for file in folder.iterdir() if file.is_file()]
-            allowed = target.tolerance if tolerance is None else tolerance
-            checked = verify_export(
-                plain, target.open(draft), clips, tolerance=allowed, target=to, repeats=repeats
-            )
-            checked = dataclasses.replace(
-                checked,
-                size_bytes=sum(file.stat().st_size for file in files),
-                size_bytes_before=sum(
-                    t.numel() * t.element_size() for t in plain.state_dict().values()
-                ),
-            )
-            if checked.ok:
-                _into_place(files, path)
+        draft = folder / path.name
+        _write(target, plain, example, contract, draft)
+        files = [file for file in folder.iterdir() if file.is_file()]
+        allowed = target.tolerance if tolerance is None else tolerance
+        checked = verify(
+            plain,
+            target.open(draft, trust=True),
+            clips,
+            tolerance=allowed,
+            target=to,
+            repeats=repeats,
+        )
+        checked = dataclasses.replace(
+            checked,
+            size_bytes=sum(file.stat().st_size for file in files),
+            size_bytes_before=sum(
+                t.numel() * t.element_size() for t in plain.state_dict().values()
+            ),
+        )
+        if checked.ok:
+            _into_place(files, path)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from error
     return path, checked

@@ -83,10 +83,16 @@ class OnnxTarget:
         program.model.metadata_props[KEY] = contract_text(contract)
         program.save(path, external_data=False)
 
-    def open(self, path: Path, threads: int | None = None) -> Artefact:
-        """Opens an ONNX file that carries a contract."""
+    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
+        """Opens an ONNX file that carries a contract.
+
+        Without `trust` a file with weights in other files, which may lie anywhere, or with
+        operators that ONNX does not define is refused.
+        """
         runtime = require("onnxruntime", extra=EXTRA)
         require_file(path)
+        if not trust:
+            _refuse_others(path)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or torch.get_num_threads()
         options.log_severity_level = 3
@@ -97,6 +103,8 @@ class OnnxTarget:
         # onnxruntime's errors share no base class below Exception; all of them end here.
         except Exception as error:
             raise unreadable(path, "ONNX", error) from error
+        if len(session.get_outputs()) != 1:
+            raise unreadable(path, "ONNX", ValueError("it has not one output"))
         text = session.get_modelmeta().custom_metadata_map.get(KEY)
         names: list[str] = [i.name for i in session.get_inputs()]
 
@@ -108,3 +116,42 @@ class OnnxTarget:
             return torch.from_numpy(session.run(None, arrays)[0])
 
         return Artefact(path, self.name, parse_contract(text, path), forward)
+
+
+# Whose operators compute tensors out of tensors, in every build of onnxruntime.
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuses a file that makes onnxruntime read other files, or operators that others define.
+
+    Raises:
+        WeightsError: it does, or it is no ONNX file.
+        MissingExtraError: the package onnx is missing.
+    """
+    onnx = require("onnx", extra=EXTRA)
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf's errors share no base class with others
+        raise unreadable(path, "ONNX", error) from error
+    own = {function.domain for function in model.functions}
+    waiting: list[Any] = [model]
+    while waiting:
+        message = waiting.pop()
+        kind = message.DESCRIPTOR.name
+        reason = ""
+        if kind == "TensorProto" and (message.external_data or message.data_location):
+            places = {entry.key: entry.value for entry in message.external_data}
+            reason = f"takes weights from another file, {places.get('location', '')!r:.100}"
+        elif kind == "NodeProto" and message.domain not in _DOMAINS | own:
+            reason = f"has an operator of {message.domain!r:.100}"
+        if reason:
+            raise WeightsError(
+                f"{path} {reason}; what that reads or runs is not known. If you trust the file, "
+                f"say so with --trust (trust=True in Python); one that `vitascope export` wrote "
+                f"needs neither"
+            )
+        for description, value in message.ListFields():
+            if description.message_type is not None:
+                repeated = hasattr(value, "__len__")
+                waiting += value if repeated else [value]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from xml.parsers import expat
 
 import torch
 from torch import Tensor, nn
@@ -63,8 +65,12 @@ class OpenVinoTarget:
         # The default halves the weights to float16, which moves scores by more than our tolerance.
         openvino.save_model(converted, str(path), compress_to_fp16=False)
 
-    def open(self, path: Path, threads: int | None = None) -> Artefact:
-        """Opens an .xml whose .bin lies beside it."""
+    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
+        """Opens an .xml whose .bin lies beside it.
+
+        Without `trust` a file with a document type (which may define entities) or with layers
+        that OpenVINO does not define is refused.
+        """
         openvino = require("openvino", extra=EXTRA)
         require_file(path)
         if not path.with_suffix(".bin").is_file():
@@ -72,6 +78,8 @@ class OpenVinoTarget:
                 f"{path}: the weights {path.with_suffix('.bin').name} must lie beside it. "
                 f"An OpenVINO model is a pair of files; copy both."
             )
+        if not trust:
+            _refuse_others(path)
         core = openvino.Core()
         settings = {
             # Processors with bfloat16 units would otherwise compute in bfloat16.
@@ -93,3 +101,38 @@ class OpenVinoTarget:
             return torch.from_numpy(compiled(arrays)[0].copy())
 
         return Artefact(path, self.name, contract, forward)
+
+
+_XML = 64 << 20  # bytes; that of a network of a thousand layers has 2 MB
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuses what is not plain XML with layers of OpenVINO's own operator sets.
+
+    Raises:
+        WeightsError: as said.
+    """
+    parser = expat.ParserCreate()
+
+    def refuse(what: str) -> WeightsError:
+        return WeightsError(
+            f"{path} has {what}. If you trust the file, say so with --trust (trust=True in "
+            f"Python); one that `vitascope export` wrote needs neither"
+        )
+
+    def document_type(*_: object) -> None:
+        raise refuse("a document type, which may name other files")
+
+    def element(name: str, attributes: dict[str, str]) -> None:
+        version = attributes.get("version", "")
+        if name == "layer" and not re.fullmatch(r"opset\d{1,3}", version):
+            raise refuse(f"a layer of {version!r:.100}, which is no operator set of OpenVINO")
+
+    parser.StartDoctypeDeclHandler = document_type
+    parser.StartElementHandler = element
+    if path.stat().st_size > _XML:
+        raise refuse(f"more than {_XML >> 20} MB of text")
+    try:
+        parser.Parse(path.read_bytes(), True)
+    except expat.ExpatError as error:
+        raise unreadable(path, "OpenVINO", error) from error

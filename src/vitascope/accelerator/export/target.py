@@ -55,12 +55,18 @@ class ExportTarget(Protocol):
             MissingExtraError: a package is missing.
         """
 
-    def open(self, path: Path, threads: int | None = None) -> Artefact:
-        """Opens what `write` wrote; `threads` (None: as many as PyTorch uses) compute a clip.
+    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
+        """Opens what `write` wrote.
+
+        Args:
+            path: the file.
+            threads: how many compute a clip; None takes as many as PyTorch does.
+            trust: open the file even where it could run code of its maker or read other files.
 
         Raises:
             MissingExtraError: a package is missing.
-            WeightsError: the file is absent, cut, foreign or has no contract.
+            WeightsError: the file is absent, cut, foreign, has no contract, or would have to be
+                trusted.
         """
 
 
@@ -82,6 +88,6 @@ def target_of(path: Path) -> ExportTarget:
     raise WeightsError(f"{path}: no export target writes files like this. Known: {known}")
 
 
-def open_artefact(path: Path, threads: int | None = None) -> Artefact:
-    """Opens an exported model, recognised by its suffix; see `ExportTarget.open` for errors."""
-    return target_of(path).open(path, threads)
+def open_artefact(path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
+    """Opens an exported model, recognised by its suffix; see `ExportTarget.open`."""
+    return target_of(path).open(path, threads, trust=trust)

@@ -209,7 +209,9 @@ class Machine:
             return text.encode("latin1").decode("raw-unicode-escape")
         if len(text) < 2 or text[0] != text[-1] or text[0] not in "'\"":
             raise UnpicklingError("a text without quotes")
-        return text[1:-1].encode("latin1").decode("unicode-escape").encode("latin1").decode("latin1")
+        return (
+            text[1:-1].encode("latin1").decode("unicode-escape").encode("latin1").decode("latin1")
+        )
 
     # The stack.
 
@@ -227,7 +229,7 @@ class Machine:
         return [self._pop() for _ in range(count)][::-1]
 
     def _to_mark(self) -> list[Any]:
-        found = []
+        found: list[Any] = []
         while self._stack:
             value = self._stack.pop()
             if value is _MARK:

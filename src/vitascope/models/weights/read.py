@@ -93,8 +93,10 @@ def _read_file(path: Path) -> Any:
 
 
 def _bounded(content: Any, path: Path, size: int) -> Any:
-    """The content, if its arrays do not amount to much more than the file has, each reference
-    counted: whoever copies them would fill the memory."""
+    """The content, if its arrays do not amount to much more than the file has.
+
+    Each reference counts, because whoever copies what they refer to would fill the memory.
+    """
     whole, waiting, seen = 0, [content], set()
     while waiting:
         value = waiting.pop()
