@@ -7,10 +7,14 @@ stored in every checkpoint and every exported artefact.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
+import re
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vitascope.errors import ConfigError
 
@@ -35,6 +39,99 @@ def to_json(value: Any) -> Any:
 def _choice(where: str, value: str, legal: tuple[str, ...]) -> None:
     if value not in legal:
         raise ConfigError(f"{where} = {value!r}; legal values: {', '.join(legal)}")
+
+
+LARGEST = 1_000_000
+"""Largest size, number of frames or rate in a file: beyond it a number is damage or malice."""
+LARGEST_CLIP = 2**31
+_FRACTION = re.compile(r"-?\d{1,12}(\.\d{1,12}|/0*[1-9]\d{0,11})?", re.ASCII)
+
+Spec = TypeVar("Spec")
+
+
+def read_spec(cls: type[Spec], data: Any, where: str) -> Spec:
+    """Reads what `to_json` wrote of a spec, from a file that somebody else may have written.
+
+    Entries that the spec does not have are ignored, so that newer files stay readable.
+
+    Args:
+        cls: the spec's class.
+        data: JSON values.
+        where: its place, for messages.
+
+    Raises:
+        ConfigError: an entry is missing, of another type, or out of range.
+    """
+    if not isinstance(data, Mapping):
+        raise _mistyped(where, data, "an object")
+    hints = _hints(cls)  # type: ignore[arg-type]
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.name not in data and field.default is dataclasses.MISSING:
+            raise ConfigError(f"{where} lacks {field.name}")
+    return cls(
+        **{
+            name: _typed(hint, data[name], f"{where}.{name}")
+            for name, hint in hints.items()
+            if name in data
+        }
+    )
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _mistyped(where: str, value: Any, expected: str) -> ConfigError:
+    return ConfigError(f"{where} = {value!r:.100}; expected {expected}")
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """A JSON value in the type that a field of a spec has."""
+    origin, args = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return read_spec(hint, value, where)  # type: ignore[arg-type]
+    if origin is Literal:
+        if not isinstance(value, str) or value not in args:
+            raise _mistyped(where, value, f"one of {', '.join(args)}")
+        return value
+    if origin in (Union, types.UnionType):  # something or nothing
+        return None if value is None else _typed(args[0], value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _mistyped(where, value, "a list")
+        if args[-1] is not Ellipsis and len(value) != len(args):
+            raise _mistyped(where, value, f"a list of {len(args)}")
+        return tuple(_typed(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Mapping or hint is Mapping:
+        if not isinstance(value, Mapping):
+            raise _mistyped(where, value, "an object")
+        return dict(value)
+    return _typed_scalar(hint, value, where)
+
+
+def _typed_scalar(hint: Any, value: Any, where: str) -> Any:
+    number = type(value) is int or (type(value) is float and math.isfinite(value))
+    if hint is Fraction:
+        if isinstance(value, str) and _FRACTION.fullmatch(value):
+            return _in_range(Fraction(value), where)
+        if number:
+            return Fraction(_in_range(value, where))
+        raise _mistyped(where, value, "a fraction")
+    if hint is int and type(value) is int:
+        return _in_range(value, where)
+    if hint is float and number:
+        return float(_in_range(value, where))
+    if hint is str and isinstance(value, str):
+        return value
+    names = {int: "a whole number", float: "a number", str: "text"}
+    raise _mistyped(where, value, names.get(hint, str(hint)))
+
+
+def _in_range(value: Any, where: str) -> Any:
+    if abs(value) > LARGEST:
+        raise ConfigError(f"{where} = {value!s:.50}; at most {LARGEST} is a sensible number")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +175,8 @@ class ClipSpec:
                 if Fraction(value) <= 0:
                     raise ConfigError(f"clip.{name} = {value}; it must be above 0")
         object.__setattr__(self, "pathways", tuple(self.pathways))
+        if any(stride < 1 for stride in self.pathways):
+            raise ConfigError(f"clip.pathways = {self.pathways}; a stride is at least 1")
         _choice("clip.coverage", self.coverage, ("window", "video"))
         _choice("clip.short", self.short, ("repeat", "loop", "pad", "error"))
 
@@ -95,9 +194,9 @@ class ClipSpec:
         return Fraction(self.num_frames * self.sampling_rate) / fps
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Reads what `to_json` wrote."""
-        return cls(**{**data, "pathways": tuple(data.get("pathways", ()))})
+    def from_json(cls, data: Any) -> Self:
+        """Reads what `to_json` wrote; `read_spec` says what is refused."""
+        return read_spec(cls, data, "clip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +228,13 @@ class PixelSpec:
             raise ConfigError(
                 f"pixels.crop = {crop} does not fit into short_side = {self.short_side}"
             )
-        if len(self.mean) != len(self.std) or min(self.std) <= 0:
+        if not 0 < len(self.mean) == len(self.std) or not min(self.std) > 0:
             raise ConfigError("pixels.mean and pixels.std need one number a channel, std above 0")
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Reads what `to_json` wrote."""
-        values: dict[str, Any] = dict(data)
-        for name in ("crop", "mean", "std"):
-            if name in values:
-                values[name] = tuple(values[name])
-        return cls(**values)
+    def from_json(cls, data: Any) -> Self:
+        """Reads what `to_json` wrote; `read_spec` says what is refused."""
+        return read_spec(cls, data, "pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +250,9 @@ class LabelSpec:
     names: tuple[str, ...] = ()
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Reads what `to_json` wrote."""
-        return cls(name=data.get("name", ""), names=tuple(data.get("names", ())))
+    def from_json(cls, data: Any) -> Self:
+        """Reads what `to_json` wrote; `read_spec` says what is refused."""
+        return read_spec(cls, data, "labels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,51 +326,10 @@ class Contract:
     views: ViewProtocol = ViewProtocol()
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Reads what `to_json` wrote; unknown keys are ignored, so newer files stay readable."""
-        return cls(
-            model=data["model"],
-            args=dict(data.get("args", {})),
-            labels=LabelSpec.from_json(data["labels"]),
-            clip=ClipSpec.from_json(data["clip"]),
-            pixels=PixelSpec.from_json(data["pixels"]),
-            views=ViewProtocol(**data.get("views", {})),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Where published weights lie.
-
-    Attributes:
-        url: the file.
-        dialect: whose names the entries have ("pytorchvideo", "pyslowfast", "caffe2", ...).
-        sha256: checksum of the file; None where the publisher gives none and nobody measured it.
-        license: licence of the weights.
-    """
-
-    url: str
-    dialect: str
-    sha256: str | None = None
-    license: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Published size of a model.
-
-    Attributes:
-        gflops: 10^9 multiply-adds of one view; None where not published.
-        parameters: millions of parameters; None where not published.
-        source: link to the table.
-        views: views of a video to which `gflops` applies once each.
-        crop: height and width at which `gflops` was counted, where it is not the card's.
-        note: why the network, as its authors' code builds it, has another size than published.
-    """
-
-    gflops: float | None
-    parameters: float | None
-    source: str
-    views: ViewProtocol | None = None
-    crop: int | None = None
-    note: str = ""
+    def from_json(cls, data: Any) -> Self:
+        """Reads what `to_json` wrote; `read_spec` says what is refused."""
+        found = read_spec(cls, {"args": {}, **data} if isinstance(data, dict) else data, "contract")
+        numbers = found.clip.num_frames * found.pixels.crop[0] * found.pixels.crop[1]
+        if numbers > LARGEST_CLIP:
+            raise ConfigError(f"a clip of {numbers} pixels, more than any network can take in")
+        return found

@@ -29,6 +29,7 @@ from vitascope.engine.folder import fingerprint
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError, WeightsError
 from vitascope.files import cache_folder
 from vitascope.models.base import VideoModel
+from vitascope.models.bounded import build_described
 from vitascope.models.registry import create_model, get_card
 from vitascope.models.weights import load_into, load_own
 from vitascope.models.weights.read import is_foreign_checkpoint
@@ -249,23 +250,12 @@ def load_model(path: str | Path) -> tuple[VideoModel, Checkpoint]:
     checkpoint = load_weights(path)
     contract = checkpoint.contract
     names = contract.labels.names
-    model = create_model(contract.model, num_classes=len(names) or None, **contract.args)
-    if not names:
-        count = _stored_outputs(model, checkpoint)
-        if count != model.num_classes:
-            model.reset_head(count)
+    model = build_described(
+        contract.model, contract.args, len(names), checkpoint.weights(), str(checkpoint.path)
+    )
     if start_from(model, checkpoint):
         raise WeightsError(
             f"{checkpoint.path}: its classifying layer is not one for the {len(names)} classes "
             f"that it names"
         )
     return model.eval(), checkpoint
-
-
-def _stored_outputs(model: VideoModel, checkpoint: Checkpoint) -> int:
-    """Outputs of the stored classifying layer; without one those of the network."""
-    weights = checkpoint.weights()
-    for name in model.head_names():
-        if f"{name}.weight" in weights:
-            return int(weights[f"{name}.weight"].shape[0])
-    return model.num_classes

@@ -35,10 +35,15 @@ from vitascope.errors import RunError, WeightsError
 from vitascope.files import remove_unfinished, replacing
 from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.read import is_foreign_checkpoint
+from vitascope.errors import ConfigError, RunError, WeightsError
+from vitascope.files import parse_json, read_json
+from vitascope.models.weights.read import is_foreign
+from vitascope.models.weights.recognise import open_foreign
 from vitascope.spec import Contract, to_json
 
 FORMAT = "vitascope.checkpoint/1"
 EMA = "ema."
+LARGEST_STEP = 2**40
 PICKLES = (".pt", ".pth", ".pyth", ".pkl", ".ckpt", ".bin")
 """Endings of other libraries' checkpoints; what a file really is, its content tells."""
 
@@ -215,10 +220,15 @@ def write_json(path: Path, value: Any) -> None:
 def _named_file(record_path: Path) -> str:
     """Name of the tensor file that a record vouches for; empty when there is no sound record."""
     try:
-        name = json.loads(record_path.read_text(encoding="utf-8"))["tensors"]["file"]
-    except (OSError, ValueError, KeyError, TypeError):
+        name = read_json(record_path)["tensors"]["file"]
+    except (OSError, WeightsError, KeyError, TypeError):
         return ""
-    return name if isinstance(name, str) else ""
+    return name if isinstance(name, str) and _is_plain(name) else ""
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it is a name in a folder, that leads nowhere else."""
+    return name not in ("", ".", "..") and not re.search(r"[/\\\0]", name)
 
 
 def load_checkpoint(folder: Path, name: str) -> Checkpoint:
@@ -276,20 +286,22 @@ def _read_foreign(path: Path) -> Checkpoint:
 
 def _read_record(path: Path) -> Checkpoint:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such checkpoint") from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} is not a readable checkpoint record: {error}") from error
+    except WeightsError as error:
+        raise WeightsError(f"{error}, so not a readable checkpoint record") from error
     if not isinstance(record, dict) or "tensors" not in record:
         raise WeightsError(f"{path} is not a checkpoint record (no entry 'tensors')")
-    try:
-        seal = record["tensors"]
-        file, size, digest = path.parent / seal["file"], seal["bytes"], seal["sha256"]
-    except (KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged: {error!r} in its entry 'tensors'") from error
-    _verify(file, size, digest, path)
-    return _checkpoint(record, _tensors(file)[0], path)
+    seal = record["tensors"] if isinstance(record["tensors"], dict) else {}
+    name, size, digest = seal.get("file"), seal.get("bytes"), seal.get("sha256")
+    if not (isinstance(name, str) and _is_plain(name) and type(size) is int):
+        raise WeightsError(
+            f"{path} is damaged: its entry 'tensors' needs the name of a file beside it, its bytes "
+            f"and its sha256, and is {seal!r:.200}"
+        )
+    _verify(path.parent / name, size, str(digest), path)
+    return _checkpoint(record, _tensors(path.parent / name)[0], path)
 
 
 def _verify(file: Path, size: int, digest: str, record: Path) -> None:
@@ -324,26 +336,27 @@ def _read_alone(file: Path) -> Checkpoint:
             f"{file} carries no class names and no preprocessing, so it is not a vitascope "
             "checkpoint"
         )
-    try:
-        record = json.loads(metadata["vitascope"])
-    except ValueError as error:
-        raise WeightsError(f"{file}: its metadata is damaged: {error}") from error
-    return _checkpoint(record, tensors, file)
+    return _checkpoint(parse_json(metadata["vitascope"], f"{file}: its metadata"), tensors, file)
 
 
-def _checkpoint(record: Mapping[str, Any], tensors: dict[str, Tensor], path: Path) -> Checkpoint:
-    try:
-        if record["format"] != FORMAT:
-            raise WeightsError(
-                f"{path} has format {record['format']!r}, this version reads {FORMAT!r}"
-            )
-        return Checkpoint(
-            contract=Contract.from_json(record["contract"]),
-            recipe=record.get("recipe", {}),
-            state=record["state"],
-            versions=record.get("versions", {}),
-            tensors=tensors,
-            path=path,
+def _checkpoint(record: Any, tensors: dict[str, Tensor], path: Path) -> Checkpoint:
+    if not isinstance(record, dict) or "format" not in record:
+        raise WeightsError(f"{path} is not a vitascope checkpoint: it does not say its format")
+    if record["format"] != FORMAT:
+        raise WeightsError(
+            f"{path} has format {record['format']!r:.100}, this version reads {FORMAT!r}"
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path} is not a vitascope checkpoint: {error!r}") from error
+    parts = {name: record.get(name, {}) for name in ("state", "recipe", "versions")}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise WeightsError(
+                f"{path} is no vitascope checkpoint: {name} = {part!r:.100}; expected an object"
+            )
+    step = parts["state"].get("step")
+    if type(step) is not int or not 0 <= step <= LARGEST_STEP:
+        raise WeightsError(f"{path} is damaged: state.step = {step!r:.100}; expected a number")
+    try:
+        contract = Contract.from_json(record.get("contract"))
+    except ConfigError as error:
+        raise WeightsError(f"{path} is no vitascope checkpoint: {error}") from error
+    return Checkpoint(contract=contract, tensors=tensors, path=path, **parts)

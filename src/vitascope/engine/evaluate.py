@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from vitascope.data.tables.read import read_table
 from vitascope.data.tables.split import read_split
 from vitascope.engine.allocator import keep_freed_memory
 from vitascope.engine.build import load_model
+from vitascope.engine.checkpoint import Checkpoint
+from vitascope.engine.config import DataConfig, RunConfig
 from vitascope.engine.device import channels_last
 from vitascope.engine.folder import read_run
 from vitascope.engine.scoring import EvalResult, Progress, Scoring, score_videos
-from vitascope.errors import ConfigError, DatasetError
+from vitascope.engine.typed import convert, hints
+from vitascope.errors import ConfigError, DatasetError, WeightsError
 from vitascope.spec import ViewProtocol
 from vitascope.transforms.preprocess import evaluation_transform
 
@@ -60,8 +64,8 @@ def evaluate(
     model, checkpoint = load_model(run)
     contract = checkpoint.contract
     views = ViewProtocol.parse(views) if isinstance(views, str) else views or contract.views
-    config: dict[str, Any] = dict(checkpoint.recipe)
-    own = config.get("data", {}).get("path")
+    recipe = _Stored(checkpoint)
+    own = recipe.setting(DataConfig, "data", "path")
     if data is None and not own:
         raise ConfigError(f"{run} does not say on which data it was trained; give the data")
     if isinstance(data, Table):
@@ -79,15 +83,15 @@ def evaluate(
         train=False,
         views=views,
         on_bad=on_bad,
-        decoder=config.get("data", {}).get("decoder", "pyav"),
-        budget=config.get("data", {}).get("bad_budget", 1.0) if bad_budget is None else bad_budget,
+        decoder=recipe.setting(DataConfig, "data", "decoder") or "pyav",
+        budget=_or(bad_budget, recipe.setting(DataConfig, "data", "bad_budget"), 1.0),
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         keep_freed_memory()
     how = Scoring(
-        workers=config.get("data", {}).get("workers", 0) if workers is None else workers,
-        precision=precision or config.get("run", {}).get("eval_precision", "32"),
+        workers=_or(workers, recipe.setting(DataConfig, "data", "workers"), 0),
+        precision=precision or recipe.setting(RunConfig, "run", "eval_precision") or "32",
         shuffle_frames=shuffle_frames,
     )
     return score_videos(
@@ -100,9 +104,34 @@ def evaluate(
     )
 
 
-def _select(
-    table: Table, made: Path | None, split: str | None
-) -> tuple[tuple[VideoRecord, ...], str]:
+class _Stored:
+    """The recipe that a checkpoint holds, of which only what is used is looked at.
+
+    A checkpoint of another version may have other entries, and one that was sent may hold anything.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+
+    def setting(self, part: type, section: str, name: str) -> Any:
+        """A setting in its type; None where the recipe does not have it."""
+        values = self._checkpoint.recipe.get(section, {})
+        where = f"{self._checkpoint.path}: recipe.{section}"
+        if not isinstance(values, Mapping):
+            raise WeightsError(f"{where} = {values!r:.100}; expected an object")
+        if name not in values:
+            return None
+        value = convert(hints(part)[name], values[name], f"{where}.{name}")
+        part(**{name: value})  # says what is out of range
+        return value
+
+
+def _or(*values: Any) -> Any:
+    """The first that is not None."""
+    return next(value for value in values if value is not None)
+
+
+def _select(table: Table, run: Path, split: str | None) -> tuple[tuple[VideoRecord, ...], str]:
     """The records to score and the name of their split, with the split that the run made."""
     if split is None:
         return table.records, ""

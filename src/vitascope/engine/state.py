@@ -19,7 +19,8 @@ from vitascope.engine.checkpoint import (
     update_state,
 )
 from vitascope.engine.optim import OPTIM, flatten_state, restore_state
-from vitascope.errors import RunError, WeightsError
+from vitascope.engine.typed import convert, hints
+from vitascope.errors import ConfigError, RunError, WeightsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,11 +100,14 @@ def restore(setup: Setup) -> State:
     state = State(steps=setup.steps, seed=setup.recipe.run.seed)
     if not (setup.folder / "last.json").is_file():
         return state
-    checkpoint = load_checkpoint(setup.folder, "last")
-    known = {f.name for f in dataclasses.fields(State)}
-    for name, value in checkpoint.state.items():
-        if name in known:
-            setattr(state, name, UnreadableReport.from_json(value) if name == "faults" else value)
+    checkpoint = load_checkpoint(parts.folder, "last")
+    for name, hint in hints(State).items():
+        if name in checkpoint.state:
+            value = checkpoint.state[name]
+            where = f"{checkpoint.path}: state.{name}"
+            setattr(
+                state, name, _faults(value, where) if name == "faults" else _of(hint, value, where)
+            )
     own = {n: t for n, t in checkpoint.tensors.items() if not n.startswith((EMA, OPTIM))}
     _load(setup.module, own, checkpoint)
     if setup.average is not None:
@@ -111,6 +115,20 @@ def restore(setup: Setup) -> State:
     restore_state(setup.optimizer, checkpoint.part(OPTIM))
     setup.fabric.strategy.precision.load_state_dict(state.scaler)
     return state
+
+
+def _of(hint: Any, value: Any, where: str) -> Any:
+    try:
+        return convert(hint, value, where)
+    except ConfigError as error:
+        raise WeightsError(f"{error}; the checkpoint is damaged") from error
+
+
+def _faults(value: Any, where: str) -> FaultReport:
+    try:
+        return FaultReport.from_json(value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{where} is damaged ({error!r:.200})") from error
 
 
 def _load(module: nn.Module, tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:

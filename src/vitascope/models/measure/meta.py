@@ -39,7 +39,12 @@ class _WithoutStart(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def meta_model(card: ModelCard) -> VideoModel:
+def without_start() -> TorchFunctionMode:
+    """In its block, tensors without memory get no start values."""
+    return _WithoutStart()
+
+
+def hollow(card: ModelCard) -> VideoModel:
     """The network of a card, ending in logits, on the device "meta".
 
     Cards that build the same network share it, so it must not be changed.
@@ -64,7 +69,7 @@ class _Recipe:
 
 @cache
 def _built(recipe: _Recipe) -> VideoModel:
-    with torch.device("meta"), _WithoutStart():
+    with torch.device("meta"), without_start():
         model = recipe.builder(**recipe.args)
     assert isinstance(model, VideoModel)
     return model
