@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import importlib.util
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Server:
     ranges: bool = True
     cut_after: list[int] = field(default_factory=list)
     status: int | None = None
+    told: bool = True
     asked: list[str | None] = field(default_factory=list)
     sent: int = 0
 
@@ -58,7 +60,8 @@ def server() -> Iterator[Server]:
             else:
                 self.send_response(200)
             body = state.data[first:]
-            self.send_header("Content-Length", str(len(body)))
+            if state.told:
+                self.send_header("Content-Length", str(len(body)))
             if state.tag:
                 self.send_header("ETag", state.tag)
             self.end_headers()
@@ -96,7 +99,7 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
     assert path.read_bytes() == DATA and path.is_relative_to(tmp_path / "cache")
     assert seen[-1] == (len(DATA), len(DATA)) and len(seen) == 30
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    assert fetch(server.url, sha256=SHA) == fetch(server.url) == path
+    assert fetch(server.url, sha256=SHA) == path
     assert server.asked == [None] and left_over(path) == ["net.pyth"]
 
 
@@ -217,3 +220,90 @@ def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(WeightsError, match="cannot be written"):
         fetch(server.url, folder=tmp_path / "file")
+
+
+def test_the_first_copy_is_recorded_and_later_ones_must_match(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = fetch(server.url)
+    note = path.with_name("net.pyth.sha256")
+    assert note.read_text() == f"{SHA}  net.pyth\n"
+    assert SHA in caplog.text and str(note) in caplog.text
+    caplog.clear()
+    assert fetch(server.url) == path and server.asked == [None] and not caplog.text
+    path.write_bytes(DATA[:-1])  # the copy is damaged: the file is fetched again
+    assert fetch(server.url).read_bytes() == DATA and len(server.asked) == 2
+    path.unlink()
+    server.data, server.tag = DATA[::-1], '"two"'
+    other = hashlib.sha256(server.data).hexdigest()
+    with pytest.raises(WeightsError, match=f"{other}.*first fetched here it had {SHA}.*delete"):
+        fetch(server.url)
+    assert not path.exists() and left_over(path) == ["net.pyth.sha256"]
+    note.unlink()
+    assert fetch(server.url).read_bytes() == server.data
+    with pytest.raises(WeightsError, match=f"has sha256 {other} and should have {SHA}"):
+        fetch(server.url, sha256=SHA)  # what is published counts more than what was recorded
+
+
+def test_a_copy_of_an_older_version_is_recorded_when_it_is_used(server: Server) -> None:
+    path = fetch(server.url, sha256=SHA)
+    assert left_over(path) == ["net.pyth"]
+    fetch(server.url)
+    assert left_over(path) == ["net.pyth", "net.pyth.sha256"] and server.asked == [None]
+    path.with_name("net.pyth.sha256").write_text("damaged")
+    assert fetch(server.url) == path
+
+
+@pytest.mark.parametrize("size", [len(DATA) - 1, len(DATA) + 1, 0])
+def test_another_length_than_the_published_is_refused(server: Server, size: int) -> None:
+    with pytest.raises(WeightsError, match=r"published length|bytes and should have"):
+        fetch(server.url, size=size or 1)
+    path = files.cache_folder("weights") / server.url.removeprefix("http://")
+    assert left_over(path) == []
+    assert fetch(server.url, size=len(DATA), sha256=SHA).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_file_beyond_the_limit_is_not_fetched(server: Server, told: bool) -> None:
+    server.told = told
+    with pytest.raises(WeightsError, match=r"at most .* GiB are fetched.*give its path"):
+        fetch(server.url, limit=100_000)
+    assert len(server.asked) == 1
+    path = files.cache_folder("weights") / server.url.removeprefix("http://")
+    assert left_over(path) == []
+
+
+def test_a_checksum_can_be_required(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WeightsError, match="one is required"):
+        fetch(server.url, require_checksum=True)
+    monkeypatch.setenv("VITASCOPE_REQUIRE_CHECKSUM", "1")
+    with pytest.raises(WeightsError, match="VITASCOPE_REQUIRE_CHECKSUM"):
+        fetch(server.url)
+    assert server.asked == []
+    assert fetch(server.url, sha256=SHA).read_bytes() == DATA
+    assert fetch(server.url, require_checksum=False).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y", "data:,x", "/etc/passwd"])
+def test_other_addresses_are_not_fetched(url: str) -> None:
+    with pytest.raises(WeightsError, match="no address of a file"):
+        fetch(url)
+
+
+def test_the_script_fills_the_table(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Path(__file__).resolve().parents[1] / "tools" / "fill_checksums.py"
+    spec = importlib.util.spec_from_file_location("fill_checksums", place)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert all(url.startswith("https://") for url in script.published_files())
+    table = tmp_path / "checksums.py"
+    table.write_text('"""Text."""\n\nCHECKSUMS: dict[str, tuple[int, str]] = {}\n')
+    urls = [server.url, server.url + ".gone"]
+    assert script.main([], table, urls) == 0
+    found: dict[str, object] = {}
+    exec(table.read_text(), found)
+    assert found["CHECKSUMS"] == {server.url: (len(DATA), SHA)}
+    assert "1 of 2 files have a checksum" in capsys.readouterr().out

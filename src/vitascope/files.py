@@ -13,9 +13,11 @@ import functools
 import hashlib
 import http.client
 import json
+import logging
 import math
 import os
 import secrets
+import re
 import shutil
 import socket
 import sys
@@ -28,12 +30,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 from typing import Any
+from typing import Any, NamedTuple
 
 from vitascope.errors import RunError, WeightsError
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes there, bytes in all or None if the server does not tell)."""
 
+LARGEST = 8 << 30
+"""Most bytes of a file that is fetched; the largest published weights have under 2 GiB."""
 CHUNK = 1 << 20
 ATTEMPTS = 3
 TIMEOUT = 30.0  # seconds without a byte
@@ -315,17 +322,27 @@ def fetch(
     url: str,
     *,
     sha256: str | None = None,
+    size: int | None = None,
+    limit: int = LARGEST,
+    require_checksum: bool | None = None,
     folder: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Path:
     """The local copy of a file, fetched if it is not there yet.
 
+    Where nobody published a checksum, that of the first copy is recorded beside it as
+    `NAME.sha256` (as the program sha256sum reads it), which is said, and later ones must match.
+
     With $VITASCOPE_MIRROR set (a folder or an address), the file is taken from there, at
     MIRROR/HOST/PATH or MIRROR/PATH of its address, and from nowhere else.
 
     Args:
-        url: address of the file.
+        url: address of the file, http or https.
         sha256: its checksum in hexadecimal digits; None where nobody published one.
+        size: its length in bytes; None where nobody published it.
+        limit: most bytes that are fetched.
+        require_checksum: refuse a file whose checksum was not published; None asks
+            $VITASCOPE_REQUIRE_CHECKSUM (1 is yes).
         folder: where copies are kept; None is the cache.
         on_progress: told how far it is.
 
@@ -333,52 +350,131 @@ def fetch(
         The complete file, whose checksum is right.
 
     Raises:
-        WeightsError: the file cannot be fetched, or has another checksum; what is there of an
-            interrupted transfer stays as `NAME.part` and is used the next time.
+        WeightsError: the file cannot be fetched, is longer than `limit`, or has another length or
+            checksum; what is there of an interrupted transfer stays as `NAME.part` and is used
+            the next time.
     """
     parts = urllib.parse.urlsplit(url)
     place = Path(parts.netloc, *Path(urllib.parse.unquote(parts.path)).parts[1:])
-    if ".." in place.parts or not place.name:
+    if parts.scheme not in ("http", "https") or ".." in place.parts or not place.name:
         raise WeightsError(f"{url}: is no address of a file")
+    if require_checksum is None:
+        require_checksum = os.environ.get("VITASCOPE_REQUIRE_CHECKSUM", "0") not in ("", "0")
+    if require_checksum and sha256 is None:
+        raise WeightsError(
+            f"{url}: nobody published its checksum, and one is required. Compare the file "
+            f"yourself and give it with its checksum, or do not set VITASCOPE_REQUIRE_CHECKSUM"
+        )
     target = (folder or cache_folder("weights")) / place
-    if target.is_file() and (sha256 is None or _sha256(target) == sha256.lower()):
+    known = _Known(url, sha256 and sha256.lower(), size, min(limit, size or limit))
+    if known.holds(target):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target.with_name(f".{target.name}.lock")):
-            if not (target.is_file() and (sha256 is None or _sha256(target) == sha256.lower())):
-                _fetch_from_somewhere(url, place, target, sha256, on_progress)
+        with _alone(target):
+            if not known.holds(target):
+                _fetch_from_somewhere(known, place, target, on_progress)
     except OSError as error:
         raise WeightsError(f"{target}: cannot be written ({error.strerror or error}).") from error
     return target
 
 
+class _Known(NamedTuple):
+    """What is known of a file before it is fetched: address, checksum, length, most bytes."""
+
+    url: str
+    sha256: str | None
+    size: int | None
+    limit: int
+
+    def holds(self, target: Path) -> bool:
+        """Whether a copy is there and is right; one without any checksum is recorded now."""
+        if not target.is_file():
+            return False
+        expected = self.sha256 or _recorded(target)
+        found = _sha256(target)
+        if expected is None:
+            _record(self.url, target, found)
+        return expected in (None, found)
+
+    def check(self, found: str, length: int, target: Path) -> None:
+        """Compares a file that was fetched.
+
+        Raises:
+            WeightsError: it is another file.
+        """
+        again = "it was deleted. Try again; if it stays so, the file was replaced or tampered with."
+        if self.size is not None and length != self.size:
+            raise WeightsError(
+                f"{self.url}: the file has {length} bytes and should have {self.size}; {again}"
+            )
+        if self.sha256 is not None and found != self.sha256:
+            raise WeightsError(
+                f"{self.url}: the file has sha256 {found} and should have {self.sha256}; {again}"
+            )
+        before = _recorded(target)
+        if self.sha256 is None and before not in (None, found):
+            raise WeightsError(
+                f"{self.url}: the file has sha256 {found}, and when it was first fetched here it "
+                f"had {before}; {again} If you know that its publisher replaced it, delete "
+                f"{_note_of(target)}"
+            )
+
+
+def _note_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.sha256")
+
+
+def _recorded(target: Path) -> str | None:
+    """The checksum that the first copy had; None where none was recorded."""
+    try:
+        digest = _note_of(target).read_text(encoding="utf-8").split()[0]
+    except (OSError, ValueError, IndexError):
+        return None
+    return digest if re.fullmatch("[0-9a-f]{64}", digest) else None
+
+
+def _record(url: str, target: Path, digest: str) -> None:
+    note = _note_of(target)
+    part = note.with_name(f".{note.name}.{os.getpid()}.part")
+    part.write_text(f"{digest}  {target.name}\n", encoding="utf-8")
+    part.replace(note)
+    _log.warning(
+        "%s: nobody published a checksum, so this copy is believed as it came. Its sha256 %s is "
+        "kept in %s, and later copies must match",
+        url, digest, note,
+    )  # fmt: skip
+
+
 def _fetch_from_somewhere(
-    url: str, place: Path, target: Path, sha256: str | None, on_progress: Progress | None
+    known: _Known, place: Path, target: Path, on_progress: Progress | None
 ) -> None:
     part = target.with_name(f"{target.name}.part")
-    sources = _sources(url, place)
+    sources = _sources(known.url, place)
     for number, source in enumerate(sources, 1):
         try:
             if isinstance(source, Path):
-                _copy(source, part, on_progress)
+                _copy(source, part, known, on_progress)
             else:
-                _download(source, part, on_progress)
+                _download(source, part, known, on_progress)
             break
         except FileNotFoundError:
             if number == len(sources):
                 tried = " and ".join(map(str, sources))
                 hint = " (VITASCOPE_MIRROR is set)" if os.environ.get("VITASCOPE_MIRROR") else ""
-                raise WeightsError(f"{url}: there is no such file; tried {tried}{hint}.") from None
+                raise WeightsError(
+                    f"{known.url}: there is no such file; tried {tried}{hint}."
+                ) from None
     found = _sha256(part)
-    if sha256 is not None and found != sha256.lower():
+    try:
+        known.check(found, part.stat().st_size, target)
+    except WeightsError:
         _drop(part)
-        raise WeightsError(
-            f"{url}: the file has sha256 {found} and should have {sha256.lower()}; it was "
-            f"deleted. Try again; if it stays so, the file was replaced or tampered with."
-        )
+        raise
     part.replace(target)
     _drop(part)
+    if known.sha256 is None and _recorded(target) is None:
+        _record(known.url, target, found)
 
 
 def _sources(url: str, place: Path) -> list[str | Path]:
@@ -392,19 +488,33 @@ def _sources(url: str, place: Path) -> list[str | Path]:
     return [Path(mirror) / place, Path(mirror) / inner]
 
 
-def _copy(source: Path, part: Path, on_progress: Progress | None) -> None:
+def _too_long(known: _Known, length: int) -> WeightsError:
+    if known.size == known.limit:
+        return WeightsError(
+            f"{known.url}: the file has more than {known.limit} bytes, which is its published "
+            f"length. It was replaced, or is an error page"
+        )
+    return WeightsError(
+        f"{known.url}: the file has {length / 2**30:.1f} GiB or more, and at most "
+        f"{known.limit / 2**30:.1f} GiB are fetched. Fetch it yourself and give its path"
+    )
+
+
+def _copy(source: Path, part: Path, known: _Known, on_progress: Progress | None) -> None:
+    if source.stat().st_size > known.limit:
+        raise _too_long(known, source.stat().st_size)
     with source.open("rb") as reader, part.open("wb") as writer:
         shutil.copyfileobj(reader, writer, CHUNK)
     if on_progress is not None:
         on_progress(part.stat().st_size, part.stat().st_size)
 
 
-def _download(url: str, part: Path, on_progress: Progress | None) -> None:
+def _download(url: str, part: Path, known: _Known, on_progress: Progress | None) -> None:
     """Fetches into `part`, going on after interruptions a few times."""
     reason = ""
     for _ in range(ATTEMPTS):
         try:
-            _transfer(url, part, on_progress)
+            _transfer(url, part, known, on_progress)
             return
         except urllib.error.HTTPError as error:
             if error.code in (404, 410):
@@ -427,7 +537,7 @@ def _download(url: str, part: Path, on_progress: Progress | None) -> None:
     )
 
 
-def _transfer(url: str, part: Path, on_progress: Progress | None) -> None:
+def _transfer(url: str, part: Path, known: _Known, on_progress: Progress | None) -> None:
     there, tag = _begun(part)
     headers = {"User-Agent": "vitascope", "Accept-Encoding": "identity"}
     if there:
@@ -444,12 +554,20 @@ def _transfer(url: str, part: Path, on_progress: Progress | None) -> None:
             there = 0
         length = response.headers.get("Content-Length")
         total = None if length is None else there + int(length)
+        if url.startswith("https:") and not response.url.startswith("https:"):
+            raise WeightsError(f"{url}: leads to {response.url}, where anybody could answer.")
+        if total is not None and total > known.limit:
+            _drop(part)
+            raise _too_long(known, total)
         tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         _note(part).write_text(json.dumps({"tag": tag}), encoding="utf-8")
         with part.open("ab" if went_on else "wb") as writer:
             while chunk := response.read(CHUNK):
                 writer.write(chunk)
                 there += len(chunk)
+                if there > known.limit:
+                    _drop(part)
+                    raise _too_long(known, there)
                 if on_progress is not None:
                     on_progress(there, total)
     if total is not None and there < total:

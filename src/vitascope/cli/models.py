@@ -12,8 +12,8 @@ from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
 
 if TYPE_CHECKING:
-    from vitascope.models.card import ModelCard
-    from vitascope.models.measure.measure import Size
+    from vitascope.models.card import ModelCard, Weights
+    from vitascope.models.measure import Size
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `models list` shows.")]
 Task = Annotated[
@@ -147,7 +147,7 @@ def show_model(name: Name, json_file: JsonFile = None) -> None:
                 ("classes", card.labels.name or "your own"),
                 *(("arguments", f"{key} = {value}") for key, value in facts["args"].items()),
                 *((r.metric, _result(r)) for r in card.results),
-                *(("weights", f"{w.url} ({w.dialect})") for w in card.weights),
+                *(("weights", f"{w.url} ({w.dialect}; {_vouched(w)})") for w in card.weights),
                 *(("pre-training", f"{w.url} ({w.dialect})") for w in card.pretraining),
                 *([("note", card.note)] if card.note else []),
             ]
@@ -181,6 +181,14 @@ def _show_size(out: Output, card: ModelCard, size: Size) -> None:
         parameters, gflops = ("" if n is None else f"{n:g}" for n in (cost.parameters, cost.gflops))
         rows.append((f"published: {cost.source}", parameters, gflops, f"{why}{counted}"))
     out.table(("", "M params", "GFLOPs", "counted"), rows, numbers=(1, 2))
+
+
+def _vouched(weights: Weights) -> str:
+    """What is known of a published file before it is fetched."""
+    if weights.sha256 is None:
+        return "no checksum is published; that of the first download is kept"
+    length = "" if weights.size is None else f", {weights.size / 1e6:.1f} MB"
+    return f"sha256 {weights.sha256}{length}"
 
 
 def _facts(card: ModelCard) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from vitascope.engine.checkpoint import writing
 from vitascope.engine.device import network_input
 from vitascope.errors import DatasetError
 from vitascope.files import write_atomically
+from vitascope.errors import DatasetError, WeightsError
 from vitascope.metrics import accuracy as metrics
 
 Progress = Callable[[int, int], None]
@@ -194,6 +195,7 @@ def score_videos(
 
     Raises:
         DatasetError: not one video could be read.
+        WeightsError: the scores are no numbers.
         VitascopeError: a video cannot be read and that is an error, or more than the budget of
             the dataset cannot.
     """
@@ -275,6 +277,11 @@ def _probabilities(
         logits = model(network_input(part, pathways))
         parts.append(logits.float().softmax(-1))
     batch, views = video.shape[:2]
+    if not all(part.isfinite().all() for part in parts):
+        raise WeightsError(
+            "the scores of the network are no numbers (NaN), so they say nothing. Its weights are "
+            "damaged or have exploded in training; use another checkpoint, or lower optim.lr"
+        )
     return torch.cat(parts).view(batch, views, -1).mean(1).cpu()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,7 @@ class ModelSource:
         forward: maps B C T H W float32 to scores before softmax, B N; a clip for several
             pathways comes whole and is packed inside.
         module: the network of a checkpoint in eval mode; None for an exported model.
+        trust: whether an exported model was opened on trust.
     """
 
     path: Path
@@ -38,6 +41,28 @@ class ModelSource:
     contract: Contract
     forward: Forward
     module: nn.Module | None = None
+    trust: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A network goes along; an exported model is opened again from its path."""
+        if self.module is None:
+            return partial(open_model, trust=self.trust), (self.path,)
+        return Source, (self.path, self.kind, self.contract, self.forward, self.module)
+
+
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """Scores of a network; see `Source.forward`."""
+
+    module: nn.Module
+    strides: tuple[int, ...]
+    device: torch.device
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        (video,) = pathways(inputs)
+        with torch.inference_mode():
+            scores: Tensor = self.module(network_input(video.to(self.device), self.strides))
+        return scores.float().cpu()
 
 
 def open_model(
@@ -64,7 +89,7 @@ def open_model(
         path = _only_artefact(path, tuple(suffixes))
     if path.suffix in suffixes:
         opened = open_artefact(path, trust=trust)
-        return Source(path, opened.target, opened.contract, opened)
+        return Source(path, opened.target, opened.contract, opened, trust=trust)
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise WeightsError(f"{path} holds only the weights; give {path.with_suffix('.xml')}")
     if (
@@ -96,11 +121,5 @@ def _from_checkpoint(path: Path, device: torch.device) -> ModelSource:
     model, checkpoint = load_model(path)
     contract = checkpoint.contract
     model.requires_grad_(False).to(device)
-
-    def forward(inputs: Inputs) -> Tensor:
-        (video,) = pathways(inputs)
-        with torch.inference_mode():
-            scores: Tensor = model(network_input(video.to(device), contract.clip.pathways))
-        return scores.float().cpu()
-
-    return ModelSource(path, "checkpoint", contract, forward, model)
+    forward = _Network(model, contract.clip.pathways, device)
+    return Source(path, "checkpoint", contract, forward, model)

@@ -116,6 +116,12 @@ class Predictor:
         self.views: ViewProtocol = contract.views
         self._forward: Forward = source.forward
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_forward"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _forward=state["source"].forward)
+
     def __repr__(self) -> str:
         what = f"{self.source.contract.model}, {self.source.kind}, {len(self.classes)} classes"
         return f"Predictor({str(self.source.path)!r}: {what})"
@@ -143,6 +149,7 @@ class Predictor:
             DatasetError: the video is shorter than a clip and the model's rule forbids that, or
                 `start` lies after its end.
             ConfigError: `top` is below 1, or `views` are none.
+            WeightsError: the model's scores are no numbers.
         """
         _check_top(top)
         scores = self._scores(self.clips(video, views=views, start=start, end=end))
@@ -322,8 +329,15 @@ class Predictor:
 
         Views go through one by one, so that memory does not grow with their number.
         """
-        rows = torch.cat([self._forward(view[None]) for view in views]).softmax(1)
-        return combine_views(rows[None])[0]
+        scores = combine_views(
+            torch.cat([self._forward(view[None]) for view in views]).softmax(1)[None]
+        )[0]
+        if not scores.isfinite().all():
+            raise WeightsError(
+                f"{self.source.path}: its scores are no numbers (NaN), so they say nothing. Its "
+                f"weights are damaged or have exploded in training; use another checkpoint"
+            )
+        return scores
 
     def _top(self, scores: Tensor, count: int) -> Top:
         values, indices = scores.topk(min(count, len(scores)))

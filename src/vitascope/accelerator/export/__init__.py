@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,8 +96,8 @@ def export_model(
     Raises:
         UnknownNameError: no such target.
         MissingExtraError: a package is missing.
-        VerificationError: no clips, a model that the target cannot express, or outputs that differ
-            in shape.
+        VerificationError: no clips, a model that the target cannot express, outputs that differ
+            in shape, or scores that are no numbers.
         RunError: the folder cannot be written.
     """
     target = require_target(to)
@@ -127,6 +128,11 @@ def export_model(
                 t.numel() * t.element_size() for t in plain.state_dict().values()
             ),
         )
+        if not math.isfinite(checked.max_abs_diff):
+            raise VerificationError(
+                f"{contract.model} or its {to} form gives scores that are no numbers (NaN); "
+                f"nothing was written. Export another checkpoint of the run"
+            )
         if checked.ok:
             _into_place(files, path)
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -213,7 +214,7 @@ def timm_card(
         labels=LabelSpec(names=names) if len(names) == classes else LabelSpec(name=imagenet),
         note="An image encoder of timm; the licence of its weights is on its own card.",
         kept=tuple(resized),
-        load=lambda model: _load(model, source),
+        load=partial(_load, source=source),
     )
 
 

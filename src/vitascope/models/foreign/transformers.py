@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,7 @@ def transformers_card(source: str, args: dict[str, Any]) -> ModelCard:
         paper=published.paper,
         note="A network of Transformers; the licence of its weights is on its own card.",
         kept=("config",),
-        load=lambda model: _load(model, source),
+        load=partial(_load, source=source),
     )
 
 

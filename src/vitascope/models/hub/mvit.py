@@ -13,6 +13,11 @@ from vitascope.models.mvit.model import (
     create_multiscale_vision_transformers,
 )
 from vitascope.spec import ClipSpec, Cost, LabelSpec, PixelSpec, Result, ViewProtocol, Weights
+from vitascope.models.card import Cost, ModelCard, Weights
+from vitascope.models.hub.rows import PTV_ZOO, clip, pixels, psf, ptv, published_file, scores
+from vitascope.models.mvit import MViTVariant, Reversible, create_multiscale_vision_transformers
+from vitascope.models.registry import publish
+from vitascope.spec import ClipSpec, LabelSpec, PixelSpec, Result, ViewProtocol
 
 _PROJECTS = "https://github.com/facebookresearch/SlowFast/blob/main/projects"
 _ZOO = "https://github.com/facebookresearch/SlowFast/blob/main/MODEL_ZOO.md"
@@ -274,7 +279,7 @@ def _v2_image(size: str, args: dict[str, Any], top1: float, cost: tuple[float, f
         f"mvitv2_{size}_image", "in1k",
         _image(**args, **_v2(temporal=False), cls_embed_on=False),
         scores("imagenet1k/val", _V2, _CENTRE, top1=top1), _IN1K,
-        cost=_cost(*cost, _V2, _CENTRE), weights=(Weights(url=url, dialect="pyslowfast"),),
+        cost=_cost(*cost, _V2, _CENTRE), weights=published_file(url, "pyslowfast"),
         paper=_V2_PAPER,
     )  # fmt: skip
 

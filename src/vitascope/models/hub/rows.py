@@ -5,6 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 from vitascope.spec import ClipSpec, PixelSpec, Result, ViewProtocol, Weights
+from vitascope.models.card import Weights
+from vitascope.models.hub.checksums import CHECKSUMS
+from vitascope.spec import ClipSpec, PixelSpec, Result, ViewProtocol
 
 PTV_ZOO = "https://github.com/facebookresearch/pytorchvideo/blob/main/docs/source/model_zoo.md"
 PTV_FILES = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo"
@@ -50,11 +53,17 @@ def pixels(crop: int) -> PixelSpec:
     return PixelSpec(short_side=crop, crop=(crop, crop))
 
 
+def published_file(url: str, dialect: str) -> tuple[Weights, ...]:
+    """A published file, with its length and checksum where they are known."""
+    size, sha256 = CHECKSUMS.get(url, (None, None))
+    return (Weights(url=url, dialect=dialect, size=size, sha256=sha256),)
+
+
 def ptv(path: str) -> tuple[Weights, ...]:
     """A file of PyTorchVideo's zoo."""
-    return (Weights(url=f"{PTV_FILES}/{path}", dialect="pytorchvideo"),)
+    return published_file(f"{PTV_FILES}/{path}", "pytorchvideo")
 
 
 def psf(path: str, dialect: str = "caffe2") -> tuple[Weights, ...]:
     """A file of PySlowFast's zoo."""
-    return (Weights(url=f"{PSF_FILES}/{path}", dialect=dialect),)
+    return published_file(f"{PSF_FILES}/{path}", dialect)

@@ -176,14 +176,20 @@ def _refusal(report: ConversionReport, model: nn.Module, what: str) -> str:
 
 
 def load_published(
-    model: nn.Module, weights: Sequence[Weights], *, progress: bool = True
-) -> ConversionReport:
+    model: nn.Module,
+    weights: Sequence[Weights],
+    *,
+    progress: bool = True,
+    require_checksum: bool | None = None,
+) -> Report:
     """Fetches published weights and loads them.
 
     Args:
         model: changed in place.
         weights: where the weights lie, the preferred place first.
         progress: show a bar while they are fetched, if a person looks.
+        require_checksum: refuse files whose checksum is not on the card; None asks
+            $VITASCOPE_REQUIRE_CHECKSUM.
 
     Raises:
         WeightsError: no place has them, or they do not fit.
@@ -192,7 +198,13 @@ def load_published(
     for place in weights:
         try:
             with _bar(place.url, progress) as on_progress:
-                path = fetch(place.url, sha256=place.sha256, on_progress=on_progress)
+                path = fetch(
+                    place.url,
+                    sha256=place.sha256,
+                    size=place.size,
+                    require_checksum=require_checksum,
+                    on_progress=on_progress,
+                )
         except WeightsError as error:
             reasons.append(str(error))
             continue
