@@ -69,7 +69,7 @@ def build_described(
     try:
         # Some networks of other libraries compute with numbers while they are built.
         place = "cpu" if is_foreign(name) else "meta"
-        with _counted(entries, where), torch.device(place), without_start():
+        with within(entries, where), torch.device(place), without_start():
             hollow = card(**{**card.logit_args, **args})
         outputs = _outputs(hollow, entries)
     except VitascopeError:
@@ -109,8 +109,16 @@ def _check(value: Any, where: str, depth: int) -> None:
 
 
 @contextlib.contextmanager
-def _counted(entries: Mapping[str, Tensor], where: str) -> Iterator[None]:
-    """Ends a building that grows beyond what the file holds."""
+def within(entries: Mapping[str, Tensor], where: str) -> Iterator[None]:
+    """Ends a building in its block that grows beyond what a file holds.
+
+    Args:
+        entries: the stored tensors.
+        where: the file, for messages.
+
+    Raises:
+        WeightsError: the network is many times as large.
+    """
     parts = _PARTS[0] * len(entries) + _PARTS[1]
     numbers = _NUMBERS[0] * sum(value.numel() for value in entries.values()) + _NUMBERS[1]
     left, own = [parts, numbers], threading.get_ident()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
+from vitascope.models.bounded import within
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign.cards import is_foreign
 from vitascope.models.measure.meta import meta_model
@@ -63,7 +64,12 @@ def open_foreign(path: str | Path, model: str | None = None) -> Opened:
     card = find_card(content, path) if model is None else get_card(model)
     args = {name: card.args[name] for name in card.kept}
     foreign = is_foreign(card.full_name)
-    shape = card(**card.logit_args) if foreign else meta_model(card)
+    if foreign:  # its configuration came with the file
+        entries, _ = split_tensors(unwrap(content, str(path))[0])
+        with within(entries, str(path)):
+            shape = card(**card.logit_args)
+    else:
+        shape = hollow(card)
     _, report = convert_state_dict(content, shape, what=str(path))
     classes = _classes(report) if report.only_head_differs else None
     network = shape

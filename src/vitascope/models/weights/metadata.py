@@ -6,9 +6,8 @@ beside the weights.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,9 @@ from typing import Any
 import yaml
 
 from vitascope.errors import MissingExtraError, WeightsError
+from vitascope.errors import MissingExtraError, VitascopeError, WeightsError
+from vitascope.files import read_json
+from vitascope.models import foreign_timm
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign import timm as foreign_timm
 from vitascope.models.registry import get_card
@@ -23,6 +25,7 @@ from vitascope.models.weights.containers import WRAPPERS, unwrap
 from vitascope.models.weights.read import CONFIG
 from vitascope.optional import require
 
+_CONFIGURATION = 100_000  # characters of a stored configuration; PySlowFast's has 6,000
 _FAMILY = re.compile(r"^(videomae|timesformer|vivit|vjepa2)\.")
 
 
@@ -49,14 +52,15 @@ class ClipFacts:
 def clips_of(content: Any) -> ClipFacts | None:
     """The clips that a checkpoint of PySlowFast names; None where it names none."""
     text = content.get("cfg") if isinstance(content, Mapping) else None
-    if not isinstance(text, str):
+    # A merge of merges ("<<") takes time without end; no program writes one.
+    if not isinstance(text, str) or len(text) > _CONFIGURATION or "<<" in text:
         return None
     try:
         data = yaml.safe_load(text)["DATA"]
         return ClipFacts(
             int(data["NUM_FRAMES"]), int(data["SAMPLING_RATE"]), int(data["TEST_CROP_SIZE"])
         )
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None  # the entry is another program's, and the weights are understood without it
 
 
@@ -79,16 +83,28 @@ def foreign_card_of(content: Any, path: Path) -> ModelCard | None:
     family = next((m[1] for name in entries if (m := _FAMILY.match(_bare(name)))), None)
     described = _description(folder / CONFIG)
     if "model_type" in described and (family is not None or path.is_dir()):
-        return get_card(f"hf:{folder}")
+        return _read(lambda: get_card(f"hf:{folder}"), folder)
     if family is not None:
         raise WeightsError(
             f"{path} is a {family} network of Transformers, whose sizes stand in its {CONFIG}, and "
             f"there is none in {folder}. Put it beside the weights, or name a folder that has it: "
             f"--model hf:FOLDER"
         )
-    if isinstance(described.get("architecture"), str):
-        return foreign_timm.timm_card(described["architecture"], {}, described)
+    architecture = described.get("architecture")
+    if isinstance(architecture, str):
+        return _read(lambda: foreign_timm.card(architecture, {}, described), folder)
     return None
+
+
+def _read(card: Callable[[], ModelCard], folder: Path) -> ModelCard:
+    try:
+        return card()
+    except VitascopeError:
+        raise
+    except Exception as error:  # the other library raises whatever the entries lead to
+        raise WeightsError(
+            f"{folder / CONFIG} describes no network ({type(error).__name__}: {error!s:.200})"
+        ) from error
 
 
 def timm_card_named(path: Path) -> ModelCard | None:
@@ -109,9 +125,7 @@ def _bare(name: str) -> str:
 
 def _description(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{file} is no readable configuration: {error}") from error
     return content if isinstance(content, dict) else {}
