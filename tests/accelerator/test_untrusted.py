@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 import re
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tests.accelerator.test_export import Small, _clips, _write
+from tests.engine.test_hostile_records import VALUES, places
+from tests.models.weights.test_hostile_pickles import mutated
+from tests.support.limits import needs_limits, sweep
 
 from vitascope.accelerator.export import open_artefact
 from vitascope.accelerator.export.operators import OPERATORS, is_harmless
@@ -412,3 +416,50 @@ def test_the_working_folder_is_not_touched(good: Path, tmp_path: Path) -> None:
     before = sorted(os.listdir(tmp_path))
     open_artefact(good)
     assert sorted(os.listdir(tmp_path)) == before
+
+
+# Every field of an exported program, and exports that were changed at random.
+
+
+@pytest.mark.slow
+@needs_limits
+def test_hostile_values_in_every_field_of_an_export(good: Path, tmp_path: Path) -> None:
+    """A model that still opens is run, too: it may compute anything, and nothing else."""
+    video = _clips()[0][None]
+    members = ("models/model.json", "model_weights_config.json", "vitascope.json")
+
+    def cases() -> Iterator[tuple[str, Callable[[], object]]]:
+        rng = random.Random(3)
+        for member in members:
+            with zipfile.ZipFile(good) as archive:
+                name = next(n for n in archive.namelist() if n.endswith(member))
+                found = list(places(json.loads(archive.read(name))))
+            for path in rng.sample(found, min(len(found), 400)):
+                for value in rng.sample(VALUES, 4):
+                    bad = rewrite(good, tmp_path / "bad.pt2", at(*path, value), member)
+                    yield f"{path} = {value!r:.40}", lambda bad=bad: open_artefact(bad)(video)
+
+    before = sorted(os.listdir(tmp_path))
+    counts = sweep(cases(), "fields of an export")
+    assert counts["refused"] > 1000
+    assert sorted(os.listdir(tmp_path)) == sorted([*before, "bad.pt2"])
+
+
+@pytest.mark.slow
+@needs_limits
+@pytest.mark.export
+@pytest.mark.parametrize("to", ["torch.export", "onnx", "openvino"])
+def test_100_mutated_exports(to: str, good: Path, tmp_path: Path) -> None:
+    path = good if to == "torch.export" else _write(tmp_path / "good", to)[1]
+    content = path.read_bytes()
+
+    def cases() -> Iterator[tuple[str, Callable[[], object]]]:
+        rng = random.Random(7)
+        for number in range(100):
+            bad = tmp_path / f"bad{path.suffix}"
+            if to == "openvino":
+                shutil.copy(path.with_suffix(".bin"), bad.with_suffix(".bin"))
+            bad.write_bytes(mutated(content, rng))
+            yield f"{to} {number}", lambda bad=bad: open_artefact(bad)
+
+    sweep(cases(), f"mutated {to} exports")

@@ -153,7 +153,8 @@ def test_a_sound_record_still_opens(saved: Path) -> None:
 
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 2, 10**6, 2**31, 2**63, 10**30, -(10**30), 0.5, -0.5, 1e300,
-    1e-300, "", "x", "NaN", "1e99999999", "1/0", "../x", "/etc/passwd", "a\nb", "\x1b[2J", "x" * 10**5,
+    1e-300, "", "x", "NaN", "1e99999999", "1/0", "../x", "/etc/passwd", "a\nb", "\x1b[2J",
+    "x" * 10**5,
     "hf:a/b", "timm:x", [], [1], ["x"], [[]], [None] * 1000, list(range(20)), {}, {"a": 1},
     {"a": {"b": {}}}, [1e308] * 3,
 ]  # fmt: skip
