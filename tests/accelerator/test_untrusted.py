@@ -214,6 +214,18 @@ def test_programs_with_anything_else_are_refused(what: str, good: Path, tmp_path
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 
+def test_a_graph_that_does_not_fit_together_is_one_line(
+    good: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """PyTorch would print a page of its own source."""
+    unknown = rewrite(good, tmp_path / "bad.pt2", first_input({"as_tensor": {"name": "absent"}}))
+    with pytest.raises(
+        WeightsError, match=r"bad\.pt2: not a complete torch\.export file"
+    ) as caught:
+        open_artefact(unknown)
+    assert "\n" not in str(caught.value) and capfd.readouterr().err == ""
+
+
 def stored(change: Callable[[dict[str, Any]], None]) -> Change:
     return lambda table: change(table["config"]["model.head.bias"])
 

@@ -13,7 +13,13 @@ from typing import Any
 from vitascope.engine.checkpoint import versions, write_json
 from vitascope.engine.config import Recipe
 from vitascope.errors import ConfigError, RunError, UnknownNameError
-from vitascope.files import is_unfinished, locked, remove_unfinished
+from vitascope.files import read_json
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 FORMAT = "vitascope.run/1"
 # Settings that change neither the weights nor what is compared: a run may go on with other ones.
@@ -106,7 +112,7 @@ def read_run(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise RunError(f"{path} is not a run folder (it has no run.json)")
     try:
-        run = json.loads(file.read_text(encoding="utf-8"))
+        run = read_json(file)
         Recipe.from_json(run["recipe"])
     except (OSError, ValueError, KeyError, TypeError, ConfigError, UnknownNameError) as error:
         raise RunError(f"{file} is damaged or of another version: {error}") from error
@@ -116,7 +122,7 @@ def read_run(path: Path) -> dict[str, Any]:
 def progress(path: Path) -> tuple[int, int]:
     """Steps done at the last checkpoint of a run folder, and steps of its run; 0, 0 without one."""
     try:
-        state = json.loads((path / "last.json").read_text(encoding="utf-8"))["state"]
+        state = read_json(path / "last.json")["state"]
         return int(state["step"]), int(state["steps"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0, 0

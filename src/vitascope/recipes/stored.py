@@ -13,7 +13,8 @@ from pathlib import Path
 
 from vitascope.engine.config import Recipe
 from vitascope.engine.folder import read_run
-from vitascope.errors import ConfigError
+from vitascope.errors import ConfigError, WeightsError
+from vitascope.files import read_json
 
 _HERE = "vitascope.recipes"
 _NAME = re.compile(r"([^\W\d]\w*)\.([^\W\d]\w*)")
@@ -100,9 +101,9 @@ def _call(source: str, module: str, name: str) -> Recipe:
 
 def _read(path: Path) -> Recipe:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path} is no JSON: {error}") from error
+        data = read_json(path)
+    except WeightsError as error:
+        raise ConfigError(f"{source} is no JSON of a recipe: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds no recipe, but a {type(data).__name__}")
     return Recipe.from_json(data.get("recipe", data))

@@ -36,16 +36,21 @@ LARGEST = 2**31 - 2**24
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """Silences what the exporter says about optional packages and about its own deprecations."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    """Silences what exporters say of optional packages, of deprecations, and of damaged files.
+
+    What goes wrong is raised as well, so nothing is lost.
+    """
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "torch.export")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 class OnnxTarget:
