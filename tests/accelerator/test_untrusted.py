@@ -226,6 +226,11 @@ def test_a_graph_that_does_not_fit_together_is_one_line(
     assert "\n" not in str(caught.value) and capfd.readouterr().err == ""
 
 
+def test_clips_of_another_size_are_named(good: Path) -> None:
+    with pytest.raises(WeightsError, match=r"cannot compute a clip of 1x3x4x8x9 \("):
+        open_artefact(good)(torch.zeros(1, 3, 4, 8, 9))
+
+
 def stored(change: Callable[[dict[str, Any]], None]) -> Change:
     return lambda table: change(table["config"]["model.head.bias"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import math
 import pickle
@@ -101,6 +102,13 @@ def test_a_predictor_of_a_run_predicts_the_same(way: str, films: Path, tmp_path:
     (tmp_path / "run" / "best.json").unlink()  # the copy needs no file
     assert repr(again) == repr(predictor)
     assert torch.equal(again.predict(film(films)).scores, predictor.predict(film(films)).scores)
+
+
+def test_scores_and_classes_must_agree(films: Path, tmp_path: Path) -> None:
+    two = dataclasses.replace(CONTRACT, labels=LabelSpec(names=("a", "b")))
+    path, _ = export(Small(), two, _clips(2), tmp_path / "m", to="torch.export", repeats=1)
+    with pytest.raises(WeightsError, match="gives 1x3 scores, and names 2 classes"):
+        load(path).predict(film(films))
 
 
 @pytest.mark.parametrize("to", TARGETS)

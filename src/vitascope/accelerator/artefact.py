@@ -56,8 +56,21 @@ class Artefact:
     forward: Forward
 
     def __call__(self, inputs: Inputs) -> Tensor:
-        """Runs the model; see `forward`."""
-        return self.forward(inputs)
+        """Runs the model; see `forward`.
+
+        Raises:
+            WeightsError: the file cannot compute what it is said to.
+        """
+        try:
+            return self.forward(inputs)
+        except Exception as error:  # each runtime has its own, and none a common base
+            shapes = ", ".join("x".join(map(str, video.shape)) for video in pathways(inputs))
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise WeightsError(
+                f"{self.path}: cannot compute a clip of {shapes} "
+                f"({(lines or [type(error).__name__])[-1]:.200}). The file is damaged, or was "
+                f"exported for clips of another size"
+            ) from error
 
 
 class Packing(nn.Module):

@@ -329,9 +329,14 @@ class Predictor:
 
         Views go through one by one, so that memory does not grow with their number.
         """
-        scores = combine_views(
-            torch.cat([self._forward(view[None]) for view in views]).softmax(1)[None]
-        )[0]
+        rows = [self._forward(view[None]) for view in views]
+        for row in rows:
+            if row.dim() != 2 or (self.classes and row.shape[1] != len(self.classes)):
+                raise WeightsError(
+                    f"{self.source.path}: gives {'x'.join(map(str, row.shape))} scores, and names "
+                    f"{len(self.classes)} classes. Use a file whose classes are its own"
+                )
+        scores = combine_views(torch.cat(rows).softmax(1)[None])[0]
         if not scores.isfinite().all():
             raise WeightsError(
                 f"{self.source.path}: its scores are no numbers (NaN), so they say nothing. Its "

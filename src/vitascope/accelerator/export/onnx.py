@@ -105,13 +105,14 @@ class OnnxTarget:
             session = runtime.InferenceSession(
                 str(path), sess_options=options, providers=["CPUExecutionProvider"]
             )
+            text = session.get_modelmeta().custom_metadata_map.get(KEY)
+            names: list[str] = [i.name for i in session.get_inputs()]
+            outputs = len(session.get_outputs())
         # onnxruntime's errors share no base class below Exception; all of them end here.
         except Exception as error:
             raise unreadable(path, "ONNX", error) from error
-        if len(session.get_outputs()) != 1:
-            raise unreadable(path, "ONNX", ValueError("it has not one output"))
-        text = session.get_modelmeta().custom_metadata_map.get(KEY)
-        names: list[str] = [i.name for i in session.get_inputs()]
+        if outputs != 1:
+            raise unreadable(path, "ONNX", ValueError(f"it has {outputs} outputs, and not one"))
 
         def forward(inputs: Inputs) -> Tensor:
             arrays: dict[str, Any] = {
