@@ -20,7 +20,8 @@ class UnknownNameError(VitascopeError, KeyError, AssertionError):
     """A name that is not in a table. The message lists the nearest legal names."""
 
     def __init__(self, kind: str, name: str, legal: Iterable[str], hint: str = "") -> None:
-        self.kind, self.name, self.legal = kind, name, sorted(legal)
+        self.kind, self.legal = kind, sorted(legal)
+        self.name = name = name if len(name) <= 200 else f"{name[:200]}..."
         near = difflib.get_close_matches(name, self.legal, n=3, cutoff=0.5)
         shown = ", ".join(self.legal[:12]) + (", ..." if len(self.legal) > 12 else "")
         text = f"unknown {kind} {name!r}."

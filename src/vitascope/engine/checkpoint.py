@@ -228,7 +228,7 @@ def _named_file(record_path: Path) -> str:
 
 def _is_plain(name: str) -> bool:
     """Whether it is a name in a folder, that leads nowhere else."""
-    return name not in ("", ".", "..") and not re.search(r"[/\\\0]", name)
+    return name not in (".", "..") and bool(re.fullmatch(r"[^/\\\x00-\x1f\x7f]{1,200}", name))
 
 
 def load_checkpoint(folder: Path, name: str) -> Checkpoint:

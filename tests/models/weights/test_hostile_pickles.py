@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import random
 import struct
@@ -244,6 +245,31 @@ def test_headers_of_safetensors(tmp_path: Path) -> None:
     path.write_bytes(struct.pack("<Q", 90_000_000) + b'{"a": ' + b"[" * 1000)
     with pytest.raises(WeightsError, match=r"a\.safetensors"):
         read_content(path)
+
+
+def test_parts_of_a_checkpoint(tmp_path: Path) -> None:
+    """Weights in parts are read with their index; a part, or a bad index, says what it is."""
+    names = ("part-1.safetensors", "part-2.safetensors")
+    for number, name in enumerate(names):
+        save_file({f"a{number}": torch.full((3,), float(number))}, tmp_path / name)
+    index = tmp_path / "weights.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a0": names[0], "a1": names[1]}}))
+    for path in (tmp_path, index):
+        assert {n: v[0].item() for n, v in read_content(path).items()} == {"a0": 0, "a1": 1}
+    with pytest.raises(WeightsError, match=r"one of the 2 parts .* weights\.safetensors\.index"):
+        read_content(tmp_path / names[1])
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(WeightsError, match=r"1 of its 2 parts are not beside it.*part-2"):
+        read_content(index)
+    for name in ("../part-1.safetensors", "/etc/passwd", "..", "", 3, None, "a\x00b", "a\nb"):
+        index.write_text(json.dumps({"weight_map": {"a0": name}}))
+        with pytest.raises(WeightsError, match="no file in its folder"):
+            read_content(index)
+    for text in ("{}", "[]", "[" * 10**5, '{"weight_map": 3}', '{"weight_map": {"a": {}}}', "NaN"):
+        index.write_text(text)
+        with pytest.raises(WeightsError, match=r"index\.json") as caught:
+            read_content(index)
+        assert "\n" not in str(caught.value)
 
 
 def test_the_machine_agrees_with_pickle() -> None:

@@ -143,7 +143,8 @@ def _parts(index: Path) -> list[Path]:
     except (KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{index} is damaged ({error!r:.200}). {_AGAIN}") from error
     for name in names:
-        if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\\0]", name):
+        plain = isinstance(name, str) and re.fullmatch(r"[^/\\\x00-\x1f\x7f]{1,200}", name)
+        if not plain or name in (".", ".."):
             raise WeightsError(
                 f"{index} names the part {name!r:.100}, which is no file in its folder. {_AGAIN}"
             )
