@@ -30,7 +30,7 @@ from vitascope.models.registry import create_model, get_card
 LARGEST = 1_000_000  # of a number among the arguments
 LONGEST, DEEPEST = 10_000, 12  # entries of a list or table, and levels of them
 # A network may have more than the file that describes it, such as the head that it is to lose.
-_PARTS, _NUMBERS = (20, 20_000), (4, 20_000_000)
+_PARTS, _NUMBERS = (6, 2_000), (4, 20_000_000)
 
 
 def build_described(
