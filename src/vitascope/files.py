@@ -16,8 +16,8 @@ import json
 import logging
 import math
 import os
-import secrets
 import re
+import secrets
 import shutil
 import socket
 import sys
@@ -28,9 +28,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
-from typing import Any
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from vitascope.errors import RunError, WeightsError
 
@@ -371,7 +369,7 @@ def fetch(
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with locked(target.with_name(f".{target.name}.lock")):
             if not known.holds(target):
                 _fetch_from_somewhere(known, place, target, on_progress)
     except OSError as error:

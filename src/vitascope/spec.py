@@ -333,3 +333,43 @@ class Contract:
         if numbers > LARGEST_CLIP:
             raise ConfigError(f"a clip of {numbers} pixels, more than any network can take in")
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Where published weights lie.
+
+    Attributes:
+        url: the file.
+        dialect: whose names the entries have ("pytorchvideo", "pyslowfast", "caffe2", ...).
+        sha256: checksum of the file; None where the publisher gives none and nobody measured it.
+        license: licence of the weights.
+        size: bytes of the file; None where nobody measured them.
+    """
+
+    url: str
+    dialect: str
+    sha256: str | None = None
+    license: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Published size of a model.
+
+    Attributes:
+        gflops: 10^9 multiply-adds of one view; None where not published.
+        parameters: millions of parameters; None where not published.
+        source: link to the table.
+        views: views of a video to which `gflops` applies once each.
+        crop: height and width at which `gflops` was counted, where it is not the card's.
+        note: why the network, as its authors' code builds it, has another size than published.
+    """
+
+    gflops: float | None
+    parameters: float | None
+    source: str
+    views: ViewProtocol | None = None
+    crop: int | None = None
+    note: str = ""

@@ -17,12 +17,12 @@ from tests.accelerator.test_export import CONTRACT, Small, _clips
 from torch import nn
 
 import vitascope
-from vitascope.accelerator.export import TARGETS, export
+from vitascope.accelerator.export import TARGETS, export_model
 from vitascope.data.render import render_motion_dataset
 from vitascope.engine.checkpoint import save_checkpoint
 from vitascope.engine.evaluate import evaluate
 from vitascope.errors import VerificationError, WeightsError
-from vitascope.models.hollow import hollow
+from vitascope.models.measure.meta import meta_model
 from vitascope.models.registry import create_model, get_card, list_cards
 from vitascope.serving.predictor import Predictor, load
 from vitascope.spec import ClipSpec, Contract, LabelSpec, PixelSpec
@@ -47,7 +47,7 @@ def test_every_card_arrives_as_it_was(way: str) -> None:
 def test_each_kind_of_network_can_be_copied_and_sent() -> None:
     cards = {getattr(card.builder, "__name__", repr(card.builder)): card for card in list_cards()}
     for card in cards.values():
-        network = hollow(card)
+        network = meta_model(card)
         names = list(network.state_dict())
         assert list(copy.deepcopy(network).state_dict()) == names
         stream = io.BytesIO()
@@ -106,7 +106,7 @@ def test_a_predictor_of_a_run_predicts_the_same(way: str, films: Path, tmp_path:
 
 def test_scores_and_classes_must_agree(films: Path, tmp_path: Path) -> None:
     two = dataclasses.replace(CONTRACT, labels=LabelSpec(names=("a", "b")))
-    path, _ = export(Small(), two, _clips(2), tmp_path / "m", to="torch.export", repeats=1)
+    path, _ = export_model(Small(), two, _clips(2), tmp_path / "m", to="torch.export", repeats=1)
     with pytest.raises(WeightsError, match="gives 1x3 scores, and names 2 classes"):
         load(path).predict(film(films))
 
@@ -116,7 +116,7 @@ def test_scores_and_classes_must_agree(films: Path, tmp_path: Path) -> None:
 def test_a_predictor_of_an_exported_model_is_opened_again(
     to: str, films: Path, tmp_path: Path
 ) -> None:
-    path, _ = export(Small(), CONTRACT, _clips(2), tmp_path / "m", to=to, repeats=1)
+    path, _ = export_model(Small(), CONTRACT, _clips(2), tmp_path / "m", to=to, repeats=1)
     predictor = load(path)
     expected = predictor.predict(film(films)).scores
     for way in WAYS.values():

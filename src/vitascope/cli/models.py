@@ -12,8 +12,9 @@ from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
 
 if TYPE_CHECKING:
-    from vitascope.models.card import ModelCard, Weights
-    from vitascope.models.measure import Size
+    from vitascope.models.card import ModelCard
+    from vitascope.models.measure.measure import Size
+    from vitascope.spec import Weights
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `models list` shows.")]
 Task = Annotated[

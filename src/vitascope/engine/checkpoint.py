@@ -31,14 +31,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vitascope.engine.optim import OPTIM
-from vitascope.errors import RunError, WeightsError
-from vitascope.files import remove_unfinished, replacing
+from vitascope.errors import ConfigError, RunError, WeightsError
+from vitascope.files import parse_json, read_json, remove_unfinished, replacing
 from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.read import is_foreign_checkpoint
-from vitascope.errors import ConfigError, RunError, WeightsError
-from vitascope.files import parse_json, read_json
-from vitascope.models.weights.read import is_foreign
-from vitascope.models.weights.recognise import open_foreign
 from vitascope.spec import Contract, to_json
 
 FORMAT = "vitascope.checkpoint/1"
@@ -262,7 +258,7 @@ def load_weights(path: str | Path) -> Checkpoint:
         raise WeightsError(f"{path} holds no best.json or last.json; is it a run folder?")
     if not path.is_file():
         raise WeightsError(f"{path}: no such run folder or checkpoint")
-    if is_foreign(path):
+    if is_foreign_checkpoint(path):
         return _read_foreign(path)
     if path.suffix == ".json":
         return _read_record(path)

@@ -19,7 +19,7 @@ from vitascope.engine.config import DataConfig, RunConfig
 from vitascope.engine.device import channels_last
 from vitascope.engine.folder import read_run
 from vitascope.engine.scoring import EvalResult, Progress, Scoring, score_videos
-from vitascope.engine.typed import convert, hints
+from vitascope.engine.typed import hints, to_type
 from vitascope.errors import ConfigError, DatasetError, WeightsError
 from vitascope.spec import ViewProtocol
 from vitascope.transforms.preprocess import evaluation_transform
@@ -121,7 +121,7 @@ class _Stored:
             raise WeightsError(f"{where} = {values!r:.100}; expected an object")
         if name not in values:
             return None
-        value = convert(hints(part)[name], values[name], f"{where}.{name}")
+        value = to_type(hints(part)[name], values[name], f"{where}.{name}")
         part(**{name: value})  # says what is out of range
         return value
 
@@ -131,7 +131,9 @@ def _or(*values: Any) -> Any:
     return next(value for value in values if value is not None)
 
 
-def _select(table: Table, run: Path, split: str | None) -> tuple[tuple[VideoRecord, ...], str]:
+def _select(
+    table: Table, made: Path | None, split: str | None
+) -> tuple[tuple[VideoRecord, ...], str]:
     """The records to score and the name of their split, with the split that the run made."""
     if split is None:
         return table.records, ""

@@ -13,13 +13,7 @@ from typing import Any
 from vitascope.engine.checkpoint import versions, write_json
 from vitascope.engine.config import Recipe
 from vitascope.errors import ConfigError, RunError, UnknownNameError
-from vitascope.files import read_json
-
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
+from vitascope.files import is_unfinished, locked, read_json, remove_unfinished
 
 FORMAT = "vitascope.run/1"
 # Settings that change neither the weights nor what is compared: a run may go on with other ones.

@@ -22,9 +22,8 @@ from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import make_loader
 from vitascope.engine.checkpoint import writing
 from vitascope.engine.device import network_input
-from vitascope.errors import DatasetError
-from vitascope.files import write_atomically
 from vitascope.errors import DatasetError, WeightsError
+from vitascope.files import write_atomically
 from vitascope.metrics import accuracy as metrics
 
 Progress = Callable[[int, int], None]

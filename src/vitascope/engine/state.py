@@ -19,7 +19,7 @@ from vitascope.engine.checkpoint import (
     update_state,
 )
 from vitascope.engine.optim import OPTIM, flatten_state, restore_state
-from vitascope.engine.typed import convert, hints
+from vitascope.engine.typed import hints, to_type
 from vitascope.errors import ConfigError, RunError, WeightsError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def restore(setup: Setup) -> State:
     state = State(steps=setup.steps, seed=setup.recipe.run.seed)
     if not (setup.folder / "last.json").is_file():
         return state
-    checkpoint = load_checkpoint(parts.folder, "last")
+    checkpoint = load_checkpoint(setup.folder, "last")
     for name, hint in hints(State).items():
         if name in checkpoint.state:
             value = checkpoint.state[name]
@@ -119,14 +119,14 @@ def restore(setup: Setup) -> State:
 
 def _of(hint: Any, value: Any, where: str) -> Any:
     try:
-        return convert(hint, value, where)
+        return to_type(hint, value, where)
     except ConfigError as error:
         raise WeightsError(f"{error}; the checkpoint is damaged") from error
 
 
-def _faults(value: Any, where: str) -> FaultReport:
+def _faults(value: Any, where: str) -> UnreadableReport:
     try:
-        return FaultReport.from_json(value)
+        return UnreadableReport.from_json(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{where} is damaged ({error!r:.200})") from error
 

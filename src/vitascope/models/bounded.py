@@ -23,8 +23,8 @@ from torch.nn.modules.module import (
 
 from vitascope.errors import UnknownNameError, VitascopeError, WeightsError
 from vitascope.models.base import VideoModel
-from vitascope.models.foreign import is_foreign
-from vitascope.models.hollow import without_start
+from vitascope.models.foreign.cards import is_foreign
+from vitascope.models.measure.meta import without_start
 from vitascope.models.registry import create_model, get_card
 
 LARGEST = 1_000_000  # of a number among the arguments

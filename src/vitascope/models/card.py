@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,47 +13,8 @@ from torch import nn
 from vitascope.catalog import Catalog
 from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
-from vitascope.spec import ClipSpec, LabelSpec, PixelSpec, Result, ViewProtocol
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Where published weights lie.
-
-    Attributes:
-        url: the file.
-        dialect: whose names the entries have ("pytorchvideo", "pyslowfast", "caffe2", ...).
-        sha256: checksum of the file; None where the publisher gives none and nobody measured it.
-        license: licence of the weights.
-        size: bytes of the file; None where nobody measured them.
-    """
-
-    url: str
-    dialect: str
-    sha256: str | None = None
-    license: str = ""
-    size: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Published size of a model.
-
-    Attributes:
-        gflops: 10^9 multiply-adds of one view; None where not published.
-        parameters: millions of parameters; None where not published.
-        source: link to the table.
-        views: views of a video to which `gflops` applies once each.
-        crop: height and width at which `gflops` was counted, where it is not the card's.
-        note: why the network, as its authors' code builds it, has another size than published.
-    """
-
-    gflops: float | None
-    parameters: float | None
-    source: str
-    views: ViewProtocol | None = None
-    crop: int | None = None
-    note: str = ""
+from vitascope.models.weights.load import load_published
+from vitascope.spec import ClipSpec, Cost, LabelSpec, PixelSpec, Result, Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,23 +117,6 @@ class ModelCard:
 
 def _card(fields: Mapping[str, Any]) -> ModelCard:
     return ModelCard(**fields)
-
-
-def load_weights(model: nn.Module, weights: tuple[Weights, ...], *, progress: bool = True) -> None:
-    """Fetches published weights and loads them into `model`.
-
-    The code that knows checkpoints is imported only now: cards are data, and cheap.
-
-    Args:
-        model: changed in place.
-        weights: where the weights lie, the preferred place first.
-        progress: show a bar while they are fetched.
-
-    Raises:
-        WeightsError: they cannot be fetched or do not fit.
-    """
-    loader = importlib.import_module("vitascope.models.weights.load")
-    loader.load_published(model, weights, progress=progress)
 
 
 def _describe(card: ModelCard) -> str:

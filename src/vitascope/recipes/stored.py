@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import json
 import pkgutil
 import re
 from collections.abc import Callable
@@ -103,7 +102,7 @@ def _read(path: Path) -> Recipe:
     try:
         data = read_json(path)
     except WeightsError as error:
-        raise ConfigError(f"{source} is no JSON of a recipe: {error}") from error
+        raise ConfigError(f"{path} is no JSON of a recipe: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds no recipe, but a {type(data).__name__}")
     return Recipe.from_json(data.get("recipe", data))

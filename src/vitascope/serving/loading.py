@@ -47,12 +47,12 @@ class ModelSource:
         """A network goes along; an exported model is opened again from its path."""
         if self.module is None:
             return partial(open_model, trust=self.trust), (self.path,)
-        return Source, (self.path, self.kind, self.contract, self.forward, self.module)
+        return ModelSource, (self.path, self.kind, self.contract, self.forward, self.module)
 
 
 @dataclass(frozen=True, eq=False)
 class _Network:
-    """Scores of a network; see `Source.forward`."""
+    """Scores of a network; see `ModelSource.forward`."""
 
     module: nn.Module
     strides: tuple[int, ...]
@@ -67,7 +67,7 @@ class _Network:
 
 def open_model(
     path: str | Path, device: str | torch.device = "cpu", *, trust: bool = False
-) -> Source:
+) -> ModelSource:
     """Opens a run folder, a checkpoint or an exported model.
 
     Args:
@@ -89,7 +89,7 @@ def open_model(
         path = _only_artefact(path, tuple(suffixes))
     if path.suffix in suffixes:
         opened = open_artefact(path, trust=trust)
-        return Source(path, opened.target, opened.contract, opened, trust=trust)
+        return ModelSource(path, opened.target, opened.contract, opened, trust=trust)
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise WeightsError(f"{path} holds only the weights; give {path.with_suffix('.xml')}")
     if (
@@ -122,4 +122,4 @@ def _from_checkpoint(path: Path, device: torch.device) -> ModelSource:
     contract = checkpoint.contract
     model.requires_grad_(False).to(device)
     forward = _Network(model, contract.clip.pathways, device)
-    return Source(path, "checkpoint", contract, forward, model)
+    return ModelSource(path, "checkpoint", contract, forward, model)

@@ -109,32 +109,34 @@ def export_model(
         plain = Packing(plain, contract.clip.pathways)
     example = [video.unsqueeze(0).repeat(2, 1, 1, 1, 1) for video in pathways(clips[0])]
     try:
-        draft = folder / path.name
-        _write(target, plain, example, contract, draft)
-        files = [file for file in folder.iterdir() if file.is_file()]
-        allowed = target.tolerance if tolerance is None else tolerance
-        checked = verify(
-            plain,
-            target.open(draft, trust=True),
-            clips,
-            tolerance=allowed,
-            target=to,
-            repeats=repeats,
-        )
-        checked = dataclasses.replace(
-            checked,
-            size_bytes=sum(file.stat().st_size for file in files),
-            size_bytes_before=sum(
-                t.numel() * t.element_size() for t in plain.state_dict().values()
-            ),
-        )
-        if not math.isfinite(checked.max_abs_diff):
-            raise VerificationError(
-                f"{contract.model} or its {to} form gives scores that are no numbers (NaN); "
-                f"nothing was written. Export another checkpoint of the run"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft_folder(path) as folder:
+            draft = folder / path.name
+            _write(target, plain, example, contract, draft)
+            files = [file for file in folder.iterdir() if file.is_file()]
+            allowed = target.tolerance if tolerance is None else tolerance
+            checked = verify_export(
+                plain,
+                target.open(draft, trust=True),
+                clips,
+                tolerance=allowed,
+                target=to,
+                repeats=repeats,
             )
-        if checked.ok:
-            _into_place(files, path)
+            checked = dataclasses.replace(
+                checked,
+                size_bytes=sum(file.stat().st_size for file in files),
+                size_bytes_before=sum(
+                    t.numel() * t.element_size() for t in plain.state_dict().values()
+                ),
+            )
+            if not math.isfinite(checked.max_abs_diff):
+                raise VerificationError(
+                    f"{contract.model} or its {to} form gives scores that are no numbers (NaN); "
+                    f"nothing was written. Export another checkpoint of the run"
+                )
+            if checked.ok:
+                _into_place(files, path)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from error
     return path, checked

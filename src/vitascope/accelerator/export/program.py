@@ -199,7 +199,7 @@ def _json_text(value: Any, where: str) -> Any:
         raise _wrong(where, value, "names as JSON") from error
 
 
-# Parts of a program.
+# Setup of a program.
 
 _path = _text(r"(?!__)\w{1,200}(\.(?!__)\w{1,200}){0,40}", "a path of identifiers")
 _word = _text(r"[\w ,.;:>()-]{0,200}", "a word")

@@ -15,8 +15,8 @@ from typing import Any
 
 from vitascope.compat.migrate.edits import ImportEdits
 from vitascope.compat.migrate.text import Edit
-from vitascope.files import write_atomically
 from vitascope.errors import ConfigError
+from vitascope.files import write_atomically
 
 _SUFFIXES = (".py", ".pyi", ".ipynb")
 _PASSED_OVER = {"__pycache__", "node_modules", "site-packages"}

@@ -6,18 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vitascope.models.card import ModelCard, publish
-from vitascope.models.hub.rows import PTV_ZOO, clip, pixels, psf, ptv, scores
+from vitascope.models.hub.rows import PTV_ZOO, clip, pixels, psf, ptv, published_file, scores
 from vitascope.models.mvit.model import (
     MViTVariant,
     Reversible,
     create_multiscale_vision_transformers,
 )
 from vitascope.spec import ClipSpec, Cost, LabelSpec, PixelSpec, Result, ViewProtocol, Weights
-from vitascope.models.card import Cost, ModelCard, Weights
-from vitascope.models.hub.rows import PTV_ZOO, clip, pixels, psf, ptv, published_file, scores
-from vitascope.models.mvit import MViTVariant, Reversible, create_multiscale_vision_transformers
-from vitascope.models.registry import publish
-from vitascope.spec import ClipSpec, LabelSpec, PixelSpec, Result, ViewProtocol
 
 _PROJECTS = "https://github.com/facebookresearch/SlowFast/blob/main/projects"
 _ZOO = "https://github.com/facebookresearch/SlowFast/blob/main/MODEL_ZOO.md"

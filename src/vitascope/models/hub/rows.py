@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from vitascope.spec import ClipSpec, PixelSpec, Result, ViewProtocol, Weights
-from vitascope.models.card import Weights
 from vitascope.models.hub.checksums import CHECKSUMS
-from vitascope.spec import ClipSpec, PixelSpec, Result, ViewProtocol
+from vitascope.spec import ClipSpec, PixelSpec, Result, ViewProtocol, Weights
 
 PTV_ZOO = "https://github.com/facebookresearch/pytorchvideo/blob/main/docs/source/model_zoo.md"
 PTV_FILES = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo"

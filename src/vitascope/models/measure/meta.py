@@ -44,7 +44,7 @@ def without_start() -> TorchFunctionMode:
     return _WithoutStart()
 
 
-def hollow(card: ModelCard) -> VideoModel:
+def meta_model(card: ModelCard) -> VideoModel:
     """The network of a card, ending in logits, on the device "meta".
 
     Cards that build the same network share it, so it must not be changed.

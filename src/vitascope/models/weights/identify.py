@@ -69,7 +69,7 @@ def open_foreign(path: str | Path, model: str | None = None) -> Opened:
         with within(entries, str(path)):
             shape = card(**card.logit_args)
     else:
-        shape = hollow(card)
+        shape = meta_model(card)
     _, report = convert_state_dict(content, shape, what=str(path))
     classes = _classes(report) if report.only_head_differs else None
     network = shape

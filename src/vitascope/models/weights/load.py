@@ -181,7 +181,7 @@ def load_published(
     *,
     progress: bool = True,
     require_checksum: bool | None = None,
-) -> Report:
+) -> ConversionReport:
     """Fetches published weights and loads them.
 
     Args:

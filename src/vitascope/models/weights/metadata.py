@@ -14,10 +14,8 @@ from typing import Any
 
 import yaml
 
-from vitascope.errors import MissingExtraError, WeightsError
 from vitascope.errors import MissingExtraError, VitascopeError, WeightsError
 from vitascope.files import read_json
-from vitascope.models import foreign_timm
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign import timm as foreign_timm
 from vitascope.models.registry import get_card
@@ -92,7 +90,7 @@ def foreign_card_of(content: Any, path: Path) -> ModelCard | None:
         )
     architecture = described.get("architecture")
     if isinstance(architecture, str):
-        return _read(lambda: foreign_timm.card(architecture, {}, described), folder)
+        return _read(lambda: foreign_timm.timm_card(architecture, {}, described), folder)
     return None
 
 
