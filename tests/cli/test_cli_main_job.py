@@ -179,8 +179,8 @@ def test_an_export_that_differs_is_a_failed_check_and_leaves_nothing(
     def verify(original, converted, *more, **settings):
         return measure(original, lambda x: converted(x) + 0.5, *more, **settings)
 
-    measure = module.verify
-    monkeypatch.setattr(module, "verify", verify)
+    measure = module.verify_export
+    monkeypatch.setattr(module, "verify_export", verify)
     done = cli(
         "export", trained.folder, "--to", "torch.export", "--out", tmp_path / "m.pt2",
         "--json", tmp_path / "e.json",

@@ -126,7 +126,7 @@ class Source:
         try:
             facts = os.stat(self.path)
         except OSError as error:
-            raise DecodeError(self.path, f"cannot be read ({error.strerror})") from error
+            raise decode_error(error)(self.path, f"cannot be read ({error.strerror})") from error
         now = facts.st_ino, facts.st_size, facts.st_mtime_ns
         if self._facts not in (None, now):
             raise DecodeError(self.path, "the file was replaced or written to while it was read")

@@ -14,7 +14,7 @@ from vitascope.data.clips import Clip, around
 from vitascope.data.records import Table
 from vitascope.data.sets.card import UNCHECKED, DatasetCard
 from vitascope.data.sets.locate import Places
-from vitascope.data.tables.columns import read_json
+from vitascope.data.tables.columns import read_json_list
 from vitascope.errors import ConfigError, DatasetError
 
 SPLITS = ("train", "val", "test")
@@ -85,10 +85,10 @@ def read_moments(
         raise ConfigError(f"split = {split!r}; legal values: {', '.join(SPLITS)}")
     if not label_ids:
         raise ConfigError("the map of labels to numbers is empty")
-    facts = {video["video_uid"]: video for video in read_json(metadata, dict)["videos"]}
+    facts = {video["video_uid"]: video for video in read_json_list(metadata, dict)["videos"]}
     moments: list[Moment] = []
     left_out: Counter[str] = Counter()
-    for video in read_json(annotations, dict)["videos"]:
+    for video in read_json_list(annotations, dict)["videos"]:
         if video["split"] != split:
             continue
         uid, labels = video["video_uid"], list(_labels(video))
@@ -169,12 +169,12 @@ def _seconds(entry: dict[str, Any], key: str) -> Fraction:
 def find_ego4d_moments(places: Places) -> Table:
     """The videos of Ego4D's moments from the lists below a folder."""
     found = places.by_split(train="moments_train.json", val="moments_val.json")
-    facts: dict[str, Any] = read_json(places.need("ego4d.json"), dict)
+    facts: dict[str, Any] = read_json_list(places.need("ego4d.json"), dict)
     paths = {video["video_uid"]: video["manifold_path"] for video in facts["videos"]}
     return places.table(
         (str(places.root / paths.get(v["video_uid"], v["video_uid"] + ".mp4")), split, path.name)
         for split, path in found.items()
-        for v in read_json(path, dict)["videos"]
+        for v in read_json_list(path, dict)["videos"]
     )
 
 

@@ -11,7 +11,7 @@ from vitascope.data.records import Table
 from vitascope.data.sets.card import CLASS_LIST, DatasetCard
 from vitascope.data.sets.locate import Places
 from vitascope.data.tables.classes import ClassList, read_classes
-from vitascope.data.tables.columns import read_json
+from vitascope.data.tables.columns import read_json_list
 from vitascope.data.tables.layouts import Draft, Found
 from vitascope.data.tables.read import Files, table_from
 from vitascope.errors import DatasetError
@@ -58,7 +58,7 @@ def read_ssv2_entries(path: str | Path, classes: ClassList) -> list[tuple[str, i
     """
     index = {name: i for i, name in enumerate(classes.names)}
     name, found = Path(path).name, []
-    for number, entry in enumerate(read_json(path, list), 1):
+    for number, entry in enumerate(read_json_list(path, list), 1):
         where = f"{name}, entry {number}"
         if not isinstance(entry, dict) or "id" not in entry:
             raise DatasetError(f"{where}: expected an object with the keys id and template")

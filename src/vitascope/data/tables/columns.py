@@ -74,7 +74,7 @@ def read_columns(
     return found
 
 
-def read_json(path: str | Path, kind: type) -> Any:
+def read_json_list(path: str | Path, kind: type) -> Any:
     """A JSON document whose outermost value is of `kind` (dict or list).
 
     Raises:

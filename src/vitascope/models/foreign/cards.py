@@ -8,7 +8,7 @@ from typing import Any
 
 from vitascope.models.card import ModelCard
 
-# prefix of a name -> module of this package with a function `card(name, args)`
+# prefix of a name -> module LIBRARY beside this one with a function `LIBRARY_card(name, args)`
 LIBRARIES = {"hf": "transformers", "timm": "timm"}
 
 
@@ -32,6 +32,7 @@ def foreign_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
         WeightsError: the configuration cannot be read.
     """
     prefix, _, source = name.partition(":")
-    module = importlib.import_module(f"vitascope.models.foreign.{LIBRARIES[prefix]}")
-    card: ModelCard = module.card(source, dict(args or {}))
+    library = LIBRARIES[prefix]
+    module = importlib.import_module(f"vitascope.models.foreign.{library}")
+    card: ModelCard = getattr(module, f"{library}_card")(source, dict(args or {}))
     return card

@@ -121,7 +121,7 @@ class Machine:
                 code = self._take(1).decode("latin1")
                 if code == ".":
                     value = self._pop()
-                    check_size(value)
+                    check_memory(value)
                     return value
                 self._step(code)
         except (struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
@@ -353,7 +353,7 @@ def parts(value: Any) -> Iterator[Any]:
         yield value.key
 
 
-def check_size(value: Any) -> None:
+def check_memory(value: Any) -> None:
     """Refuses circles, and references that would amount to too much or nest too deeply.
 
     Raises:

@@ -31,7 +31,7 @@ from vitascope.compat.ptv.errors import (
     RefusedDataError,
     UnreadableDocumentError,
 )
-from vitascope.data.tables.columns import read_json
+from vitascope.data.tables.columns import read_json_list
 from vitascope.errors import ConfigError, DatasetError
 
 logger = logging.getLogger(__name__)
@@ -239,7 +239,7 @@ def read_document(path: str | Path) -> dict[str, Any]:
         UnreadableDocumentError: it is no JSON object.
     """
     try:
-        return dict(read_json(path, dict))
+        return dict(read_json_list(path, dict))
     except DatasetError as error:
         raise UnreadableDocumentError(str(error)) from None
 
