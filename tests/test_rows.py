@@ -194,7 +194,7 @@ def test_every_command_is_in_the_table() -> None:
 def test_every_transform_is_exported() -> None:
     """A class that is called with a clip."""
     # Made by others, or called with more than a clip.
-    parts = {"Draws", "NumpyDraws", "TorchDraws"}
+    parts = {"Draws", "NumpyDraws", "TorchDraws", "PairMixing"}
     for path in files("transforms"):
         if path.name == "scripted.py":  # what torch.jit.script makes of the transforms
             continue

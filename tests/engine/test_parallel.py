@@ -24,7 +24,7 @@ sys.path.insert(0, sys.argv[1])
 import toy
 from vitascope.engine import overrides
 from vitascope.engine.train import fit
-recipe = overrides.apply(toy.toy_recipe(Path(sys.argv[2])), sys.argv[4:])
+recipe = overrides.apply_overrides(toy.toy_recipe(Path(sys.argv[2])), sys.argv[4:])
 events = []
 def listen(event):
     events.append(event.kind)

@@ -7,7 +7,7 @@ results, and PySlowFast's in `boxes`, `color`, `erasing`, `image_augment`, `mask
 
 from vitascope.transforms.augmentations import AugmentTransform
 from vitascope.transforms.augmix import AugMix
-from vitascope.transforms.mix import CutMix, MixUp, MixVideo, PairMixing, RandomMix
+from vitascope.transforms.mix import CutMix, MixUp, MixVideo, RandomMix
 from vitascope.transforms.pathways import PackPathway
 from vitascope.transforms.preprocess import evaluation_transform, normalise
 from vitascope.transforms.rand_augment import RandAugment
@@ -53,7 +53,6 @@ __all__ = [
     "Normalize",
     "OpSampler",
     "PackPathway",
-    "PairMixing",
     "Permute",
     "RandAugment",
     "RandomCrop",
