@@ -20,11 +20,6 @@ from vitascope.files import is_unfinished, locked, remove_unfinished, replacing,
 posix = pytest.mark.skipif(os.name != "posix", reason="links, pipes and modes of POSIX systems")
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder))
-
-
-@pytest.mark.parametrize("durable", [False, True])
 def own_device(path: Path) -> Path:
     """A node like /dev/null of the test's own: a fault must not cost the machine its devices."""
     try:
@@ -35,6 +30,11 @@ def own_device(path: Path) -> Path:
     return path
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+@pytest.mark.parametrize("durable", [False, True])
 def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
@@ -144,7 +144,7 @@ def test_pipes_and_devices_get_the_content_and_stay(tmp_path: Path) -> None:
         before = os.stat(path)
         write_atomically(path, [b"gone"])
         assert os.stat(path).st_ino == before.st_ino and stat.S_ISCHR(os.stat(path).st_mode)
-    assert names(tmp_path) == ["null", "pipe"]
+    assert names(tmp_path) == ["device", "null", "pipe"]
 
 
 WRITER = """
