@@ -22,6 +22,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -324,6 +325,7 @@ def fetch(
     limit: int = LARGEST,
     require_checksum: bool | None = None,
     folder: Path | None = None,
+    answer_within: float | None = None,
     on_progress: Progress | None = None,
 ) -> Path:
     """The local copy of a file, fetched if it is not there yet.
@@ -342,6 +344,8 @@ def fetch(
         require_checksum: refuse a file whose checksum was not published; None asks
             $VITASCOPE_REQUIRE_CHECKSUM (1 is yes).
         folder: where copies are kept; None is the cache.
+        answer_within: seconds in which the server must answer at all, names and proxies
+            included; None waits as patiently as for the rest of the file.
         on_progress: told how far it is.
 
     Returns:
@@ -371,7 +375,7 @@ def fetch(
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target.with_name(f".{target.name}.lock")):
             if not known.holds(target):
-                _fetch_from_somewhere(known, place, target, on_progress)
+                _fetch_from_somewhere(known, place, target, answer_within, on_progress)
     except OSError as error:
         raise WeightsError(f"{target}: cannot be written ({error.strerror or error}).") from error
     return target
@@ -445,7 +449,11 @@ def _record(url: str, target: Path, digest: str) -> None:
 
 
 def _fetch_from_somewhere(
-    known: _Known, place: Path, target: Path, on_progress: Progress | None
+    known: _Known,
+    place: Path,
+    target: Path,
+    answer_within: float | None,
+    on_progress: Progress | None,
 ) -> None:
     part = target.with_name(f"{target.name}.part")
     sources = _sources(known.url, place)
@@ -454,6 +462,8 @@ def _fetch_from_somewhere(
             if isinstance(source, Path):
                 _copy(source, part, known, on_progress)
             else:
+                if answer_within is not None:
+                    require_answer(source, answer_within)
                 _download(source, part, known, on_progress)
             break
         except FileNotFoundError:
@@ -505,6 +515,39 @@ def _copy(source: Path, part: Path, known: _Known, on_progress: Progress | None)
         shutil.copyfileobj(reader, writer, CHUNK)
     if on_progress is not None:
         on_progress(part.stat().st_size, part.stat().st_size)
+
+
+def require_answer(url: str, seconds: float) -> None:
+    """Asks a server whether it is there, for a bounded time.
+
+    The time limit of a socket does not bound the look-up of a name, so a thread asks, and is left
+    behind where it does not come back.
+
+    Args:
+        url: an address, http or https.
+        seconds: how long to wait for any answer; that there is no such file is one.
+
+    Raises:
+        WeightsError: the server cannot be reached, or does not answer in time.
+    """
+    reasons: list[str] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "vitascope"})
+        try:
+            with urllib.request.urlopen(request, timeout=seconds):
+                reasons.append("")
+        except urllib.error.HTTPError:
+            reasons.append("")
+        except (http.client.HTTPException, OSError) as error:
+            reasons.append(str(getattr(error, "reason", "") or error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    reason = reasons[0] if reasons else f"no answer within {seconds:g} seconds"
+    if reason:
+        raise WeightsError(f"{url}: cannot be reached ({reason}).")
 
 
 def _download(url: str, part: Path, known: _Known, on_progress: Progress | None) -> None:

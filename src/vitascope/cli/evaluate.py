@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -22,7 +23,13 @@ POLICIES = ("error", "skip", "substitute-black")
 MATRIX_CLASSES = 20
 """Above this number of classes the matrix does not fit a terminal, and a list says more."""
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder or checkpoint.")]
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Run folder, checkpoint, or the name of a published model (then with --data).",
+    ),
+]
 Data = Annotated[
     str | None,
     typer.Option("--data", metavar="DATA", help="Folder or list. Default: the data of the run."),
@@ -55,7 +62,12 @@ BadBudget = Annotated[
 ]
 CsvFile = Annotated[
     str | None,
-    typer.Option("--csv", metavar="FILE", help="Scores of each video. Default: RUN/scores.csv."),
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        help="Scores of each video. Default: RUN/scores.csv, or NAME-scores.csv for a published "
+        "model.",
+    ),
 ]
 
 
@@ -79,6 +91,7 @@ def evaluate(
       vitascope eval run
       vitascope eval run --data clips/ --split test --views 10x3
       vitascope eval run --data new_clips/ --split all --json scores.json
+      vitascope eval x3d_s --data kinetics/val --split all --views 10x3
     """
     with Output("eval", json_file) as out:
         if on_bad not in POLICIES:
@@ -102,28 +115,33 @@ def evaluate(
                 bad_budget=bad_budget,
                 on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
             )
-        scores = Path(csv_file) if csv_file else _beside(run) / "scores.csv"
+        scores = Path(csv_file) if csv_file else _scores_file(run)
         out.data.update(run=run, **result.to_json(), csv=scores)
         show_result(out, result)
         result.write_csv(scores)
         out.say(f"Scores of each video: {scores}")
 
 
-def _beside(run: str) -> Path:
+def _scores_file(run: str) -> Path:
     path = Path(run)
-    return path if path.is_dir() else path.parent
+    if not path.exists():  # the name of a published model
+        name = re.sub(r"[^\w.-]", "_", run)
+        return Path(f"{name}-scores.csv")
+    return (path if path.is_dir() else path.parent) / "scores.csv"
 
 
 def show_result(out: Output, result: EvalResult) -> None:
     """Prints figures, faults and confusions."""
     low, high = result.interval
     chance = 1 / len(result.classes)
+    label, guess = result.majority
     pairs: list[tuple[str, str]] = [
         (
             "top-1",
             f"{percent(result.top1)}  (95 % interval {percent(low)} to {percent(high)}, "
             f"chance {percent(chance)})",
         ),
+        ("majority guess", f"{percent(guess)}  (always saying {label})"),
         *([("top-5", percent(result.top5))] if len(result.classes) > 5 else []),
         ("mean class accuracy", percent(result.mean_class_accuracy)),
         ("evaluated", f"{result.n_evaluated} of {result.n_expected} videos"),

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="Run folder, checkpoint, or exported model (.onnx, ...)."),
+    typer.Argument(
+        metavar="MODEL",
+        help="Run folder, checkpoint, exported model (.onnx, ...), or the name of a published "
+        "model; `vitascope models` lists them.",
+    ),
 ]
 Videos = Annotated[
     list[str],
@@ -53,6 +57,7 @@ def predict(
     --every a film is read once from start to end, in memory that does not grow with its length.
 
     Examples:
+      vitascope predict x3d_s video.mp4
       vitascope predict run video.mp4
       vitascope predict run/model.onnx clips/ --top 1
       vitascope predict run film.mp4 --every 1s --json timeline.json

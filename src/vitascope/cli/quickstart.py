@@ -149,16 +149,18 @@ def _train(out: Output, folder: Path, overrides: Sequence[str]) -> Trained | Non
     from vitascope.recipes.folder import train
 
     settings = (*SETTINGS, *overrides)
-    command = f"vitascope train {folder / 'data'} --model {MODEL} --out {folder / 'run'}"
+    run = folder / "run"
+    command = f"vitascope train {folder / 'data'} --model {MODEL} --init none --out {run}"
     with _part(out, "2. Training"):
         out.say(f"{command} {' '.join(settings)}", style="dim", whole=True)
         with TrainingDisplay(out) as display:
             trained = train(
                 (folder / "data").resolve(),
                 MODEL,
-                out=folder / "run",
+                out=run,
+                init="none",
                 overrides=settings,
-                force=(folder / "run" / "run.json").is_file(),
+                force=(run / "run.json").is_file(),
                 on_event=display,
             )
     if trained.test is None:

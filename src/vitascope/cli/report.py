@@ -17,8 +17,10 @@ from vitascope.engine.charts import learning_charts, percent
 from vitascope.engine.checkpoint import versions
 from vitascope.engine.log import read_log
 from vitascope.engine.scoring import EvalResult
+from vitascope.engine.selection import choosing
 from vitascope.errors import DecodeError
 from vitascope.recipes.folder import Trained
+from vitascope.recipes.start import PRETRAINED
 from vitascope.serving.draw import Image
 from vitascope.serving.report import Example, Figure, ReportTable, RunReport, write_report
 from vitascope.transforms.functional import uniform_indices
@@ -49,7 +51,8 @@ def write_run_report(
     run = Path(result.run)
     counts = trained.plan.summary.counts
     videos = sum(counts.get("train", {}).values())
-    start = f"started from {recipe.model.init}" if recipe.model.init else "trained from scratch"
+    init = "published weights" if recipe.model.init == PRETRAINED else recipe.model.init
+    start = f"started from {init}" if init else "trained from scratch"
     rows = read_log(run / "log.jsonl")
     report = RunReport(
         title=f"{run.resolve().name}: {recipe.model.name} on {Path(recipe.data.path).name}",
@@ -78,6 +81,7 @@ def _minutes(seconds: float) -> str:
 
 def _figures(trained: Trained, control: EvalResult | None) -> list[Figure]:
     test, best = trained.test, trained.result.best_top1
+    recipe = trained.plan.recipe
     figures = []
     if test is not None:
         low, high = test.interval
@@ -86,7 +90,8 @@ def _figures(trained: Trained, control: EvalResult | None) -> list[Figure]:
                 name="Test top-1",
                 value=percent(test.top1),
                 note=f"95 % interval {percent(low)} to {percent(high)}; "
-                f"{test.n_evaluated} of {test.n_expected} videos",
+                f"{test.n_evaluated} of {test.n_expected} videos; always saying "
+                f"{test.majority[0]} gives {percent(test.majority[1])}",
             ),
             Figure(
                 name="Mean class accuracy",
@@ -103,8 +108,9 @@ def _figures(trained: Trained, control: EvalResult | None) -> list[Figure]:
             )
         )
     if best is not None:
-        note = f"step {trained.result.best_step} of {trained.result.steps}"
-        figures.append(Figure(name="Best validation top-1", value=percent(best), note=note))
+        rule = choosing(recipe.run, len(trained.plan.table.of("val")))
+        note = f"step {trained.result.best_step} of {trained.result.steps}: {rule}"
+        figures.append(Figure(name="Validation top-1", value=percent(best), note=note))
     return figures
 
 

@@ -44,11 +44,13 @@ Resume = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the run that RUN holds.")]
 Init = Annotated[
-    str | None,
+    str,
     typer.Option(
         "--init",
-        metavar="CKPT",
-        help="Start from the weights of a run, or of a checkpoint of any library.",
+        metavar="WEIGHTS",
+        help="Start weights: auto (the published ones of the network where they can be had), "
+        "pretrained (those or an error), none (random), a run, a checkpoint of any library, or a "
+        "model's name.",
     ),
 ]
 RecipeOption = Annotated[
@@ -69,7 +71,7 @@ def train(
     out: RunFolder = "run",
     resume: Resume = False,
     force: Force = False,
-    init: Init = None,
+    init: Init = "auto",
     recipe: RecipeOption = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -82,6 +84,7 @@ def train(
 
     Examples:
       vitascope train clips/
+      vitascope train clips/ --init none
       vitascope train clips/ --model x3d_m --out run2 optim.epochs=50 augment.hflip=0
       vitascope train train.csv --out run --resume
     """
@@ -131,6 +134,8 @@ def show_plan(out: Output, plan: Plan, overrides: Sequence[str] = ()) -> None:
     if overrides:
         out.say("Changed by you:")
         out.say(f"  {' '.join(overrides)}")
+    for note in plan.notes:
+        out.note(note)
     out.data["reasons"] = plan.reasons
     out.say("All settings: vitascope recipes show. Change one with PATH=VALUE.", style="dim")
     out.heading("Training")
@@ -141,6 +146,7 @@ def settings(recipe: Recipe) -> list[tuple[str, str]]:
     clip, pixels, optim, run = recipe.clip, recipe.pixels, recipe.optim, recipe.run
     seen = "the whole video" if clip.coverage == "video" else f"every {clip.sampling_rate}th frame"
     start = recipe.model.init or "random weights"
+    start = "published weights" if start == "pretrained" else start
     return [
         ("model.name", f"{recipe.model.name}, from {start}"),
         ("clip.num_frames", f"{clip.num_frames} of {seen}"),
@@ -158,6 +164,7 @@ def finish(out: Output, trained: Trained, command: str) -> None:
     """Prints test result, report and next commands, or how to go on."""
     from vitascope.cli.evaluate import show_result
     from vitascope.cli.report import write_run_report
+    from vitascope.engine.selection import by_loss
 
     result, run = trained.result, Path(trained.result.run)
     out.data.update(result.to_json())
@@ -168,9 +175,11 @@ def finish(out: Output, trained: Trained, command: str) -> None:
         return
     if result.best_top1 is not None:
         out.heading("Trained")
+        videos = len(trained.plan.table.of("val"))
+        figure = "lowest validation loss" if by_loss(trained.plan.recipe.run, videos) else "best"
         out.say(
-            f"best validation top-1 {percent(result.best_top1)} at step {result.best_step} of "
-            f"{result.steps}, after {length(result.seconds)}"
+            f"kept: step {result.best_step} of {result.steps} ({figure}), with validation top-1 "
+            f"{percent(result.best_top1)}, after {length(result.seconds)}"
         )
     if trained.test is not None:
         if result.best_top1 is None:  # nothing was set apart to choose by: the one score there is

@@ -40,7 +40,6 @@ class TrainingDisplay:
         self._begin = time.monotonic()
         self._losses: list[float] = []
         self._speed = self._wait = float("nan")
-        self._best = -1.0
         self._validated = True
         self._scored: tuple[int, int] | None = None
         self._wide = out.console.width >= 100
@@ -57,8 +56,9 @@ class TrainingDisplay:
         self._task: TaskID | None = None
 
     def __enter__(self) -> TrainingDisplay:
-        self._bar.start()
-        return self
+        return (
+            self  # the bar comes with the first event: others are shown while weights are fetched
+        )
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
@@ -94,6 +94,7 @@ class TrainingDisplay:
             style="dim",
         )
         self._begin = time.monotonic()
+        self._bar.start()
         self._task = self._bar.add_task(
             "", total=event.steps, completed=event.step, epoch=event.epoch, said=""
         )
@@ -116,15 +117,13 @@ class TrainingDisplay:
             self._bar.update(self._task, said=said)
 
     def _on_eval(self, event: Event, values: Any) -> None:
-        better = values["top1"] > self._best
-        self._best = max(self._best, values["top1"])
         losses, self._losses = self._losses, []
         self._row(
             event,
             losses,
             val_loss=f"{values['loss']:.3f}",
             top1=percent(values["top1"]),
-            mark="best" if better else "",
+            mark="best" if values["best"] else "",
         )
         scored = values["n_evaluated"], values["n_expected"]
         if scored != self._scored:  # always said, and again only when it changes

@@ -182,7 +182,11 @@ def model_args(recipe: Recipe) -> dict[str, Any]:
 
 
 def model_of_recipe(
-    recipe: Recipe, num_classes: int, on_note: Callable[[str], None] = lambda text: None
+    recipe: Recipe,
+    num_classes: int,
+    on_note: Callable[[str], None] = lambda text: None,
+    *,
+    start: bool = True,
 ) -> VideoModel:
     """The recipe's network, started from `run.seed` or from `model.init`.
 
@@ -190,13 +194,14 @@ def model_of_recipe(
         recipe: the recipe.
         num_classes: outputs of the network.
         on_note: told when the classifying layer of `model.init` was replaced.
+        start: False leaves `model.init` out, for a network that gets other weights anyway.
 
     Raises:
         UnknownNameError: no such model or argument.
         WeightsError: the weights of `model.init` do not fit.
     """
     torch.manual_seed(recipe.run.seed)
-    init = recipe.model.init
+    init = recipe.model.init if start else None
     model = create_model(
         recipe.model.name,
         num_classes=num_classes,
@@ -239,7 +244,7 @@ def start_from(model: VideoModel, checkpoint: Checkpoint) -> list[str]:
 
 
 def load_model(path: str | Path) -> tuple[VideoModel, Checkpoint]:
-    """The network of a run or checkpoint with its weights, ready to predict.
+    """The network of a run, checkpoint or card with its weights, ready to predict.
 
     It has an output for each class that the contract names. Where the contract names none, the
     stored classifying layer says how many there are.

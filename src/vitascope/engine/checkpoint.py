@@ -34,6 +34,7 @@ from vitascope.engine.optim import OPTIM
 from vitascope.errors import ConfigError, RunError, WeightsError
 from vitascope.files import parse_json, read_json, remove_unfinished, replacing
 from vitascope.models.weights.identify import open_foreign
+from vitascope.models.weights.published import names_card, near_cards, open_published
 from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import Contract, to_json
 
@@ -54,7 +55,8 @@ class Checkpoint:
         state: step, epoch, seed, best score and what else the run remembers, as JSON values.
         versions: versions of Python and the packages that wrote it.
         tensors: tensors by name, on the CPU.
-        path: the record, or the tensor file when it was read without one.
+        path: the record, or the tensor file when it was read without one; the card's name for
+            published weights.
     """
 
     contract: Contract
@@ -241,9 +243,10 @@ def load_weights(path: str | Path) -> Checkpoint:
 
     Args:
         path: a run folder (its best checkpoint, else its last), a checkpoint record such as
-            RUN/best.json, a .safetensors file written by `save_checkpoint`, also alone, or a
+            RUN/best.json, a .safetensors file written by `save_checkpoint`, also alone, a
             checkpoint of another library (a file, or a folder with its config.json) whose network
-            can be told from it.
+            can be told from it, or the name of a card, for its published weights. What is there
+            as a file or folder is taken first.
 
     Raises:
         WeightsError: no weights there, a cut or changed file, or one that asks to run code.
@@ -257,7 +260,9 @@ def load_weights(path: str | Path) -> Checkpoint:
             return _read_foreign(path)
         raise WeightsError(f"{path} holds no best.json or last.json; is it a run folder?")
     if not path.is_file():
-        raise WeightsError(f"{path}: no such run folder or checkpoint")
+        if names_card(path):
+            return _read_published(path)
+        raise WeightsError(f"{path}: no such run folder or checkpoint.{near_cards(path)}")
     if is_foreign_checkpoint(path):
         return _read_foreign(path)
     if path.suffix == ".json":
@@ -277,6 +282,18 @@ def _read_foreign(path: Path) -> Checkpoint:
         versions={},
         tensors=opened.model.state_dict(),
         path=path,
+    )
+
+
+def _read_published(name: Path) -> Checkpoint:
+    model, contract = open_published(str(name))
+    return Checkpoint(
+        contract=contract,
+        recipe={},
+        state={"step": 0},
+        versions={},
+        tensors=model.state_dict(),
+        path=name,
     )
 
 

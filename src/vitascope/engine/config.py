@@ -69,6 +69,7 @@ class DataConfig:
         bad_budget: share of the videos that may be bad before the run stops after all; 1 is any.
         workers: processes that decode; 0 decodes in the training process.
         decoder: name of the decoding backend.
+        balance: unequal classes: weighted in the loss, or sampled equally often, or none of it.
         scale: size at which frames are decoded for training, as a multiple of `pixels.short_side`.
         cache: keep these frames on disk after their first use.
         cache_dir: folder of that cache; none takes the user's cache folder.
@@ -84,6 +85,7 @@ class DataConfig:
     bad_budget: float = 1.0
     workers: int = 2
     decoder: str = "pyav"
+    balance: Literal["none", "weighted", "sampled"] = "none"
     scale: float = 1.25
     cache: bool = True
     cache_dir: str | None = None
@@ -270,6 +272,8 @@ class RunConfig:
         save_every: steps from one checkpoint to the next; none saves after every epoch.
         ema: decay of the moving average of the weights that is evaluated; 0 is off.
         views: views of a validation video that are averaged, clips x crops.
+        select: validation figure that chooses the step: score, loss, or auto: loss of few videos.
+        select_over: evaluations in a row whose loss is averaged where the loss chooses.
     """
 
     seed: int = 0
@@ -284,6 +288,8 @@ class RunConfig:
     save_every: int | None = None
     ema: float = 0.0
     views: ViewProtocol = ONE_VIEW
+    select: Literal["auto", "score", "loss"] = "auto"
+    select_over: int = 3
 
     def __post_init__(self) -> None:
         _typed(self, "run")
@@ -297,7 +303,7 @@ class RunConfig:
                     getattr(self, n) is None or getattr(self, n) >= 1,
                     f"{n} = {getattr(self, n)}; it must be at least 1",
                 )
-                for n in ("threads", "log_every", "eval_every", "save_every")
+                for n in ("threads", "log_every", "eval_every", "save_every", "select_over")
             ),
         )
 

@@ -41,7 +41,8 @@ def evaluate(
     """Scores a run on a split of a data set.
 
     Args:
-        run: run folder, checkpoint record or .safetensors file.
+        run: run folder, checkpoint record, .safetensors file, or the name of a card, for its
+            published weights.
         data: folder or list of videos; None takes that of the run. A table is taken as it is: its
             classes must be those of the run, and its splits are not those that the run made.
         split: which part of it; None takes everything. Data without splits is divided as it was
@@ -74,7 +75,8 @@ def evaluate(
             raise DatasetError(f"{table.root}: its classes are not those of {run}")
     else:
         table = read_table(data if data is not None else own, labels=contract.labels.names)
-        made = checkpoint.path.parent / "split.csv"
+        # A card is in no folder: a split.csv that happens to lie here is not of its making.
+        made = checkpoint.path.parent / "split.csv" if checkpoint.path.is_file() else None
     records, named = _select(table, made, split)
     dataset = ClipDataset(
         records,

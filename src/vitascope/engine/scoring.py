@@ -100,6 +100,13 @@ class EvalResult:
         return metrics.wilson_interval(correct, self.n_evaluated)
 
     @cached_property
+    def majority(self) -> tuple[str, float]:
+        """The most frequent class of these videos, and the top-1 of always saying it."""
+        counts = torch.bincount(self.labels, minlength=len(self.classes))
+        most = int(counts.argmax())
+        return self.classes[most], float(counts[most]) / max(1, self.n_evaluated)
+
+    @cached_property
     def loss(self) -> float:
         """Mean negative logarithm of the probability of the true class."""
         return float(F.nll_loss(self.scores.clamp_min(1e-12).log(), self.labels))
@@ -119,6 +126,7 @@ class EvalResult:
         """All figures as plain JSON values; scores of single videos are in the CSV."""
         return self.summary() | {
             "interval": list(self.interval),
+            "majority": {"label": self.majority[0], "top1": self.majority[1]},
             "views": self.views,
             "split": self.split,
             "shuffled": self.shuffled,

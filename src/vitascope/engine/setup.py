@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from vitascope.data.loader import make_loader, steps_per_epoch
 from vitascope.data.records import Table
+from vitascope.data.sampler import Plan, balanced
 from vitascope.data.tables.split import write_split
 from vitascope.data.unreadable import UnreadableReport
 from vitascope.engine.build import Data, build_data, model_args, model_of_recipe, read_data
@@ -43,6 +45,7 @@ class Setup:
         optimizer: updates `module`; `stepper` is the same with the precision around.
         average: moving average of its weights; None without.
         task: loss and score.
+        order: how training videos are ordered: shuffled, or a plan that balances the classes.
         steps_per_epoch: updates in an epoch.
         steps: updates in the whole run.
     """
@@ -66,7 +69,13 @@ class Setup:
                 f"optim.batch_size = {config.batch_size} is above the {count} training videos"
             )
         self.steps = self.steps_per_epoch * config.epochs
-        self.module = model_of_recipe(recipe, len(data.table.classes), self.notes.append)
+        labels = [record.label or 0 for record in data.train.records]
+        sampled = recipe.data.balance == "sampled"
+        self.order: bool | Plan = partial(balanced, labels=labels) if sampled else True
+        # Weights of a checkpoint take the place of start weights, which need not be there any more.
+        start = not (folder.resumed and (folder.path / "last.json").is_file())
+        classes = len(data.table.classes)
+        self.module = model_of_recipe(recipe, classes, self.notes.append, start=start)
         channels_last(self.module).to(fabric.device)
         self.average = MovingAverage(self.module, run.ema) if run.ema else None
         compiled: Any = torch.compile(self.module) if run.compile else self.module
@@ -110,7 +119,7 @@ class Setup:
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
             workers=self.recipe.data.workers,
-            shuffle=True,
+            shuffle=self.order,
             drop_last=True,
         )
         loader.known = faults

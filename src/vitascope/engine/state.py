@@ -45,8 +45,10 @@ class State:
         seed: the run's seed.
         step: updates done.
         evaluated: step of the last evaluation.
-        best_score: the best score so far; None before the first evaluation.
-        best_step: the step of that score.
+        losses: validation losses of the latest evaluations.
+        best_score: score of the best step so far; None before the first evaluation.
+        best_loss: its validation loss, a mean over evaluations where that decides.
+        best_step: that step.
         scaler: scale of the loss in 16-bit training.
         faults: what could not be read since the epoch began.
         reported: step at which the last report on an epoch's faults was given.
@@ -56,7 +58,9 @@ class State:
     seed: int
     step: int = 0
     evaluated: int = 0
+    losses: tuple[float, ...] = ()
     best_score: float | None = None
+    best_loss: float | None = None
     best_step: int = 0
     scaler: dict[str, Any] = field(default_factory=dict)
     faults: UnreadableReport = field(default_factory=UnreadableReport)
@@ -69,9 +73,10 @@ class TrainResult:
 
     Attributes:
         run: the run's folder.
-        best_top1: best validation score, 0 to 1 (top-1 accuracy for classification); None when
-            there is nothing to validate on.
-        best_step: step of that score.
+        best_top1: validation score of the best step, 0 to 1 (top-1 accuracy for classification);
+            None when there is nothing to validate on. By which figure the step was chosen,
+            `vitascope.engine.selection` says.
+        best_step: that step, whose weights are in best.json.
         step: updates done.
         steps: updates of the whole run.
         seconds: time that this call took.

@@ -16,6 +16,7 @@ from vitascope.engine.device import StopOnSignal, seed_step
 from vitascope.engine.log import Listener, Meter, Reporter, ignore
 from vitascope.engine.optim import set_rate
 from vitascope.engine.schedule import learning_rate
+from vitascope.engine.selection import consider
 from vitascope.engine.setup import Setup, build
 from vitascope.engine.state import (
     EXPLODED,
@@ -146,12 +147,14 @@ def _evaluate_if_due(setup: Setup, state: State, report: Reporter) -> None:
         return
     result = setup.task.evaluate(setup.evaluated_module)
     state.evaluated = state.step
-    if result is not None:
-        report("eval", **result.summary())
-    # Of equal scores the later one: it has been trained for longer.
-    if result is None or state.best_score is None or result.score >= state.best_score:
-        state.best_score = None if result is None else result.score
+    if result is None:  # nothing to choose by: the latest weights are the best
         state.best_step = state.step
+        best = True
+    else:
+        data, run = setup.data.val, setup.recipe.run
+        best = consider(state, result, run, 0 if data is None else data.num_videos)
+        report("eval", best=best, **result.summary())
+    if best:
         save_best(setup, state)
 
 

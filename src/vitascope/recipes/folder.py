@@ -17,10 +17,13 @@ from vitascope.engine.folder import read_run
 from vitascope.engine.log import Listener, ignore
 from vitascope.engine.overrides import apply_overrides
 from vitascope.engine.scoring import EvalResult, Progress
+from vitascope.engine.selection import choosing
 from vitascope.engine.train import TrainResult, fit
 from vitascope.errors import DatasetError, RunError
 from vitascope.models.registry import get_card
-from vitascope.recipes.fit_to_data import facts_of, fit_recipe
+from vitascope.recipes.fine_tuning import fine_tune_recipe
+from vitascope.recipes.fit_to_data import Choice, Facts, facts_of, fit_recipe
+from vitascope.recipes.start import AUTO, NONE, PRETRAINED, Start, find_start
 
 DEFAULT_MODEL = "x3d_s"
 _ALL_FOR_TRAINING = (
@@ -39,12 +42,14 @@ class Plan:
         recipe: all settings.
         reasons: why they were chosen, a sentence each, and last what was given in their place;
             empty where a stored recipe is used.
+        notes: what was wanted and cannot be had, a sentence each.
     """
 
     table: Table
     summary: Summary
     recipe: Recipe
     reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,21 +73,27 @@ def plan_training(
     *,
     out: str | Path | None = None,
     recipe: Recipe | None = None,
-    init: str | None = None,
+    init: str | None = AUTO,
     overrides: Sequence[str] = (),
     resume: bool = False,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
-    """Reads a data set and chooses all settings; nothing is written.
+    """Reads a data set and chooses all settings; nothing is written but fetched weights.
 
     Args:
         data: folder or list of videos.
-        model: card name of the network; None is X3D-S, or that of `recipe`.
+        model: card name of the network; None is that of `recipe` or of the checkpoint `init`, else
+            X3D-S.
         out: folder of the run; with `resume`, the recipe of the run in it is taken.
         recipe: settings to use instead of chosen ones.
-        init: checkpoint to start from.
+        init: "auto" takes the published weights of the network where they can be had, and says so
+            where they cannot; of a recipe it takes what is there. "pretrained" insists on them,
+            "none" or None starts from random weights; else a run, a checkpoint or the name of a
+            card to start from.
         overrides: `path=value` settings, such as "optim.lr=0.01"; they come last.
         resume: go on with the run in `out`.
+        force: the run in `out` is to be replaced, so what it decided does not count.
         progress: called with (files looked at, files in all).
 
     Raises:
@@ -91,7 +102,7 @@ def plan_training(
     base = (_stored(out) if resume else None) or recipe
     if base is None:
         # The settings of the data decide how it is read, so they are needed before the others.
-        named = [text for text in overrides if text.startswith("data.")]
+        named = [text for text in overrides if _path(text).partition(".")[0] in ("data", "model")]
         reading = apply_overrides(_unfitted(model or DEFAULT_MODEL), named)
     else:
         reading = apply_overrides(_adapted(base, model, init), overrides)
@@ -102,20 +113,68 @@ def plan_training(
         reasons = (_ALL_FOR_TRAINING,)
     table = with_splits(reading, table)
     headers = read_headers(table, progress=progress)
+    start: Start | None = None
     if base is None:
         facts = facts_of(table, summarize(table, headers))
-        wanted = _given(reading, overrides)
-        choice = fit_recipe(facts, model or DEFAULT_MODEL, init=init, **wanted)
+        refused = reading.data.on_bad == "error" and headers.unreadable
+        if refused and init == AUTO:  # nothing is fetched for a training that cannot begin
+            init = NONE
+        start = _start(reading, model, init, overrides, None if force else out)
+        choice = _choice(facts, start, **_given(reading, overrides))
         data_config = replace(choice.recipe.data, val_share=reading.data.val_share)
-        reading = apply_overrides(replace(choice.recipe, data=data_config), overrides)
-        reasons = choice.reasons + reasons
+        left = [text for text in overrides if _path(text) not in ("model.init", "model.name")]
+        reading = apply_overrides(replace(choice.recipe, data=data_config), left)
+        reasons = choice.reasons + reasons + _judging(table, reading)
         if overrides:
             reasons += (f"in place of what was chosen, as given: {' '.join(overrides)}",)
     summary = summarize(table, headers, reading.clip if reading.clip.coverage == "window" else None)
     # Absolute, because a run is read from other working directories than it was made in.
     place = os.path.abspath(data) if os.path.exists(data) else str(data)
     chosen = replace(reading, data=replace(reading.data, path=place))
-    return Plan(table, summary, chosen, reasons)
+    notes = (start.note,) if start is not None and start.note else ()
+    return Plan(table, summary, chosen, reasons, notes)
+
+
+def _path(assignment: str) -> str:
+    """The path of a `path=value`."""
+    return assignment.partition("=")[0].strip()
+
+
+def _start(
+    reading: Recipe,
+    model: str | None,
+    init: str | None,
+    overrides: Sequence[str],
+    out: str | Path | None,
+) -> Start:
+    """Where the weights come from; a run that was begun in `out` has decided it."""
+    paths = {_path(text) for text in overrides}
+    if "model.init" in paths:
+        init = reading.model.init
+    config = reading.model
+    name = config.name if model is not None or "model.name" in paths else None
+    decided: str | None = AUTO
+    if init == AUTO and out is not None and (Path(out) / "run.json").is_file():
+        held = Recipe.from_json(read_run(Path(out))["recipe"]).model
+        if held.name == (name or DEFAULT_MODEL) and held.init in (None, PRETRAINED):
+            decided = held.init
+    return find_start(name, init, default=DEFAULT_MODEL, args=config.args, decided=decided)
+
+
+def _choice(
+    facts: Facts, start: Start, epochs: int | None = None, batch: int | None = None
+) -> Choice:
+    if start.kind != "random":
+        return fine_tune_recipe(facts, start, epochs=epochs, batch=batch)
+    return fit_recipe(facts, start.model, epochs=epochs, batch=batch)
+
+
+def _judging(table: Table, recipe: Recipe) -> tuple[str, ...]:
+    """How the step is chosen whose weights are kept, as a sentence."""
+    videos = len(table.of("val")) if "val" in table.splits else 0
+    if not videos:
+        return ()
+    return (choosing(recipe.run, videos),)
 
 
 def require_usable(plan: Plan) -> None:
@@ -172,8 +231,8 @@ def _adapted(base: Recipe, model: str | None, init: str | None) -> Recipe:
     config = base.model
     if model is not None and model != config.name:
         config = replace(config, name=model, args={})
-    if init is not None:
-        config = replace(config, init=init)
+    if init != AUTO:
+        config = replace(config, init=None if init == NONE else init)
     return replace(base, model=config)
 
 
@@ -183,7 +242,7 @@ def train(
     *,
     out: str | Path = "run",
     recipe: Recipe | None = None,
-    init: str | None = None,
+    init: str | None = AUTO,
     overrides: Sequence[str] = (),
     resume: bool = False,
     force: bool = False,
@@ -197,10 +256,11 @@ def train(
 
     Args:
         data: `DATA/<class>/*`, `DATA/{train,val,test}/<class>/*`, or a list of videos.
-        model: card name of the network; None is X3D-S.
+        model: card name of the network; None is that of `recipe` or `init`, else X3D-S.
         out: folder of the run.
         recipe: settings to use instead of chosen ones.
-        init: checkpoint to start from; None starts from random weights.
+        init: "auto" starts from the published weights where they can be had and says so where they
+            cannot; see `plan_training`.
         overrides: `path=value` settings, such as "optim.epochs=20".
         resume: go on with the run in `out`.
         force: replace the run in `out`.
@@ -211,7 +271,14 @@ def train(
         VitascopeError: bad data, an unknown name or setting, or an output folder in use.
     """
     planned = plan_training(
-        data, model, out=out, recipe=recipe, init=init, overrides=overrides, resume=resume
+        data,
+        model,
+        out=out,
+        recipe=recipe,
+        init=init,
+        overrides=overrides,
+        resume=resume,
+        force=force,
     )
     if on_plan is not None:
         on_plan(planned)

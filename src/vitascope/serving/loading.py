@@ -72,8 +72,8 @@ def open_model(
 
     Args:
         path: a run folder, a checkpoint (.json or .safetensors, or that of another library), an
-            exported file (.onnx, .xml, .pt2), or a folder that holds one exported model and nothing
-            else of these.
+            exported file (.onnx, .xml, .pt2), a folder that holds one exported model and nothing
+            else of these, or the name of a card ("x3d_s") for its published weights.
         device: where a checkpoint's network computes; exported models compute on the CPU.
         trust: open an exported model even where it could run code of its maker.
 

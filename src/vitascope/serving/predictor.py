@@ -355,8 +355,9 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: bool = 
     """Opens a trained model for prediction.
 
     Args:
-        path: a run folder, a checkpoint (.json or .safetensors), or an exported model (.onnx,
-            .xml, .pt2).
+        path: a run folder, a checkpoint (.json or .safetensors), an exported model (.onnx,
+            .xml, .pt2), or the name of a card ("x3d_s") for its published weights, which are
+            fetched once.
         device: where the network of a run computes.
         trust: open an exported model even where it could run code of its maker, read other files
             or use operators that are not on the list (see docs/security.md). Checkpoints never

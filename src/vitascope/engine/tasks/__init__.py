@@ -31,6 +31,10 @@ class Evaluation(Protocol):
     def score(self) -> float:
         """The number by which checkpoints are compared; higher is better."""
 
+    @property
+    def loss(self) -> float:
+        """What decides between equal scores, and in place of the scores of few videos."""
+
     def summary(self) -> dict[str, Any]:
         """Figures for the log as JSON values."""
 

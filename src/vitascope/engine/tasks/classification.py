@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,8 +27,17 @@ def build_classification(recipe: Recipe, data: Data, fabric: Fabric) -> Classifi
         mixing=_mixing(recipe.augment, len(data.table.classes)),
         smoothing=recipe.augment.label_smoothing,
         pathways=recipe.clip.pathways,
+        weights=_class_weights(data) if recipe.data.balance == "weighted" else None,
         score=validation(recipe, data, fabric),
     )
+
+
+def _class_weights(data: Data) -> Tensor:
+    """Weights by which all classes count the same, and a training video 1 on average."""
+    labels = [r.label for r in data.train.records if r.label is not None]
+    counts = torch.bincount(torch.tensor(labels), minlength=len(data.table.classes))
+    there = int((counts > 0).sum())
+    return len(labels) / (there * counts.clamp_min(1).float())
 
 
 def _mixing(augment: AugmentConfig, num_classes: int) -> Mixing:
@@ -47,6 +57,7 @@ class Classification:
         mixing: how the clips of a batch are mixed.
         smoothing: share of each label that is spread evenly over all classes.
         pathways: stride in time of each pathway of the network; empty for one pathway.
+        weights: weight of each class in the loss; None weighs all the same.
         score: evaluates a network on the validation videos; None when there are none.
     """
 
@@ -56,10 +67,11 @@ class Classification:
         mixing: Mixing,
         smoothing: float = 0.0,
         pathways: Sequence[int] = (),
+        weights: Tensor | None = None,
         score: Callable[[nn.Module], EvalResult] | None = None,
     ) -> None:
         self.mixing, self.smoothing = mixing, smoothing
-        self.pathways, self.score = pathways, score
+        self.pathways, self.weights, self.score = pathways, weights, score
 
     def loss(self, model: nn.Module, batch: Mapping[str, Any], rng: np.random.Generator) -> Tensor:
         """Mean loss of a batch.
@@ -74,7 +86,13 @@ class Classification:
         if mixed is not None:  # soft labels, smoothed already
             (video, target), smoothing = mixed, 0.0
         logits = model(network_input(video, self.pathways)).float()
-        return F.cross_entropy(logits, target, label_smoothing=smoothing)
+        if self.weights is None:
+            return F.cross_entropy(logits, target, label_smoothing=smoothing)
+        # Torch's own weights are divided by their sum in the batch, which undoes them in a batch of
+        # one class, and weighs smoothed labels by the classes that they are not.
+        losses = F.cross_entropy(logits, target, label_smoothing=smoothing, reduction="none")
+        weights = self.weights.to(logits.device)
+        return (losses * (weights[target] if target.ndim == 1 else target @ weights)).mean()
 
     def evaluate(self, model: nn.Module) -> EvalResult | None:
         """Scores a network on the validation videos."""

@@ -16,6 +16,7 @@ from vitascope.errors import WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.bounded import within
 from vitascope.models.card import ModelCard
+from vitascope.models.class_names import with_names
 from vitascope.models.foreign.cards import is_foreign
 from vitascope.models.measure.meta import meta_model
 from vitascope.models.mvit.variant import MViTVariant
@@ -76,9 +77,10 @@ def open_foreign(path: str | Path, model: str | None = None) -> Opened:
     if not foreign or classes is not None:
         network = create_model(card.full_name, num_classes=classes, **args)
     report = load_into(network, content, what=str(path))
-    labels = card.labels
-    if classes is not None:  # the file has no names for them
-        labels = LabelSpec(names=tuple(f"class {index}" for index in range(classes)))
+    # Of classes of its own a file has no names.
+    labels = card.labels if classes is None else LabelSpec()
+    if report.head:
+        labels = with_names(labels, network.num_classes)
     contract = Contract(
         model=card.full_name, args=args, labels=labels, clip=card.clip, pixels=card.pixels
     )

@@ -175,6 +175,42 @@ def _refusal(report: ConversionReport, model: nn.Module, what: str) -> str:
     return text + "Choose the network it was made for; vitascope models lists them."
 
 
+def fetch_published(
+    weights: Sequence[Weights],
+    *,
+    progress: bool = True,
+    require_checksum: bool | None = None,
+    answer_within: float | None = None,
+) -> Path:
+    """The local copy of published weights, fetched where it is not there yet.
+
+    Args:
+        weights: where the weights lie, the preferred place first.
+        progress: show a bar while they are fetched, if a person looks.
+        require_checksum: refuse files whose checksum is not on the card; None asks
+            $VITASCOPE_REQUIRE_CHECKSUM.
+        answer_within: seconds in which a server must answer; None is as patient as `fetch`.
+
+    Raises:
+        WeightsError: no place has them.
+    """
+    reasons = []
+    for place in weights:
+        try:
+            with _bar(place.url, progress) as on_progress:
+                return fetch(
+                    place.url,
+                    sha256=place.sha256,
+                    size=place.size,
+                    require_checksum=require_checksum,
+                    answer_within=answer_within,
+                    on_progress=on_progress,
+                )
+        except WeightsError as error:
+            reasons.append(str(error))
+    raise WeightsError(" ".join(reasons) or "no place of the weights is known")
+
+
 def load_published(
     model: nn.Module,
     weights: Sequence[Weights],
@@ -194,22 +230,9 @@ def load_published(
     Raises:
         WeightsError: no place has them, or they do not fit.
     """
-    reasons = []
-    for place in weights:
-        try:
-            with _bar(place.url, progress) as on_progress:
-                path = fetch(
-                    place.url,
-                    sha256=place.sha256,
-                    size=place.size,
-                    require_checksum=require_checksum,
-                    on_progress=on_progress,
-                )
-        except WeightsError as error:
-            reasons.append(str(error))
-            continue
-        return load_into(model, path)
-    raise WeightsError(" ".join(reasons) or "no place of the weights is known")
+    return load_into(
+        model, fetch_published(weights, progress=progress, require_checksum=require_checksum)
+    )
 
 
 @contextlib.contextmanager
