@@ -14,7 +14,7 @@ def event(kind: str, step: int, **values: object) -> Event:
 
 
 def scored(step: int, evaluated: int) -> Event:
-    return event("eval", step, top1=0.5, loss=1.0, n_evaluated=evaluated, n_expected=9)
+    return event("eval", step, top1=0.5, loss=1.0, best=True, n_evaluated=evaluated, n_expected=9)
 
 
 def test_bad_videos_of_an_epoch_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,10 +112,29 @@ def test_evaluation_shows_things_at_the_size_of_training(areas) -> None:
     assert pixels.short_side % 2 == 0
 
 
+@pytest.mark.parametrize(("most", "fewest"), [(30, 10), (29, 10), (10, 10), (7, 1), (5, 0)])
+def test_classes_of_unequal_size_are_named_and_weighted(most, fewest):
+    facts = replace(FACTS, largest=("walk", most), smallest=("fall", fewest))
+    choice = fit_recipe(facts)
+    named = [r for r in choice.reasons if "walk" in r and "fall" in r]
+    assert (choice.recipe.data.balance == "weighted") == bool(named) == (most >= 3 * fewest)
+
+
+def test_the_facts_tell_the_largest_and_the_smallest_class(tmp_path):
+    for name, count in (("grow", 7), ("shrink", 2)):
+        render_motion_dataset(tmp_path, [name], {"train": count, "val": 1}, frames=8, size=(32, 32))
+    plan = plan_training(tmp_path, init="none")
+    assert plan.recipe.data.balance == "weighted"
+    assert any("grow has 7 training videos and shrink 2" in r for r in plan.reasons)
+    assert any("top-1 of 2 videos is uncertain" in r for r in plan.reasons)
+
+
 def test_a_plan_says_what_was_given_in_place_of_what_was_chosen(tmp_path):
     render_motion_dataset(tmp_path, ["grow", "shrink"], {"train": 2}, frames=8, size=(32, 32))
-    chosen = plan_training(tmp_path)
-    changed = plan_training(tmp_path, overrides=["clip.num_frames=4", "optim.epochs=2"])
+    chosen = plan_training(tmp_path, init="none")
+    changed = plan_training(
+        tmp_path, init="none", overrides=["clip.num_frames=4", "optim.epochs=2"]
+    )
     assert changed.recipe.clip.num_frames == 4 != chosen.recipe.clip.num_frames
     assert changed.reasons[-1].endswith("clip.num_frames=4 optim.epochs=2")
     assert not any("as given" in reason for reason in chosen.reasons)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from vitascope.data.loader import make_loader, steps_per_epoch
@@ -182,6 +183,7 @@ def build(
     """
     data = build_data(recipe, read_data(recipe) if table is None else table)
     fabric = launch(recipe.run)
+    _require_same(fabric, recipe)
     folder = open_folder(out, recipe, data.fingerprint(), resume=resume, force=force)
     threads = folder.threads or recipe.run.threads
     if threads:  # a resumed run adds up its sums in as many setup as before
@@ -196,3 +198,23 @@ def build(
             write_split(data.table, folder.path / "split.csv")
     fabric.barrier()
     return setup
+
+
+def _require_same(fabric: Fabric, recipe: Recipe) -> None:
+    """Refuses processes that have different settings, which each chose from its own machine.
+
+    Raises:
+        ConfigError: says the first that differs.
+    """
+    if fabric.world_size == 1:
+        return
+    found: list[Any] = [None] * fabric.world_size
+    dist.all_gather_object(found, recipe.to_json())
+    for rank, other in enumerate(found):
+        for path, (here, there) in (
+            Recipe.from_json(found[0]).differences(Recipe.from_json(other)).items()
+        ):
+            raise ConfigError(
+                f"the processes have different settings: {path} = {here!r} in the first and "
+                f"{there!r} in process {rank}. Give it on the command line ({path}=VALUE)"
+            )

@@ -94,7 +94,7 @@ def _reasons(facts: Facts, start: Start, recipe: Recipe, scratch: int) -> list[s
     size = f"{clip.num_frames} frames of {crop}x{crop}, as published for the weights"
     if crop < _side(start):
         size = (
-            f"{clip.num_frames} frames, as the weights were trained on, of {crop}x{crop}, down from "
+            f"{clip.num_frames} frames, as published for the weights, of {crop}x{crop} in place of "
             f"{_side(start)}x{_side(start)}, so that {facts.cores} CPU cores are done sooner"
         )
     seen = (

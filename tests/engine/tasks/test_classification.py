@@ -35,6 +35,25 @@ def test_unmixed_loss_is_cross_entropy(smoothing: float) -> None:
     torch.testing.assert_close(loss, -(target * logs).sum(1).mean())
 
 
+@pytest.mark.parametrize("mixup", [0.0, 0.8])
+def test_a_weighted_loss_counts_each_clip_by_its_class(mixup: float) -> None:
+    model, data = Linear(), batch()
+    weights = torch.tensor([0.5, 1.0, 2.0, 4.0, 0.25])
+    mixing = Mixing(num_classes=5, mixup=mixup)
+    task = Classification(mixing=mixing, weights=weights, smoothing=0.0)
+    loss = task.loss(model, data, np.random.default_rng(3))
+    mixed = mixing(data["video"], data["label"], np.random.default_rng(3))
+    video, soft = mixed or (data["video"], F.one_hot(data["label"], 5).float())
+    each = -(soft * model(video).log_softmax(-1)).sum(1)
+    torch.testing.assert_close(loss, (each * (soft * weights).sum(1)).mean())
+    # a batch of one class: the weight stays
+    alone = {"video": data["video"], "label": torch.full((6,), 3)}
+    plain = Classification(mixing=Mixing(num_classes=5))
+    task = Classification(mixing=Mixing(num_classes=5), weights=weights)
+    rng = np.random.default_rng(0)
+    torch.testing.assert_close(task.loss(model, alone, rng), 4 * plain.loss(model, alone, rng))
+
+
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 def test_mixed_loss_is_that_of_the_mixed_labels(kind: str) -> None:
     model, data = Linear(), batch()
