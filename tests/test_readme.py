@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from support.command_line import TINY, cli
 from vitascope.data.render import render_motion_dataset
+from vitascope.models.registry import create_model, get_card
 
 ROOT = Path(__file__).resolve().parents[1]
 LINKED = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -29,6 +31,16 @@ def set_up_commands() -> list[str]:
     return [line for line in lines if line.startswith("python3 -m venv")]
 
 
+def publish_weights(mirror: Path) -> Path:
+    """A mirror with weights of the model that the pages name; untrained, but of the right form."""
+    (weights,) = get_card("x3d_s").weights
+    file = mirror / weights.url.partition("://")[2]
+    file.parent.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save({"model_state": create_model("x3d_s").state_dict()}, file)
+    return mirror
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory):
     """A folder with `clips/` and `run/`, as the pages assume them."""
@@ -38,6 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory):
     render_motion_dataset(folder / "clips", classes, counts, frames=16, size=(32, 40))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VITASCOPE_CACHE", str(folder / "cache"))
+        patch.setenv("VITASCOPE_MIRROR", str(publish_weights(folder / "mirror")))
         patch.chdir(folder)
         done = cli("train", "clips/", "--out", "run", *TINY)
         assert done.code == 0, done
