@@ -423,6 +423,16 @@ class _Known(NamedTuple):
             )
 
 
+def forget(copy: Path) -> None:
+    """Removes a fetched copy that is not what it should be, and what was recorded of it.
+
+    Else an error page that came in the place of a file without a published checksum would be
+    believed from then on.
+    """
+    copy.unlink(missing_ok=True)
+    _note_of(copy).unlink(missing_ok=True)
+
+
 def _note_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.sha256")
 

@@ -183,6 +183,14 @@ def test_one_line_says_why_the_result_will_be_weaker(server, data, case, monkeyp
         start.require_published(get_card(model), {})
 
 
+def test_an_error_page_is_not_kept_as_the_weights(server, data):
+    place = f"/{HOST}{PATH}"
+    server.files[place] = b"<html>Please log in</html>"
+    assert "no checkpoint" in plan_training(data, "toy_unsealed").notes[0]
+    server.files[place] = CONTENT
+    assert plan_training(data, "toy_unsealed").recipe.model.init == "pretrained"
+
+
 def test_the_line_is_shown_once_and_insisting_is_an_error(server, data, tmp_path):
     server.files.clear()
     done, found = train(data, tmp_path / "run")

@@ -20,7 +20,7 @@ from vitascope.models.registry import get_card
 from vitascope.models.weights.convert import convert_state_dict
 from vitascope.models.weights.load import fetch_published
 from vitascope.models.weights.published import require_clips
-from vitascope.models.weights.read import is_foreign_checkpoint, read_content
+from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import ClipSpec, PixelSpec
 
 AUTO, NONE, PRETRAINED = "auto", "none", "pretrained"
@@ -173,8 +173,8 @@ def require_published(card: ModelCard, args: Mapping[str, Any]) -> str:
             f"the published weights of {card.full_name} are for another network than "
             f"{', '.join(f'model.args.{name}' for name in args)} make of it"
         )
-    path = fetch_published(card.weights, answer_within=ANSWER_WITHIN)
-    _, report = convert_state_dict(read_content(path), network, what=str(path))
+    path, content = fetch_published(card.weights, answer_within=ANSWER_WITHIN)
+    _, report = convert_state_dict(content, network, what=str(path))
     if not (report.fits or report.only_head_differs):
         raise WeightsError(f"{path} does not fit {card.full_name}: {report.misfit()}")
     return str(path)

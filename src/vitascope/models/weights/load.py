@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitascope.errors import WeightsError
-from vitascope.files import Progress, fetch
+from vitascope.files import Progress, fetch, forget
 from vitascope.models.base import VideoModel
 from vitascope.models.weights.convert import convert_state_dict
 from vitascope.models.weights.read import read_content
@@ -181,8 +181,8 @@ def fetch_published(
     progress: bool = True,
     require_checksum: bool | None = None,
     answer_within: float | None = None,
-) -> Path:
-    """The local copy of published weights, fetched where it is not there yet.
+) -> tuple[Path, Any]:
+    """The local copy of published weights and what it holds, fetched where it is not there yet.
 
     Args:
         weights: where the weights lie, the preferred place first.
@@ -192,13 +192,13 @@ def fetch_published(
         answer_within: seconds in which a server must answer; None is as patient as `fetch`.
 
     Raises:
-        WeightsError: no place has them.
+        WeightsError: no place has them. A file that is no checkpoint is not kept.
     """
     reasons = []
     for place in weights:
         try:
             with _bar(place.url, progress) as on_progress:
-                return fetch(
+                path = fetch(
                     place.url,
                     sha256=place.sha256,
                     size=place.size,
@@ -206,6 +206,7 @@ def fetch_published(
                     answer_within=answer_within,
                     on_progress=on_progress,
                 )
+            return path, _content(path)
         except WeightsError as error:
             reasons.append(str(error))
     raise WeightsError(" ".join(reasons) or "no place of the weights is known")
@@ -230,9 +231,16 @@ def load_published(
     Raises:
         WeightsError: no place has them, or they do not fit.
     """
-    return load_into(
-        model, fetch_published(weights, progress=progress, require_checksum=require_checksum)
-    )
+    path, content = fetch_published(weights, progress=progress, require_checksum=require_checksum)
+    return load_into(model, content, what=str(path))
+
+
+def _content(path: Path) -> Any:
+    try:
+        return read_content(path)
+    except WeightsError:
+        forget(path)
+        raise
 
 
 @contextlib.contextmanager
