@@ -28,7 +28,7 @@ from vitascope.transforms.preprocess import evaluation_transform
 def run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short run with weights that tell clips apart."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    fit(overrides.apply_overrides(toy.toy_recipe(films), ["optim.lr=0.05", "run.ema=0"]), out)
+    fit(overrides.apply_overrides(toy.toy_recipe(films), ["optim.lr=0.01", "run.ema=0"]), out)
     return out
 
 
