@@ -6,7 +6,7 @@ the machine does hits all of them alike. Run it on an idle machine:
 
     python benchmarks/data.py --clips 40 --repeats 5
 
-With --memory it measures memory instead: an epoch of small films in worker processes, and what the
+With --memory it measures memory instead: an epoch of small videos in worker processes, and what the
 list of a data set costs; with --views it counts the frames that are decoded for a test on 10 x 3
 views.
 """
@@ -58,7 +58,7 @@ Way = Callable[[Path, list[int]], torch.Tensor]
 
 
 def render(path: Path, seconds: int, codec: str, options: dict[str, str]) -> None:
-    """A film of a moving texture over numbered frames, so that it does not compress to nothing."""
+    """A video of a moving texture over numbered frames, so that it does not compress to nothing."""
     rng = np.random.default_rng((0, seconds))
     texture = rng.integers(0, 60, (360, 1280, 3), dtype=np.uint8)
 
@@ -149,7 +149,7 @@ WAYS: dict[str, Way] = {
 
 
 def working(path: Path) -> dict[str, Way]:
-    """The ways that read this film, and read the same frames."""
+    """The ways that read this video, and read the same frames."""
     wanted, found = clip_frames(0, 5), {}
     want = vitascope(path, wanted)
     for name, way in WAYS.items():
@@ -214,7 +214,7 @@ def resident() -> float:
 
 
 def epoch_memory(folder: Path, samples: int, workers: int) -> list[float]:
-    """Memory after each hundredth of an epoch of small films."""
+    """Memory after each hundredth of an epoch of small videos."""
     films = [folder / f"{number}.mp4" for number in range(100)]
     for film in films:
         render_numbered(film, 24, size=(40, 64), options={"preset": "ultrafast", "g": "12"})
@@ -230,7 +230,7 @@ def epoch_memory(folder: Path, samples: int, workers: int) -> list[float]:
 
 
 class Touching(ClipDataset):
-    """Reads records all over the list for each sample, which is always the last film."""
+    """Reads records all over the list for each sample, which is always the last video."""
 
     def __getitem__(self, item: Item | int) -> Sample:
         video, key = item if isinstance(item, tuple) else (item, (0, 0, item))
@@ -318,7 +318,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 300])
     parser.add_argument("--codecs", nargs="+", choices=CODECS, default=list(CODECS))
-    parser.add_argument("--folder", help="where films are kept; none renders them anew")
+    parser.add_argument("--folder", help="where videos are kept; none renders them anew")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--views", action="store_true")
     parser.add_argument("--samples", type=int, default=100_000)
@@ -331,13 +331,13 @@ def main() -> None:
         memory(options.samples, options.workers)
         return
     if options.views:
-        print("| film | frames decoded for 10 x 3 views | a read for each view | times as many |")
+        print("| video | frames decoded for 10 x 3 views | a read for each view | times as many |")
         print("|---|--:|--:|--:|")
         with tempfile.TemporaryDirectory() as temporary:
             for codec in options.codecs:
                 views(Path(options.folder or temporary), codec, min(options.seconds))
         return
-    print("| film | way | clips/s (median) | least | most | CPU ms a clip "
+    print("| video | way | clips/s (median) | least | most | CPU ms a clip "
           "| ratio to the fastest other | the same of CPU time |")  # fmt: skip
     print("|---|---|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as temporary:
@@ -347,7 +347,7 @@ def main() -> None:
 
 
 def compare(folder: Path, codec: str, seconds: int, options: argparse.Namespace) -> None:
-    """Prints the rows of one film."""
+    """Prints the rows of one video."""
     encoder, suffix, settings = CODECS[codec]
     path = folder / f"{codec}_{seconds}{suffix}"
     try:

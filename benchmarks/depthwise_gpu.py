@@ -1,6 +1,6 @@
 """Training step of X3D and CSN on a CUDA GPU: before, ours, and ours with the Triton kernels.
 
-All three are the same network with the same weights on the same clips under bf16 autocast, eager:
+All three are the same model with the same weights on the same clips under bf16 autocast, eager:
 
 - before: channels-first, each depthwise convolution by `torch.nn.Conv3d`, Swish as a product (the
   predecessor's formulation);
@@ -54,10 +54,10 @@ SIDES = ("before", "native", "auto")
 
 
 class Side:
-    """A network ready for training steps.
+    """A model ready for training steps.
 
     Args:
-        model: the network, on its device.
+        model: the model, on its device.
         clip: B C T H W.
         mode: value of `VITASCOPE_DEPTHWISE` while it runs.
         dtype: type of autocast.
@@ -163,7 +163,7 @@ def head() -> str:
     return (
         f"{torch.cuda.get_device_name()}. Python {platform.python_version()}, "
         f"{', '.join(versions)}, vitascope {__version__} {commit()}. bf16 autocast, eager.\n\n"
-        "| network | batch×T×H×W | before, ms | native, ms | auto, ms | auto over native "
+        "| model | batch×T×H×W | before, ms | native, ms | auto, ms | auto over native "
         "| auto over before | difference |\n|---|---|--:|--:|--:|--:|--:|--:|"
     )
 
@@ -181,7 +181,7 @@ def row(name: str, clip: Tensor, times: Sequence[Sequence[float]], error: float)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures and prints; see the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=sorted(SETTINGS), help="these networks")
+    parser.add_argument("--only", nargs="+", choices=sorted(SETTINGS), help="these models")
     parser.add_argument("--batch", type=int, default=0, help="clips of a step (0: as listed)")
     parser.add_argument("--repeats", type=int, default=21, help="steps of each formulation")
     options = parser.parse_args(arguments)

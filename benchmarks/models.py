@@ -1,6 +1,6 @@
 """Forward pass and training step of each family against the predecessor's formulation.
 
-Both are the same network with the same weights on the same clips, in one process:
+Both are the same model with the same weights on the same clips, in one process:
 
 - ours as `vitascope train` runs it: clips and weights channels-last, our layers;
 - the predecessor's: clips and weights channels-first, eager, each depthwise convolution by
@@ -50,7 +50,7 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Setting:
-    """A network at a size.
+    """A model at a size.
 
     Attributes:
         card: name of the card.
@@ -59,7 +59,7 @@ class Setting:
         batch: clips of a pass.
         args: arguments of the builder for this size.
         shape: (channels, H, W) of a further pathway with as many frames as `frames` says last;
-            the spectrogram of audio-visual networks.
+            the spectrogram of audio-visual models.
         boxes: boxes for each clip; detection only.
     """
 
@@ -91,7 +91,7 @@ class Setting:
         ]
 
     def rows(self) -> tuple[Tensor, ...]:
-        """Boxes (index in the batch, x1, y1, x2, y2) of detection networks."""
+        """Boxes (index in the batch, x1, y1, x2, y2) of detection models."""
         if not self.boxes:
             return ()
         box = [0.1 * self.side, 0.1 * self.side, 0.8 * self.side, 0.9 * self.side]
@@ -100,7 +100,7 @@ class Setting:
 
 
 def settings(quick: bool) -> dict[str, Setting]:
-    """One network of each family, at a size that two cores train."""
+    """One model of each family, at a size that two cores train."""
     side, batch = (64, 1) if quick else (128, 2)
     end = side // 32
 
@@ -172,7 +172,7 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = 
 
 
 def predecessor(model: nn.Module) -> nn.Module:
-    """A copy of a network in the predecessor's formulation."""
+    """A copy of a model in the predecessor's formulation."""
     old = copy.deepcopy(model)
     for module in list(old.modules()):
         if type(module) is DepthwiseConv3d:
@@ -197,7 +197,7 @@ class Side:
     """One of the two formulations, ready to run.
 
     Attributes:
-        model: the network.
+        model: the model.
         clips: its clips in its memory layout.
         rows: boxes, for detection.
         context: entered around every run.
@@ -323,7 +323,7 @@ def head(threads: int, repeats: int) -> list[str]:
         f"PyTorch {torch.__version__}, vitascope {__version__} {commit()}. fp32, median of "
         f"{repeats} runs of each, in turns.",
         "",
-        "| family | network | batch×T×H×W | forward, ms a clip | before | times as fast "
+        "| family | model | batch×T×H×W | forward, ms a clip | before | times as fast "
         "| training step, ms a clip | before | times as fast | difference |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]

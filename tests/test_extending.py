@@ -265,7 +265,7 @@ PARTS = {
     "A checkpoint dialect": Part(
         "src/vitascope/models/weights/units.py", '".res_blocks."', '".no_blocks."',
         "tests/models/weights/test_dialects.py::test_there_and_back[units]",
-        r"dialect 'units': naming\(\) gives no table for any network",
+        r"dialect 'units': naming\(\) gives no table for any model",
     ),
     "A data set: its finder": Part(
         f"{SETS}/gestures.py", '    find="gestures:find_gestures",\n', "",

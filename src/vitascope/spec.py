@@ -331,7 +331,7 @@ class Contract:
         found = read_spec(cls, {"args": {}, **data} if isinstance(data, dict) else data, "contract")
         numbers = found.clip.num_frames * found.pixels.crop[0] * found.pixels.crop[1]
         if numbers > LARGEST_CLIP:
-            raise ConfigError(f"a clip of {numbers} pixels, more than any network can take in")
+            raise ConfigError(f"a clip of {numbers} pixels, more than any model can take in")
         return found
 
 
@@ -364,7 +364,7 @@ class Cost:
         source: link to the table.
         views: views of a video to which `gflops` applies once each.
         crop: height and width at which `gflops` was counted, where it is not the card's.
-        note: why the network, as its authors' code builds it, has another size than published.
+        note: why the model, as its authors' code builds it, has another size than published.
     """
 
     gflops: float | None

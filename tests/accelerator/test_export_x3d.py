@@ -16,7 +16,7 @@ pytestmark = pytest.mark.export
 
 
 def _trained(name: str, classes: int, frames: int, crop: int, **args: object) -> nn.Module:
-    """A network after some steps: statistics of real batches, scores of a useful size."""
+    """A model after some steps: statistics of real batches, scores of a useful size."""
     torch.manual_seed(1)
     model = create_model(
         name, num_classes=classes, input_clip_length=frames, input_crop_size=crop, **args

@@ -1,6 +1,6 @@
 """PyTorchVideo's way to int8 (deployable form, prepare, calibrate, convert) runs to its end.
 
-Blocks are compared with float in steps of their int8 result, networks by their scores of clips.
+Blocks are compared with float in steps of their int8 result, models by their scores of clips.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ COLORS = [(230, 40, 40), (40, 200, 60), (50, 70, 230), (220, 210, 50), (210, 60,
 
 
 class Quantizable(nn.Module):
-    """A network between the two ends of its int8 part."""
+    """A model between the two ends of its int8 part."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def _engine():
 
 
 def quantized(model: nn.Module, x: Tensor, engine: str, **how: bool) -> nn.Module:
-    """The int8 form of a network, measured with `x`."""
+    """The int8 form of a model, measured with `x`."""
     torch.backends.quantized.engine = engine
     whole = Quantizable(convert_to_deployable_form(model, x, **how)).eval()
     whole.qconfig = torch.ao.quantization.get_default_qconfig(engine)
@@ -130,13 +130,13 @@ def clips(count: int, seed: int, frames: int) -> tuple[Tensor, Tensor]:
 
 
 def fitted(expansion: str, x: Tensor, labels: Tensor) -> nn.Module:
-    """A network whose last layer was fitted to clips in closed form."""
+    """A model whose last layer was fitted to clips in closed form."""
     model = create_efficient_x3d(expansion=expansion, num_classes=len(COLORS))
     for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm3d):
             module.momentum = None  # the mean over all batches
         if name.endswith("conv_2.kernel.bn"):
-            nn.init.constant_(module.weight, 0.1)  # residuals small, as trained networks have them
+            nn.init.constant_(module.weight, 0.1)  # residuals small, as trained models have them
     with torch.no_grad():
         model.train()(x)
         model.eval()
@@ -172,7 +172,7 @@ def test_scores_in_int8(expansion: str, frames: int, how: dict[str, bool]) -> No
     others, truth = clips(24, 1, frames)
     with torch.no_grad():
         want, got = model(others), small(others)
-    assert (want.argmax(1) == truth).float().mean() > 0.7, "the float network tells them apart"
+    assert (want.argmax(1) == truth).float().mean() > 0.7, "the float model tells them apart"
     error = (got - want).pow(2).mean().sqrt() / want.std()
     agreed = int((got.argmax(1) == want.argmax(1)).sum())
     assert agreed >= 22 and error <= 1 / 3, (agreed, float(error))

@@ -326,7 +326,7 @@ def test_the_list_of_operators_is_pure() -> None:
 
 
 class Everyday(torch.nn.Module):
-    """Operations of networks of other libraries."""
+    """Operations of models of other libraries."""
 
     def __init__(self) -> None:
         super().__init__()

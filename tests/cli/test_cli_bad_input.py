@@ -15,7 +15,7 @@ from vitascope.data.render import render_numbered
 
 @pytest.fixture
 def clips(films, tmp_path):
-    """Class folders `a` and `b` with four films each."""
+    """Class folders `a` and `b` with four videos each."""
     for name, source in (("a", "move_left"), ("b", "grow")):
         shutil.copytree(films / "train" / source, tmp_path / "clips" / name)
     return tmp_path / "clips"

@@ -19,7 +19,7 @@ from vitascope.models.weights import export_state_dict
 
 
 def random_weights(name: str) -> Any:
-    """A network that stands for a pre-trained one: no entry has its start value."""
+    """A model that stands for a pre-trained one: no entry has its start value."""
     torch.manual_seed(5)
     model = create_model(name)
     with torch.no_grad():
@@ -30,7 +30,7 @@ def random_weights(name: str) -> Any:
 
 
 def write(path: Path, model: Any, dialect: str, container: str) -> Path:
-    """The network's entries as programs of a dialect store them."""
+    """The model's entries as programs of a dialect store them."""
     state = export_state_dict(model.state_dict(), model, dialect)
     if container == "blobs":
         blobs = {name: value.numpy() for name, value in state.items()}

@@ -43,7 +43,7 @@ def test_verify(tmp_path: Path) -> None:
 
 @pytest.fixture
 def listed(tmp_path: Path) -> Path:
-    """Two films in a list: a variable rate with a late start, and a size that needs scaling."""
+    """Two videos in a list: a variable rate with a late start, and a size that needs scaling."""
     folder = tmp_path / "source"
     film(folder / "a b.mp4", 9, 30, size=(96, 128), pts=[5, 6, 8, 11, 12, 20, 21, 22, 30])
     film(folder / "sub" / "b.avi.mp4", 24, 12, size=(160, 120), first=100)
@@ -56,7 +56,7 @@ def test_prepare(listed: Path, tmp_path: Path) -> None:
     words = ("data", "prepare", listed / "train.csv", out, "--short-side", 64, "--jobs", 1)
     done = cli(*words, "--json", file)
     assert done.code == 0, done
-    assert "2 of 2 films written" in done.out
+    assert "2 of 2 videos written" in done.out
     before, after = read_table(listed / "train.csv"), read_table(out / "videos.csv")
     assert json.loads(file.read_text())["data"] == str(out / "videos.csv")
     assert after.classes == before.classes
@@ -73,7 +73,7 @@ def test_prepare(listed: Path, tmp_path: Path) -> None:
     changed = out / "sub" / "b.avi.mp4"
     stamp = changed.stat().st_mtime_ns
     (out / "a b.mp4").write_bytes(b"cut")
-    assert "1 of 2 films written" in cli(*words).out  # what was cut is written again
+    assert "1 of 2 videos written" in cli(*words).out  # what was cut is written again
     assert changed.stat().st_mtime_ns == stamp
     (listed / "a b.mp4").write_bytes(b"broken")
     done = cli(*words)
@@ -97,7 +97,7 @@ def test_shards(films: Path, tmp_path: Path) -> None:
 def test_several_processes_prepare_the_same(films: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
         done = cli("data", "prepare", films, tmp_path / str(jobs), "--short-side", 24, "-j", jobs)
-        assert done.code == 0 and "16 of 16 films written" in done.out
+        assert done.code == 0 and "16 of 16 videos written" in done.out
     one, two = (sorted((tmp_path / str(jobs)).rglob("*.mp4")) for jobs in (1, 2))
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
 
@@ -131,7 +131,7 @@ def test_conformance(tmp_path: Path) -> None:
     assert len(found["verdicts"]) == found["counts"]["pyav"]["pass"] > 0
     assert f"pyav: {len(found['verdicts'])} pass" in done.out
     assert "unknown decoder" in refused("conformance", "--decoder", "pyaw")
-    assert "unknown film" in refused("conformance", "--only", "nothing")
+    assert "unknown video" in refused("conformance", "--only", "nothing")
 
 
 def test_conformance_fails_on_a_wrong_frame(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,13 +140,13 @@ def test_conformance_fails_on_a_wrong_frame(monkeypatch: pytest.MonkeyPatch) -> 
     real = conformance.read_number
     monkeypatch.setattr(conformance, "read_number", lambda image: (real(image) or 0) // 2)
     done = cli("conformance", "--decoder", "pyav", "--only", "mjpeg")
-    assert done.code == 1 and "films failed" in done.err and "came instead of" in done.out
+    assert done.code == 1 and "videos failed" in done.err and "came instead of" in done.out
 
 
 def test_bench_data(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vitascope.engine import bench
 
-    # A small network: how fast X3D trains is not what is tested.
+    # A small model: how fast X3D trains is not what is tested.
     monkeypatch.setattr(bench, "measure_model", lambda model: (50.0, "cpu"))
     file = tmp_path / "b.json"
     done = cli("bench", "data", films, "--model", "x3d_xs", "--clips", 10, "--json", file)

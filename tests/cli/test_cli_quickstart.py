@@ -19,7 +19,7 @@ def read(path: Path) -> dict:
 def test_the_whole_way_in_small(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(quickstart, "FILMS", {"train": 4, "val": 1, "test": 2})
-    words = ("quickstart", "--out", tmp_path / "q", "--films", "4", "--json", tmp_path / "q.json")
+    words = ("quickstart", "--out", tmp_path / "q", "--videos", "4", "--json", tmp_path / "q.json")
     tiny = ("clip.num_frames=4", "pixels.crop=32", "pixels.short_side=32", "optim.epochs=1")
     done = cli(*words, *tiny, "data.workers=0", "data.cache=false")
     assert done.code == 0, done

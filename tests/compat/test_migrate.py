@@ -299,7 +299,7 @@ def test_what_is_left_to_a_person() -> None:
         "4: pytorchvideo.models.resnet has no 'never' here",
         "5: there is no module pytorchvideo.models.nowhere here",
         "7: 'facebookresearch/pytorchvideo': vitascope.create_model(NAME, pretrained=True) builds "
-        "the same networks without torch.hub",
+        "the same models without torch.hub",
         "8: a string has 'pytorchvideo.models.byol.BYOL.forward', now "
         "'vitascope.ssl.byol.BYOL.forward'",
         "9: a string has 'pytorchvideo.models.byol', now vitascope.ssl.byol",

@@ -151,7 +151,7 @@ def test_a_box_head_keeps_positions_without_a_global_average() -> None:
     average = create(**{**arguments, "output_with_global_average": True}, pool_spatial=None)
     average.load_state_dict(head.state_dict())
     assert torch.allclose(average(x, boxes), head(x, boxes).mean((2, 3, 4)), atol=1e-5)
-    # A network for boxes lays the positions out one after the other.
+    # A model for boxes lays the positions out one after the other.
     net = old("models.net", "DetectionBBoxNetwork")(nn.Identity(), head)
     assert torch.equal(net(x, boxes), head(x, boxes).flatten(1))
 

@@ -208,7 +208,7 @@ def test_detection_inference(find: Find) -> None:
 
 
 class Custom(nn.Module):
-    """A network of efficient blocks, as the accelerator's first tutorial builds one."""
+    """A model of efficient blocks, as the accelerator's first tutorial builds one."""
 
     def __init__(self, find: Find) -> None:
         super().__init__()
@@ -433,7 +433,7 @@ def test_wrappers_of_pyslowfast(build: Callable[..., nn.Module], find: Find) -> 
 
 @pytest.mark.parametrize("two", [True, False], ids=["slowfast", "slow"])
 def test_detection_wrappers_of_pyslowfast(two: bool, find: Find) -> None:
-    """A network without a head, and a head for boxes of the program's own making."""
+    """A model without a head, and a head for boxes of the program's own making."""
     torch.manual_seed(0)
     strides = ((1, 2, 2, 1),) * 2
     dilated = (((1, 1, 1),) * 3 + ((1, 2, 2),),) * 2

@@ -148,7 +148,7 @@ def test_short_videos_as_errors(tmp_path: Path) -> None:
 
 def test_unreadable_videos_are_errors_or_counted_gaps(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").write_bytes(b"")
-    (tmp_path / "text.mp4").write_text("no film at all, but some text")
+    (tmp_path / "text.mp4").write_text("no video at all, but some text")
     good = film(tmp_path / "good.mp4")
     (tmp_path / "cut.mp4").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
     names = ["empty.mp4", "text.mp4", "cut.mp4", "absent.mp4"]

@@ -333,7 +333,7 @@ def test_a_stream_cut_at_its_beginning_starts_at_the_first_key_frame(tmp_path: P
 def test_what_is_no_video_is_one_clear_error(
     tmp_path: Path, content: bytes, reason: str, film: Callable[[str], Path]
 ) -> None:
-    # The playlists name a good film that stands beside them: it must not be opened.
+    # The playlists name a good video that stands beside them: it must not be opened.
     shutil.copy(film("long_gop.mp4"), tmp_path / "other.mp4")
     for suffix in (".mp4", ".m3u8", ".ts"):
         path = tmp_path / f"bad{suffix}"
@@ -447,7 +447,7 @@ def make_folder(folder: Path, names: list[str]) -> Path:
 def test_a_folder_of_frames_is_a_video(tmp_path: Path) -> None:
     names = [f"img_{n}.png" for n in range(1, 13)]  # 10 comes after 9, not after 1
     folder = make_folder(tmp_path / "clip", names)
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     (folder / ".hidden.png").write_bytes(b"no picture either")
     with open_video(folder, fps=Fraction(10)) as video:
         assert isinstance(video, Decoder)
@@ -473,7 +473,7 @@ def test_a_bad_picture_is_named(tmp_path: Path) -> None:
         video.read([0, 1])
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DecodeError, match="no picture"):
+    with pytest.raises(DecodeError, match="no image"):
         open_video(empty)
 
 

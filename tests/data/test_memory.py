@@ -22,7 +22,7 @@ from vitascope.data.records import VideoRecord
 from vitascope.data.sampler import order
 from vitascope.spec import ClipSpec
 
-count, film = int(sys.argv[1]), sys.argv[2]
+count, video = int(sys.argv[1]), sys.argv[2]
 
 class Touching(ClipDataset):
     def __getitem__(self, item):
@@ -34,7 +34,7 @@ def records():
     for i in range(count - 1):
         name = f"/data/kinetics400/train/some class name {i % 400}/{i:011d}_000010_000020.mp4"
         yield VideoRecord(name, i % 400, where=f"train.csv, row {i}")
-    yield VideoRecord(film, 0)
+    yield VideoRecord(video, 0)
 
 data = Touching(records(), ClipSpec(num_frames=2), train=True)
 me = psutil.Process()

@@ -1,4 +1,4 @@
-"""A picture that is not coded is no frame, before `check` and after it."""
+"""An image that is not coded is no frame, before `check` and after it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def not_coded(picture: bytes, width: int) -> bytes:
-    """The header of an MPEG-4 picture up to its flag "coded", which becomes 0.
+    """The header of an MPEG-4 image up to its flag "coded", which becomes 0.
 
     Args:
         picture: with its start code.
@@ -98,7 +98,7 @@ MADE: dict[str, tuple[Callable[[Path], Path], list[int]]] = {
     "middle.mkv": (lambda p: mpeg4(p, MIDDLE), [n for n in range(COUNT) if n not in MIDDLE]),
     "middle.mov": (lambda p: mpeg4(p, MIDDLE), [n for n in range(COUNT) if n not in MIDDLE]),
     "middle.nut": (lambda p: mpeg4(p, MIDDLE), [n for n in range(COUNT) if n not in MIDDLE]),
-    # FFmpeg shows the last picture once more where a stream ends so.
+    # FFmpeg shows the last image once more where a stream ends so.
     "end.mp4": (lambda p: mpeg4(p, END), [*range(30), 29]),
     "end.mkv": (lambda p: mpeg4(p, END), [*range(30), 29]),
     "one_group.mp4": (lambda p: mpeg4(p, {1, 2, 3}), [0, *range(4, COUNT)]),
@@ -125,7 +125,7 @@ def test_what_is_not_coded_is_no_frame(tmp_path: Path, name: str, monkeypatch) -
             assert [read_number(i) for i in video.read([25, 2, 9]).data.numpy()] == [
                 expected[n] for n in (25, 2, 9)
             ]
-            # The last picture stays on the screen through those that are not coded.
+            # The last image stays on the screen through those that are not coded.
             assert float(video.duration) == pytest.approx(1.6, abs=0.03)
     stored = [TIMES[n] / 1000 for n in expected]
     if name.startswith("end"):

@@ -1,4 +1,4 @@
-"""Which stream is read, interlaced pictures, what PyAV raises, threads, files of other kinds."""
+"""Which stream is read, interlaced images, what PyAV raises, threads, files of other kinds."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_old_memory_is_found_out_whenever_it_comes(tmp_path: Path, monkeypatch) 
     real = _OpenCV._restart
 
     class Stuck:
-        """A capture that converts no picture from the sixth on."""
+        """A capture that converts no image from the sixth on."""
 
         def __init__(self, capture: Any) -> None:
             self._capture, self._reads, self._held = capture, 0, None
@@ -341,7 +341,7 @@ def test_threads_may_share_a_decoder(tmp_path: Path, decoder: str) -> None:
 
 
 def animated_webp(path: Path) -> Path:
-    """Three pictures in one WebP."""
+    """Three images in one WebP."""
     size = (127).to_bytes(3, "little") + (79).to_bytes(3, "little")
     body = b"VP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0]) + size
     body += b"ANIM" + struct.pack("<I", 6) + bytes(6)
@@ -359,7 +359,7 @@ def test_an_animated_webp_is_named(tmp_path: Path) -> None:
     for source in (path, path.read_bytes()):
         with pytest.raises(DecodeError, match=r"cannot decode an animated WebP.*Convert it"):
             open_video(source)
-    with open_video(tmp_path / "1.webp") as video:  # one picture is read
+    with open_video(tmp_path / "1.webp") as video:  # one image is read
         assert read_number(video.read([0]).data[0].numpy()) == 1
 
 
@@ -372,7 +372,7 @@ def test_an_animated_webp_is_named(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS"),
         (b"%PDF-1.7\n" + bytes(600), "a PDF"),
         (b"list.txt".ljust(257, b"\0") + b"ustar\0" + bytes(600), "a tar archive"),
-        (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a" + bytes(600), "a JPEG XL picture"),
+        (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a" + bytes(600), "a JPEG XL image"),
         (b"\x89HDF\r\n\x1a\n" + bytes(600), "an HDF5 file"),
     ],
 )

@@ -35,7 +35,7 @@ def shift(number: int, by: int) -> Callable[[list[Any]], list[Any]]:
         found = [p for p in packets if p.pts == TIMES[number]]
         assert len(found) == 1
         found[0].pts += by
-        for packet in packets:  # writers want no picture shown before it is decoded
+        for packet in packets:  # writers want no image shown before it is decoded
             packet.dts += min(by, 0)
         return packets
 

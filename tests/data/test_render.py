@@ -1,4 +1,4 @@
-"""Films of known content: readable numbers, and motions that no single frame gives away."""
+"""Videos of known content: readable numbers, and motions that no single frame gives away."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_motion_data_set_is_deterministic_and_readable(tmp_path: Path) -> None
     assert len(set(digest(out).values())) == 48
     other = render_motion_dataset(tmp_path / "three", clips_per_class={"train": 1}, seed=8)
     assert not set(digest(other).values()) & set(digest(out).values())
-    # A smaller set is part of a larger one, and a choice of classes changes no film.
+    # A smaller set is part of a larger one, and a choice of classes changes no video.
     part = render_motion_dataset(tmp_path / "four", ["shrink"], {"train": 1}, seed=7)
     assert digest(part).items() <= digest(out).items()
     with pytest.raises(UnknownNameError):

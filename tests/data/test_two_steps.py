@@ -25,7 +25,7 @@ from vitascope.transforms.preprocess import evaluation_transform
 from vitascope.transforms.train import TrainTransform
 
 PIXELS = PixelSpec(short_side=24, crop=(24, 24))
-# Folders and films of one frame a second have few frames; a clip covers what there is.
+# Folders and videos of one frame a second have few frames; a clip covers what there is.
 CLIP = ClipSpec(num_frames=4, coverage="video")
 
 

@@ -163,7 +163,7 @@ def test_foreign_formats_are_refused_without_running_code(tmp_path: Path) -> Non
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
-    with pytest.raises(WeightsError, match="fits no published network"):
+    with pytest.raises(WeightsError, match="fits no published model"):
         load_weights(tmp_path / "bare.safetensors")
     with pytest.raises(WeightsError, match="no such"):
         load_weights(tmp_path / "absent")

@@ -93,7 +93,7 @@ WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
     ((C, "pixels", "crop"), ["32", 32], "expected a whole number"),
     ((C, "pixels", "std"), [0, 1, 1], "std above 0"),
     ((C, "pixels", "mean"), [None] * 3, "expected a number"),
-    ((C, "pixels"), {"short_side": 10**6, "crop": [10**6, 10**6]}, "more than any network"),
+    ((C, "pixels"), {"short_side": 10**6, "crop": [10**6, 10**6]}, "more than any model"),
     ((C, "views"), {"clips": -1}, "clips must be at least 1"),
     ((C, "views"), "10x3", "expected an object"),
     (("format",), 1, "has format 1"),

@@ -569,5 +569,5 @@ def test_fine_tuning_puts_a_new_head_on_other_classes(
     assert new["head.weight"].shape == (2, 16)
     assert torch.equal(new["deep.weight"], start["deep.weight"])
     wider = overrides.apply_overrides(recipe, ["model.args.width=4"])
-    with pytest.raises(Exception, match="does not fit this network"):
+    with pytest.raises(Exception, match="does not fit this model"):
         fit(wider, tmp_path / "wide")

@@ -1,4 +1,4 @@
-"""A tiny network, a tiny rendered data set and a recipe of a few seconds for these tests."""
+"""A tiny model, a tiny rendered data set and a recipe of a few seconds for these tests."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ if "toy" not in CARDS:
 
 
 def render(folder: Path, train: int = 8, val: int = 3, test: int = 3) -> Path:
-    """Films of 3 motions; each number counts films of each class."""
+    """Videos of 3 motions; each number counts videos of each class."""
     counts = {"train": train, "val": val, "test": test}
     return render_motion_dataset(
         folder, CLASSES, {s: n for s, n in counts.items() if n}, frames=8, size=(32, 32), fps=8

@@ -1,4 +1,4 @@
-"""A clip that does not fit, for every network: one message that says what came and what fits."""
+"""A clip that does not fit, for every model: one message that says what came and what fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = list_models(lambda card: card.tag != "test")
 
 
 def _model(name: str) -> tuple[VideoModel, list[Tensor], tuple[Tensor, ...]]:
-    """A small network of a card, the clips of its pathways, and its boxes if it takes any."""
+    """A small model of a card, the clips of its pathways, and its boxes if it takes any."""
     model, (clips, *rest) = small(get_card(name))
     parts = clips if isinstance(clips, list) else [clips]
     assert model.inputs is not None and len(model.inputs.channels) == len(parts)

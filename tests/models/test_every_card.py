@@ -210,7 +210,7 @@ def test_count(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("card", CARDS)
 def test_full_size_on_meta(card: ModelCard) -> None:
-    """The network as published builds; its size is compared in test_published."""
+    """The model as published builds; its size is compared in test_published."""
     with torch.device("meta"):
         model = card.build(**card.logit_args)
     assert model.num_classes > 1

@@ -62,7 +62,7 @@ def test_every_card(card: Any, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("row", _rows())
 def test_every_recorded_row(row: dict[str, Any]) -> None:
-    """Our networks have the recorded sizes under every rule, at every recorded input."""
+    """Our models have the recorded sizes under every rule, at every recorded input."""
     with torch.device("meta"):
         if "expr" in row:
             model = eval(row["expr"], dict(old_names()))

@@ -38,7 +38,7 @@ QUICK = ("optim.epochs=1", "optim.batch_size=4", "data.workers=0", "data.cache=f
 
 
 def published() -> Toy:
-    """The network whose weights are served."""
+    """The model whose weights are served."""
     torch.manual_seed(11)
     return Toy()
 
@@ -298,7 +298,7 @@ def test_names_that_predict_cannot_use(server, data):
 
 def test_public_class_lists():
     kinetics = class_names("kinetics400")
-    # as in the published outputs of the networks that were trained on it
+    # as in the published outputs of the models that were trained on it
     known = {"archery": 5, "bench pressing": 19, "playing flute": 231, "throwing discus": 358}
     assert {name: kinetics.index(name) for name in known} == known
     counts = {"kinetics400": 400, "kinetics600": 600, "ssv2": 174, "charades": 157}

@@ -1,4 +1,4 @@
-"""Pictures survive their encoding; strips hold the frames that they claim to."""
+"""Images survive their encoding; strips hold the frames that they claim to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of films: the right numbers, their places, and jobs that go on where they stopped."""
+"""Features of videos: the right numbers, their places, and jobs that go on where they stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_embedding_gives_the_scores_back(model: Predictor, video: Path) -> None:
-    """The classifying layer on the embedding gives what the network says."""
+    """The classifying layer on the embedding gives what the model says."""
     owner, name = model.source.module.head_linear()  # type: ignore[union-attr]
     rows = list(FeatureExtractor(model).rows(video, "0.5s"))
     spoken = list(model.timeline(video, "0.5s"))
@@ -116,7 +116,7 @@ def test_bad_arguments(model: Predictor, video: Path, tmp_path: Path) -> None:
         FeatureExtractor(model, "blocks.1", "space")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="stage"):
         FeatureExtractor(model, pool="none")
-    with pytest.raises(ConfigError, match="film"):
+    with pytest.raises(ConfigError, match="video"):
         list(write_features(FeatureExtractor(model), [video, video], tmp_path, 1))
 
 

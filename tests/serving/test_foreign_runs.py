@@ -1,4 +1,4 @@
-"""A network of Transformers through the commands: train, evaluate, predict, export."""
+"""A model of Transformers through the commands: train, evaluate, predict, export."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_export(to: str, run: Path, data: Path, tmp_path: Path) -> None:
 
 
 def test_a_family_with_another_clip(data: Path, tmp_path: Path) -> None:
-    """Sizes of the recipe reach the network, and the network says them in its contract."""
+    """Sizes of the recipe reach the model, and the model says them in its contract."""
     card = get_card("hf:vivit")
     small = {
         **card.args["config"], "hidden_size": 24, "num_hidden_layers": 1,

@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film of 3.75 s whose frames all differ."""
+    """A video of 3.75 s whose frames all differ."""
     return film(tmp_path_factory.mktemp("films") / "film.mp4", frames=45, fps=12)
 
 
@@ -210,7 +210,7 @@ def test_time_line_decodes_each_frame_once_and_holds_small_frames(
     monkeypatch.setattr(module, "windows", spy)
     list(load(run).timeline(video, Fraction(1, 4)))
     assert [time for time, _ in seen] == [Fraction(i, 12) for i in range(45)]
-    assert {shape for _, shape in seen} == {(1, 3, 1, 32, 32)}  # not the film's 80 x 128
+    assert {shape for _, shape in seen} == {(1, 3, 1, 32, 32)}  # not the video's 80 x 128
 
 
 def test_padded_samples_are_black(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def _numbers(frames: tuple[Image, ...]) -> tuple[int, ...]:
         (3, 2, 1, [0, 1]),
         (1, 2, 1, [0]),  # shorter than a window
         (2, 2, 5, [0]),
-        (15, 2, 10, [0, 10]),  # the next would start after the film
+        (15, 2, 10, [0, 10]),  # the next would start after the video
         (15, 2, 14, [0, 13]),
         (9, 2, 2, [0, 2, 4, 6, 7]),
     ],

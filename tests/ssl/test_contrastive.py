@@ -1,4 +1,4 @@
-"""Contrastive networks: what they learn from, what they remember, several processes, bad input."""
+"""Contrastive models: what they learn from, what they remember, several processes, bad input."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_bad_input() -> None:
 
 
 def two_ranks(rank: int) -> list[np.ndarray]:
-    torch.manual_seed(0)  # the same network and the same clips on both
+    torch.manual_seed(0)  # the same model and the same clips on both
     model, clips = SimCLR(nn.Linear(6, 4)), torch.randn(2, 4, 6)
     mine = clips[:, 2 * rank : 2 * rank + 2]
     model(mine[0], mine[1]).backward()

@@ -1,4 +1,4 @@
-"""Recorded numbers of the predecessors' networks: how to build, fill, run and compare.
+"""Recorded numbers of the predecessors' models: how to build, fill, run and compare.
 
 The rules are those of `shared/reference/models/README.md`.
 """
@@ -244,7 +244,7 @@ def check_case(name: str, module: nn.Module | None = None) -> float:
 
     Args:
         name: id of the record.
-        module: the network; None builds it from the record's expression.
+        module: the model; None builds it from the record's expression.
 
     Returns:
         The largest difference over all outputs.

@@ -78,7 +78,7 @@ def like(packet: Any, content: bytes) -> Any:
 
 
 def change_flv(path: Path, change: Callable[[int, int], int]) -> Path:
-    """Changes the time (milliseconds) of each picture of an FLV, given its number and its time."""
+    """Changes the time (milliseconds) of each image of an FLV, given its number and its time."""
     data, place, number = bytearray(path.read_bytes()), 13, 0
     while place + 11 < len(data):
         size = int.from_bytes(data[place + 1 : place + 4], "big")

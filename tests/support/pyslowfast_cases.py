@@ -1,4 +1,4 @@
-"""Recorded PySlowFast networks: keys, names of entries, and the comparison.
+"""Recorded PySlowFast models: keys, names of entries, and the comparison.
 
 Names are translated by rules of this file, written down apart from the library's own tables.
 """
@@ -114,7 +114,7 @@ def native_names(model: nn.Module) -> dict[str, str]:
             rest = name.removeprefix(prefix)
             part = max((p for p in _blocks(net) if rest.startswith(p)), key=len)
             new = _rewrite(_blocks(net)[part] + rest.removeprefix(part), CONVOLUTIONAL)
-            # A detecting network holds its features in `model`, PySlowFast's does not.
+            # A detecting model holds its features in `model`, PySlowFast's does not.
             new = prefix.removeprefix("model.") + new
         if name.startswith("detection_head."):
             new = name.replace("detection_head.proj.", "head.projection.")
@@ -123,7 +123,7 @@ def native_names(model: nn.Module) -> dict[str, str]:
 
 
 def wrapped_names(model: nn.Module) -> dict[str, str]:
-    """Our name of every entry -> that of the network inside PySlowFast's PTV classes."""
+    """Our name of every entry -> that of the model inside PySlowFast's PTV classes."""
     prefix = "" if hasattr(model, "detection_head") else "model."
     return {name: prefix + name for name in model.state_dict()}
 

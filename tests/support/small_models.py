@@ -154,7 +154,7 @@ def _mvit(card: ModelCard) -> tuple[dict[str, Any], Inputs]:
 
 
 def _as_published(card: ModelCard) -> tuple[dict[str, Any], Inputs]:
-    """A network without a row: as its card says, for the smallest clip that it allows.
+    """A model without a row: as its card says, for the smallest clip that it allows.
 
     The size of the clip is given where the builder asks for it by one of the usual names.
     """
@@ -173,7 +173,7 @@ def _as_published(card: ModelCard) -> tuple[dict[str, Any], Inputs]:
         )
     if model.inputs is None:
         pytest.fail(
-            f"{card.full_name}: {type(model).__name__}.inputs is None. Say what clips the network "
+            f"{card.full_name}: {type(model).__name__}.inputs is None. Say what clips the model "
             f"accepts: inputs = InputSpec(channels=(3,), minimum=((frames, height, width),))"
         )
     clips = [
@@ -183,7 +183,7 @@ def _as_published(card: ModelCard) -> tuple[dict[str, Any], Inputs]:
     return args, (clips if len(clips) > 1 else clips[0],)
 
 
-# name of a card's builder -> arguments and inputs; a network of few parameters needs no row
+# name of a card's builder -> arguments and inputs; a model of few parameters needs no row
 SHRINK: dict[str, Shrink] = {
     "create_acoustic_resnet": _acoustic,
     "create_audio_visual_slowfast": _audio_visual,
@@ -208,7 +208,7 @@ def builder_name(card: ModelCard) -> str:
 
 
 def small(card: ModelCard) -> tuple[VideoModel, Inputs]:
-    """A small network of a card, ending in logits, and the arguments of its forward pass.
+    """A small model of a card, ending in logits, and the arguments of its forward pass.
 
     Its norms are not at their start values, where residual branches would be switched off.
     """

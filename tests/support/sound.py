@@ -1,4 +1,4 @@
-"""Films with sound of known content."""
+"""Videos with sound of known content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small films whose every frame says its number, and files that are no films."""
+"""Small videos whose every frame says its number, and files that are no videos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def film(
     first: int = 0,
     pts: Iterable[int] | None = None,
 ) -> Path:
-    """A film of frames `first`, `first` + 1, ..., readable with `numbers`."""
+    """A video of frames `first`, `first` + 1, ..., readable with `numbers`."""
     pictures = (numbered_frame(first + i, size) for i in range(frames))
     return write_video(path, pictures, fps, pts=None if pts is None else list(pts))
 
@@ -34,7 +34,7 @@ def numbers(data: torch.Tensor) -> list[int | None]:
 
 
 def films(folder: Path, count: int, frames: int = 24, **options: int) -> list[VideoRecord]:
-    """Records of `count` films; film v begins with the number 100 v."""
+    """Records of `count` videos; video v begins with the number 100 v."""
     return [
         VideoRecord(
             str(film(folder / f"{v}.mp4", frames + v % 3, first=100 * v, **options)),
@@ -46,7 +46,7 @@ def films(folder: Path, count: int, frames: int = 24, **options: int) -> list[Vi
 
 
 def times(frames: int, fps: int = 12) -> tuple[Fraction, ...]:
-    """Times of the frames of a film of constant rate."""
+    """Times of the frames of a video of constant rate."""
     return tuple(Fraction(i, fps) for i in range(frames))
 
 

@@ -1,4 +1,4 @@
-"""The form of a network for deployment: its blocks converted for the size of their input."""
+"""The form of a model for deployment: its blocks converted for the size of their input."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def convert_to_deployable_form(
     convert_for_quantize: bool = False,
     native_conv3d_op_qnnpack: bool = False,
 ) -> nn.Module:
-    """A copy of a network whose blocks have their form for deployment.
+    """A copy of a model whose blocks have their form for deployment.
 
-    It computes what the network computes in evaluation, for inputs of the size given (others may
+    It computes what the model computes in evaluation, for inputs of the size given (others may
     do, where no pooling is fixed to it). Norms are folded into convolutions; everything that is
-    no block stays as it is. The network itself is not changed, neither in its mode nor in its
+    no block stays as it is. The model itself is not changed, neither in its mode nor in its
     running statistics.
 
     Args:
-        model: a network, some or all of whose modules are blocks; see `transmute.transmute_model`.
-        input_tensor: a batch of the size that will be used, on the network's device.
+        model: a model, some or all of whose modules are blocks; see `transmute.transmute_model`.
+        input_tensor: a batch of the size that will be used, on the model's device.
         convert_for_quantize: make what has kernels of int8: 2-D convolutions in place of 3-D ones.
             In float32 they gain nothing, so by default they are kept.
         native_conv3d_op_qnnpack: the runtime has int8 kernels of 3-D convolutions: keep them.
@@ -45,12 +45,12 @@ def convert_to_deployable_form(
     shapes = _shapes(copied, blocks, input_tensor)
     for block, name in {block: name for name, block in blocks.items()}.items():
         if getattr(block, "convert_flag", False):
-            raise ConfigError(f"{name or 'the network'} was converted already; give the original")
+            raise ConfigError(f"{name or 'the model'} was converted already; give the original")
         found = shapes.get(block, set())
         if len(found) != 1:
             said = f"inputs of the sizes {sorted(found)}" if found else "no input"
             raise ConfigError(
-                f"{name or 'the network'} gets {said} for a batch of {tuple(input_tensor.shape)}; "
+                f"{name or 'the model'} gets {said} for a batch of {tuple(input_tensor.shape)}; "
                 f"a block is converted for the one size of its input"
             )
         block.convert(
@@ -73,7 +73,7 @@ def _blocks(module: nn.Module, name: str) -> Iterator[tuple[str, EfficientBlockB
 def _shapes(
     model: nn.Module, blocks: dict[str, EfficientBlockBase], x: Tensor
 ) -> dict[nn.Module, set[tuple[int, ...]]]:
-    """Sizes of the inputs of each block when the network sees `x`."""
+    """Sizes of the inputs of each block when the model sees `x`."""
     found: dict[nn.Module, set[tuple[int, ...]]] = {}
 
     def note(block: nn.Module, args: tuple[Any, ...]) -> None:

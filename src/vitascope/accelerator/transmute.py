@@ -1,4 +1,4 @@
-"""Plain convolutions of a network become the blocks that have a form for deployment.
+"""Plain convolutions of a model become the blocks that have a form for deployment.
 
 Only what computes exactly the same is replaced: a block is made around the very weights of the
 convolution, so an optimiser goes on updating them. `accelerator.convert` then makes the form for
@@ -181,19 +181,19 @@ EFFICIENT_BLOCK_TRANSMUTER_REGISTRY: dict[str, list[Transmuter]] = {
 def transmute_model(
     model: nn.Module, target_device: str = "mobile_cpu", prefix: str = ""
 ) -> nn.Module:
-    """Replaces, in place, every module of a network for which there is an equal block.
+    """Replaces, in place, every module of a model for which there is an equal block.
 
     Blocks that are there already, and what is in them, are left alone. A module that stands in
     several places is replaced by one block in all of them. Norms and activations stay modules of
     their own.
 
     Args:
-        model: the network; it is changed.
+        model: the model; it is changed.
         target_device: kind of device that the blocks are for: "mobile_cpu".
-        prefix: name of the network within a larger one; takes part in nothing but error texts.
+        prefix: name of the model within a larger one; takes part in nothing but error texts.
 
     Returns:
-        The network; where it is itself a module with an equal block, that block.
+        The model; where it is itself a module with an equal block, that block.
 
     Raises:
         UnknownNameError: no such kind of device.

@@ -81,7 +81,7 @@ ClickError: Any = typer.BadParameter.__mro__[2]
 GROUPS = {
     "bench": "Measures how fast your data can be loaded.",
     "data": "Public data sets; preparing and packing your own.",
-    "models": "Lists the networks, or shows one.",
+    "models": "Lists the models, or shows one.",
     "recipes": "Shows every setting of a training.",
 }
 

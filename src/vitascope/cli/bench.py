@@ -17,7 +17,7 @@ Data = Annotated[str, typer.Argument(metavar="DATA", help="Folder of clips, list
 def bench_data(
     data: Data,
     model: Annotated[
-        str, typer.Option("--model", metavar="NAME", help="The network that is to be fed.")
+        str, typer.Option("--model", metavar="NAME", help="The model that is to be fed.")
     ] = "x3d_s",
     decoder: Annotated[
         list[str] | None,
@@ -28,10 +28,10 @@ def bench_data(
     ] = 64,
     json_file: JsonFile = None,
 ) -> None:
-    """Measures where the time of loading goes, and how many workers a network needs.
+    """Measures where the time of loading goes, and how many workers a model needs.
 
     One process loads training clips as `train` does: reading, decoding, augmenting. Then a few
-    training steps of the network are timed on this machine's GPU, or on its CPU without one.
+    training steps of the model are timed on this machine's GPU, or on its CPU without one.
 
     Examples:
       vitascope bench data clips/
@@ -72,7 +72,9 @@ def bench_data(
             f"{model} trains on {rate:.1f} clips/s on {device}; this machine has {usable} cores."
         )
         if most > usable:
-            out.note("decoding cannot keep up; prepare smaller films with `vitascope data prepare`")
+            out.note(
+                "decoding cannot keep up; prepare smaller videos with `vitascope data prepare`"
+            )
         for speed in speeds:
             if speed.failed:
                 out.note(f"{speed.failed} clips could not be read; `vitascope check` tells why.")

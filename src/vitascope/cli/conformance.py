@@ -17,24 +17,24 @@ Decoders = Annotated[
     list[str] | None,
     typer.Option("--decoder", metavar="NAME", help="Only this decoder. May be given again."),
 ]
-Films = Annotated[
+Videos = Annotated[
     str | None,
-    typer.Option("--films", metavar="DIR", help="Keep the films in this folder."),
+    typer.Option("--videos", metavar="DIR", help="Keep the videos in this folder."),
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="TEXT", help="Only films with this in their name."),
+    typer.Option("--only", metavar="TEXT", help="Only videos with this in their name."),
 ]
 
 
 def conformance(
-    decoder: Decoders = None, films: Films = None, only: Only = None, json_file: JsonFile = None
+    decoder: Decoders = None, videos: Videos = None, only: Only = None, json_file: JsonFile = None
 ) -> None:
-    """Proves, film by film, that each decoder returns exactly the planned frames.
+    """Proves, video by video, that each decoder returns exactly the planned frames.
 
-    Films are drawn whose every frame says its number, over codecs, containers, rates, key frames,
+    Videos are drawn whose every frame says its number, over codecs, containers, rates, key frames,
     B-frames, varying rates and start times. "refused" means that a decoder says it cannot read
-    a film: no wrong frame came. Ends with status 1 if a wrong frame or time came out.
+    a video: no wrong frame came. Ends with status 1 if a wrong frame or time came out.
 
     Examples:
       vitascope conformance
@@ -42,17 +42,19 @@ def conformance(
     """
     with Output("conformance", json_file) as out:
         from vitascope.data.check.conformance import run_conformance as run
-        from vitascope.data.check.conformance_videos import FILMS
+        from vitascope.data.check.conformance_videos import CONFORMANCE_VIDEOS
         from vitascope.errors import UnknownNameError
 
-        chosen = [f for f in FILMS if not only or any(text in f.name for text in only)]
+        chosen = [f for f in CONFORMANCE_VIDEOS if not only or any(text in f.name for text in only)]
         if not chosen:
-            raise UnknownNameError("film", ", ".join(only or ()), [f.name for f in FILMS])
+            raise UnknownNameError(
+                "video", ", ".join(only or ()), [f.name for f in CONFORMANCE_VIDEOS]
+            )
         columns = TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         with out.progress(*columns) as progress:
             bar = progress.add_task("decoding", total=None)
             matrix = run(
-                decoder or None, chosen, folder=films,
+                decoder or None, chosen, folder=videos,
                 progress=lambda done, of, _: progress.update(bar, completed=done, total=of),
             )  # fmt: skip
         names = list(dict.fromkeys(v.decoder for v in matrix.verdicts))
@@ -65,24 +67,24 @@ def conformance(
         _show(out, matrix, names)
         for name in names:
             if not matrix.passed(name):
-                out.fail(f"{name}: {matrix.counts(name)['fail']} of {len(chosen)} films failed.")
+                out.fail(f"{name}: {matrix.counts(name)['fail']} of {len(chosen)} videos failed.")
 
 
 def _show(out: Output, matrix: Matrix, names: list[str]) -> None:
-    found = {(v.film, v.decoder): v for v in matrix.verdicts}
-    films = list(dict.fromkeys(v.film for v in matrix.verdicts))
-    out.table(("film", *names), [(f, *(found[f, name].status for name in names)) for f in films])
+    found = {(v.video, v.decoder): v for v in matrix.verdicts}
+    videos = list(dict.fromkeys(v.video for v in matrix.verdicts))
+    out.table(("video", *names), [(f, *(found[f, name].status for name in names)) for f in videos])
     out.say()
     for name in names:
         counts = matrix.counts(name)
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        out.say(f"{name}: {said} (of {len(films)})")
+        out.say(f"{name}: {said} (of {len(videos)})")
     wrong = [v for v in matrix.verdicts if v.status in ("fail", "refused")]
     if wrong:
         out.heading("Reasons")
         out.table(
-            ("film", "decoder", "status", "reason"),
-            [(v.film, v.decoder, v.status, v.reason) for v in wrong],
+            ("video", "decoder", "status", "reason"),
+            [(v.video, v.decoder, v.status, v.reason) for v in wrong],
         )
     for name, reason in matrix.missing:
         out.note(f"{name} was not tried: {reason}")

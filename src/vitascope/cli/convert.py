@@ -14,7 +14,7 @@ Out = Annotated[str, typer.Argument(metavar="OUT", help="Checkpoint to write, su
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="NAME", help="Network of IN. Default: told from its entries."
+        "--model", "-m", metavar="NAME", help="Model of IN. Default: told from its entries."
     ),
 ]
 To = Annotated[

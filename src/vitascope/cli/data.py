@@ -140,7 +140,7 @@ def prepare_dataset(
     data: Data,
     out_folder: Out,
     short_side: Annotated[
-        int, typer.Option("--short-side", metavar="PIXELS", help="Short side of the films.")
+        int, typer.Option("--short-side", metavar="PIXELS", help="Short side of the videos.")
     ] = 256,
     crf: Annotated[
         int, typer.Option("--crf", metavar="N", help="x264 quality, 0 (lossless) to 51.")
@@ -174,12 +174,12 @@ def prepare_dataset(
             )  # fmt: skip
         out.data.update(data=report.data, files=report.files)
         out.say(
-            f"{report.count('written')} of {len(report.files)} films written, "
+            f"{report.count('written')} of {len(report.files)} videos written, "
             f"{report.count('there')} were there already. The data set is {report.data}"
         )
         sound = sum(file.sound for file in report.files)
         if sound:
-            out.note(f"{sound} films have sound, which was not copied.")
+            out.note(f"{sound} videos have sound, which was not copied.")
         failed = [file for file in report.files if file.outcome == "failed"]
         if failed:
             out.heading("Not prepared")

@@ -53,7 +53,7 @@ class Trial:
 def doctor(json_file: JsonFile = None) -> None:
     """Shows what is installed and what works, and how to mend the rest.
 
-    Decoders read a test film; export targets export a small network and run it. Whatever does
+    Decoders read a test video; export targets export a small model and run it. Whatever does
     not work is followed by the one command that mends it. Ends with status 1 if no decoder works.
 
     Examples:

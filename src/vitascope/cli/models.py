@@ -1,4 +1,4 @@
-"""`vitascope models`: the networks that can be trained, and what was published about each."""
+"""`vitascope models`: the models that can be trained, and what was published about each."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def list_models(
     max_params: MaxParams = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Lists the networks, with their size and their published accuracy.
+    """Lists the models, with their size and their published accuracy.
 
-    Accuracy is what the authors published for weights trained on a public data set. A network
+    Accuracy is what the authors published for weights trained on a public data set. A model
     that is trained on your own folder starts from random weights. Where nobody published a size
-    and one is asked for, the network is measured.
+    and one is asked for, the model is measured.
 
     Examples:
       vitascope models list
@@ -86,7 +86,7 @@ def list_models(
         if rows:
             out.say("One of them in full: vitascope models show NAME")
         else:
-            out.say("No network is like this; give fewer conditions.")
+            out.say("No model is like this; give fewer conditions.")
 
 
 def _check(option: str, value: str | None, legal: set[str]) -> None:
@@ -116,7 +116,7 @@ def _measured(name: str) -> Size:
 
 
 def show_model(name: Name, json_file: JsonFile = None) -> None:
-    """Shows all that is known about one network, and measures its size.
+    """Shows all that is known about one model, and measures its size.
 
     Examples:
       vitascope models show x3d_s

@@ -54,7 +54,7 @@ def predict(
     """Names what videos show, with scores.
 
     Preprocessing and class names come with the model, so nothing has to be configured. With
-    --every a film is read once from start to end, in memory that does not grow with its length.
+    --every a video is read once from start to end, in memory that does not grow with its length.
 
     Examples:
       vitascope predict x3d_s video.mp4

@@ -46,18 +46,18 @@ def probe_torch(name: str) -> dict[str, Any]:
 
 
 def probe_decoder(name: str) -> dict[str, Any]:
-    """Reads a film whose frames say their number, forwards and at random."""
+    """Reads a video whose frames say their number, forwards and at random."""
     from vitascope.data.decoder import DecoderType, open_video
     from vitascope.data.render import numbered_frame, read_number, render_numbered
     from vitascope.serving.draw import png
 
     with tempfile.TemporaryDirectory(prefix="vitascope-doctor-") as folder:
         if name == DecoderType.IMAGES:
-            film, kind = Path(folder), "PNG pictures"
+            film, kind = Path(folder), "PNG images"
             for number in range(FRAMES):
                 (film / f"{number:03d}.png").write_bytes(png(numbered_frame(number)))
         else:
-            film, kind = Path(folder) / "film.mp4", "an H.264 film"
+            film, kind = Path(folder) / "film.mp4", "an H.264 video"
             render_numbered(film, FRAMES, fps=Fraction(25))
         wanted = [*range(FRAMES), FRAMES - 1, 0, FRAMES // 2]
         with open_video(film, decoder=name) as video:
@@ -83,7 +83,7 @@ def _decoder_versions(name: str) -> dict[str, str]:
 
 
 def probe_target(name: str) -> dict[str, Any]:
-    """Exports a network of two layers and compares its scores with the original's."""
+    """Exports a model of two layers and compares its scores with the original's."""
     import torch
 
     from vitascope.accelerator.export import export_model
@@ -114,8 +114,7 @@ def probe_target(name: str) -> dict[str, Any]:
         )
     versions = {m: metadata.version(m) for m in TARGETS[name].modules}
     return {
-        "detail": f"exported and ran a small network; largest difference "
-        f"{checked.max_abs_diff:.1g}",
+        "detail": f"exported and ran a small model; largest difference {checked.max_abs_diff:.1g}",
         "versions": versions,
     }
 

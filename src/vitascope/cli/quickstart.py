@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from vitascope.recipes.folder import Trained
 
 MODEL = "x3d_xs"
-FILMS = {"train": 150, "val": 10, "test": 30}
-"""Films of each motion in each split."""
+VIDEOS = {"train": 150, "val": 10, "test": 30}
+"""Videos of each motion in each split."""
 FRAMES = 8
-"""Frames of a film, which lasts a second; the model sees all of them."""
+"""Frames of a video, which lasts a second; the model sees all of them."""
 SETTINGS = (
     "model.args.depth_factor=1",
     "model.args.dropout_rate=0.2",
@@ -56,8 +56,8 @@ Overrides = Annotated[
     typer.Argument(metavar="[PATH=VALUE]...", help="Settings to change, as in `vitascope train`."),
 ]
 To = Annotated[str, typer.Option("--to", metavar="TARGET", help="Export target.")]
-Films = Annotated[
-    int, typer.Option("--films", metavar="N", min=4, help="Training films of each motion.")
+Videos = Annotated[
+    int, typer.Option("--videos", metavar="N", min=4, help="Training videos of each motion.")
 ]
 
 
@@ -65,14 +65,14 @@ def quickstart(
     overrides: Overrides = None,
     out: OutOption = "quickstart",
     to: To = "onnx",
-    films: Films = FILMS["train"],
+    videos: Videos = VIDEOS["train"],
     json_file: JsonFile = None,
 ) -> None:
     """Goes the whole way on a small data set, in about five minutes on two CPU cores.
 
-    Renders films of eight motions in which no single frame gives the motion away, trains X3D on
-    them, tests it on other films, once more with shuffled frames as a control, exports it,
-    predicts a film with the exported model, and writes report.html.
+    Renders videos of eight motions in which no single frame gives the motion away, trains X3D on
+    them, tests it on other videos, once more with shuffled frames as a control, exports it,
+    predicts a video with the exported model, and writes report.html.
 
     Examples:
       vitascope quickstart
@@ -84,12 +84,12 @@ def quickstart(
         begin = time.monotonic()
         require_target(to)  # a missing extra shows now, not after the training
         folder = claim(Path(out))
-        _render(screen, folder / "data", films)
+        _render(screen, folder / "data", videos)
         trained = _train(screen, folder, overrides or ())
         if trained is None:
             return
         _finish(screen, folder, trained, to, begin)
-        if not overrides and films == FILMS["train"]:
+        if not overrides and videos == VIDEOS["train"]:
             _judge(screen)
 
 
@@ -123,11 +123,11 @@ def _part(out: Output, title: str) -> Iterator[None]:
     out.data.setdefault("parts", {})[title] = round(time.monotonic() - begin, 2)
 
 
-def _render(out: Output, folder: Path, films: int) -> None:
+def _render(out: Output, folder: Path, videos: int) -> None:
     from vitascope.data.render import MOTIONS, render_motion_dataset
 
-    counts = {**FILMS, "train": films}
-    with _part(out, "1. Films"):
+    counts = {**VIDEOS, "train": videos}
+    with _part(out, "1. Videos"):
         columns = TextColumn("rendering"), BarColumn(), MofNCompleteColumn()
         with out.progress(*columns) as progress:
             bar = progress.add_task("", total=None)
@@ -139,9 +139,9 @@ def _render(out: Output, folder: Path, films: int) -> None:
                 on_clip=lambda done, total: progress.update(bar, completed=done, total=total),
             )
         total = len(MOTIONS) * sum(counts.values())
-        out.say(f"{total:,} films (H.264) of {len(MOTIONS)} motions in {folder}:")
+        out.say(f"{total:,} videos (H.264) of {len(MOTIONS)} motions in {folder}:")
         out.say(f"  {', '.join(MOTIONS)}")
-        out.data.update(films=total, classes=MOTIONS)
+        out.data.update(videos=total, classes=MOTIONS)
 
 
 def _train(out: Output, folder: Path, overrides: Sequence[str]) -> Trained | None:
@@ -176,7 +176,7 @@ def _finish(out: Output, folder: Path, trained: Trained, to: str, begin: float) 
 
     assert trained.test is not None
     run = folder / "run"
-    with _part(out, "3. Test on other films"):
+    with _part(out, "3. Test on other videos"):
         control = evaluate(run, split="test", shuffle_frames=True)
         _show_scores(out, trained.test, control)
         trained.test.write_csv(run / "scores.csv")
@@ -193,7 +193,7 @@ def _finish(out: Output, folder: Path, trained: Trained, to: str, begin: float) 
     out.facts(
         [
             ("report", f"{report} (open it in a browser)"),
-            (f"vitascope predict {run} VIDEO", "try it on another film"),
+            (f"vitascope predict {run} VIDEO", "try it on another video"),
             ("vitascope train clips/", "do the same with your own clips"),
         ]
     )
@@ -206,7 +206,7 @@ def _show_scores(out: Output, test: EvalResult, control: EvalResult) -> None:
         [
             (
                 "top-1",
-                f"{percent(test.top1)}  ({test.n_evaluated} films, 95 % interval {percent(low)} "
+                f"{percent(test.top1)}  ({test.n_evaluated} videos, 95 % interval {percent(low)} "
                 f"to {percent(high)})",
             ),
             (

@@ -168,7 +168,7 @@ def _frames(path: str) -> list[Image]:
             size = short_side_size(video.height, video.width, min(HEIGHT, video.height), "nearest")
             wanted = uniform_indices(len(video.times), FRAMES)
             return list(video.read(wanted, size=size).data.numpy())
-    except DecodeError:  # the score stands; a picture of a damaged place is not to be had
+    except DecodeError:  # the score stands; an image of a damaged place is not to be had
         return []
 
 

@@ -33,7 +33,7 @@ Overrides = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="NAME", help="Network; `vitascope models` lists them. x3d_s."
+        "--model", "-m", metavar="NAME", help="Model; `vitascope models` lists them. x3d_s."
     ),
 ]
 RunFolder = Annotated[
@@ -48,7 +48,7 @@ Init = Annotated[
     typer.Option(
         "--init",
         metavar="WEIGHTS",
-        help="Start weights: auto (the published ones of the network where they can be had), "
+        help="Start weights: auto (the published ones of the model where they can be had), "
         "pretrained (those or an error), none (random), a run, a checkpoint of any library, or a "
         "model's name.",
     ),
@@ -75,7 +75,7 @@ def train(
     recipe: RecipeOption = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Trains a network on a folder of clips and tests it.
+    """Trains a model on a folder of clips and tests it.
 
     DATA is DATA/<class>/*.mp4, or has train/, val/ and test/ folders of such, or is a list with
     the columns path,label and, if you like, split,start,end. Folders of frames count as videos.

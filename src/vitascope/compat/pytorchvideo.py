@@ -114,10 +114,10 @@ def hub_model_builder(
     default_config: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> nn.Module:
-    """Builds a network and loads weights, as PyTorchVideo's hub entries did.
+    """Builds a model and loads weights, as PyTorchVideo's hub entries did.
 
     Args:
-        model_builder_func: builder of the network.
+        model_builder_func: builder of the model.
         pretrained: load the weights at `checkpoint_path`.
         progress: show a bar while they are fetched.
         checkpoint_path: address of the weights.
@@ -126,13 +126,13 @@ def hub_model_builder(
             `pretrained` only.
 
     Raises:
-        ConfigError: `pretrained` with arguments of the network.
+        ConfigError: `pretrained` with arguments of the model.
         WeightsError: `pretrained` without an address, or weights that do not fit.
     """
     if pretrained and kwargs:
         raise ConfigError(
             f"pretrained=True with {', '.join(kwargs)}: published weights fit the published "
-            f"network alone. Build it without pretrained=True, and load what fits with "
+            f"model alone. Build it without pretrained=True, and load what fits with "
             f"vitascope.load."
         )
     model = model_builder_func(**{**(default_config or {}), **kwargs})

@@ -71,7 +71,7 @@ class Decoder(Protocol):
     """An open video.
 
     Times count from the first frame, whose time in the file is `start`. Sizes are those of the
-    upright picture in stored pixels: rotation is applied, pixels that are not square are left as
+    upright image in stored pixels: rotation is applied, pixels that are not square are left as
     they are (`pixel_aspect` tells their width by their height).
 
     Attributes:
@@ -107,12 +107,12 @@ class Decoder(Protocol):
 
     @property
     def width(self) -> int:
-        """Pixels from left to right of the upright picture."""
+        """Pixels from left to right of the upright image."""
         ...
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom of the upright picture."""
+        """Pixels from top to bottom of the upright image."""
         ...
 
     @property
@@ -224,7 +224,7 @@ def open_video(
 
     Raises:
         VideoNotFoundError: there is no such file (a DecodeError and a FileNotFoundError).
-        DecodeError: the file is empty, has no picture, or is no video; or it is cut off and was
+        DecodeError: the file is empty, has no image, or is no video; or it is cut off and was
             to be whole.
         ConfigError: an argument with an illegal value.
         UnknownNameError: no decoder of this name.

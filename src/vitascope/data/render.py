@@ -1,4 +1,4 @@
-"""Films of known content: numbered frames for proofs, and motions for the quickstart."""
+"""Videos of known content: numbered frames for proofs, and motions for the quickstart."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 
 
 def numbered_frame(number: int, size: tuple[int, int] = (80, 128)) -> Image:
-    """A picture that says its number in black and white blocks.
+    """An image that says its number in black and white blocks.
 
     Two rows of blocks carry the 16 bits, two more their complement, and a row below shows red,
     green, blue and white, so that colour order and orientation can be seen as well.
@@ -48,9 +48,9 @@ def numbered_frame(number: int, size: tuple[int, int] = (80, 128)) -> Image:
 
 
 def read_number(image: Image) -> int | None:
-    """The number in a picture made by `numbered_frame`; None if it cannot be read for certain.
+    """The number in an image made by `numbered_frame`; None if it cannot be read for certain.
 
-    The picture may have been compressed and scaled; wrong colours or a turned picture give None.
+    The image may have been compressed and scaled; wrong colours or a turned image give None.
     """
     height, width = image.shape[:2]
     middles = np.empty((_ROWS, _COLUMNS, 3))
@@ -80,7 +80,7 @@ def render_numbered(
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
 ) -> Path:
-    """Writes a film whose frame n says n; see `write_video` for the arguments."""
+    """Writes a video whose frame n says n; see `write_video` for the arguments."""
     return write_video(
         path,
         (numbered_frame(n, size) for n in range(frames)),
@@ -150,7 +150,7 @@ def motion_clip(
     """Draws one clip, uint8 T H W C: a textured object that moves over a drifting background.
 
     Shape, colours, textures, the object's size, speed and start, and the background's drift are
-    drawn independently of the class. The picture wraps around: what leaves on one side comes
+    drawn independently of the class. The image wraps around: what leaves on one side comes
     back on the other.
     """
     poses = motion_path(motion, key, frames).astype(np.float32)
@@ -233,14 +233,14 @@ def _colours(rng: np.random.Generator) -> tuple[Grid, Grid, Grid]:
 def _background(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> Grid:
     """A texture in [-0.5, 0.5] that drifts any way, T H W."""
     height, width = size
-    speed = rng.uniform(-0.35, 0.35, 2)  # widths of the picture in one clip
+    speed = rng.uniform(-0.35, 0.35, 2)  # widths of the image in one clip
     rows = np.arange(height, dtype=np.float32)[None, :, None] / height
     columns = np.arange(width, dtype=np.float32)[None, None, :] / width
     time = np.linspace(0, 1, frames, dtype=np.float32)[:, None, None]
     y, x = rows + np.float32(speed[0]) * time, columns + np.float32(speed[1]) * time
     total = np.zeros((frames, height, width), np.float32)
     for _ in range(4):
-        # Whole waves over the picture, so that the texture wraps around as the object does.
+        # Whole waves over the image, so that the texture wraps around as the object does.
         fy, fx = (float(f) for f in rng.integers(-4, 5, 2))
         wave = np.sin(2 * np.pi * (fy * y + fx * x + float(rng.random())))
         total += wave.astype(np.float32) * np.float32(0.125)
@@ -258,20 +258,20 @@ def render_motion_dataset(
     fps: int = 16,
     on_clip: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Writes OUT/{train,val,test}/<class>/*.mp4, H.264 films of one motion each.
+    """Writes OUT/{train,val,test}/<class>/*.mp4, H.264 videos of one motion each.
 
-    The same arguments give the same films; every clip is drawn on its own, so a smaller set is a
+    The same arguments give the same videos; every clip is drawn on its own, so a smaller set is a
     part of a larger one.
 
     Args:
         out: folder to write to.
         classes: motions to include, out of `MOTIONS`.
-        clips_per_class: split -> number of films of each class.
+        clips_per_class: split -> number of videos of each class.
         seed: seed of everything that is drawn.
-        frames: frames of each film.
+        frames: frames of each video.
         size: height and width in pixels, even numbers.
         fps: frames a second.
-        on_clip: called with (films written, films in all) from any thread.
+        on_clip: called with (videos written, videos in all) from any thread.
 
     Raises:
         UnknownNameError: a class that is not in `MOTIONS`.

@@ -15,7 +15,7 @@ from vitascope.errors import ConfigError
 from vitascope.files import replacing
 
 # x264 settings under which the same frames always give the same file. Its macroblock tree is off
-# because, for small pictures, its vector code reads memory that it has not written: two runs at
+# because, for small images, its vector code reads memory that it has not written: two runs at
 # once then differ.
 H264 = {"preset": "veryfast", "crf": "18", "threads": "1", "x264-params": "mbtree=0"}
 

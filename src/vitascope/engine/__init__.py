@@ -11,5 +11,5 @@
 `fit` reads `recipe.data.path`, completes its splits, writes everything into RUN and tells
 `on_event` what happens (`engine.log.Event`); it prints nothing itself. A program that first wants
 to look at the data uses `engine.build.read_data(recipe)`, the same table that `fit` trains on.
-`engine.build.load_model("RUN")` gives network and checkpoint for prediction.
+`engine.build.load_model("RUN")` gives model and checkpoint for prediction.
 """

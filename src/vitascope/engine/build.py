@@ -188,13 +188,13 @@ def model_of_recipe(
     *,
     start: bool = True,
 ) -> VideoModel:
-    """The recipe's network, started from `run.seed` or from `model.init`.
+    """The recipe's model, started from `run.seed` or from `model.init`.
 
     Args:
         recipe: the recipe.
-        num_classes: outputs of the network.
+        num_classes: outputs of the model.
         on_note: told when the classifying layer of `model.init` was replaced.
-        start: False leaves `model.init` out, for a network that gets other weights anyway.
+        start: False leaves `model.init` out, for a model that gets other weights anyway.
 
     Raises:
         UnknownNameError: no such model or argument.
@@ -244,13 +244,13 @@ def start_from(model: VideoModel, checkpoint: Checkpoint) -> list[str]:
 
 
 def load_model(path: str | Path) -> tuple[VideoModel, Checkpoint]:
-    """The network of a run, checkpoint or card with its weights, ready to predict.
+    """The model of a run, checkpoint or card with its weights, ready to predict.
 
     It has an output for each class that the contract names. Where the contract names none, the
     stored classifying layer says how many there are.
 
     Raises:
-        WeightsError: no sound checkpoint there, or its weights do not fit its network.
+        WeightsError: no sound checkpoint there, or its weights do not fit its model.
     """
     checkpoint = load_weights(path)
     contract = checkpoint.contract

@@ -5,7 +5,7 @@ everything is on the disk. So whatever moment the process or the machine dies at
 points to a complete file: the new one or the previous one. Only when the record is in place is
 the previous tensor file removed; a full disk therefore costs the new checkpoint, never the old.
 
-Tensor names are those of the network's state dict. Two prefixes are reserved: "ema." for the
+Tensor names are those of the model's state dict. Two prefixes are reserved: "ema." for the
 moving average of the weights and "optim." for the state of the optimiser. Loading reads
 safetensors and JSON only, and so never executes code.
 """
@@ -244,7 +244,7 @@ def load_weights(path: str | Path) -> Checkpoint:
     Args:
         path: a run folder (its best checkpoint, else its last), a checkpoint record such as
             RUN/best.json, a .safetensors file written by `save_checkpoint`, also alone, a
-            checkpoint of another library (a file, or a folder with its config.json) whose network
+            checkpoint of another library (a file, or a folder with its config.json) whose model
             can be told from it, or the name of a card, for its published weights. What is there
             as a file or folder is taken first.
 

@@ -36,10 +36,10 @@ def _require(where: str, *rules: tuple[bool, str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network is trained.
+    """Which model is trained.
 
     Attributes:
-        name: card name of the network, such as x3d_s (`vitascope models` lists them).
+        name: card name of the model, such as x3d_s (`vitascope models` lists them).
         args: arguments of its builder that differ from the card's.
         init: run or checkpoint to start from, "pretrained" for the published weights, or none.
         zero_residual: without init, residual blocks start as identities (last norm at 0).
@@ -200,7 +200,7 @@ class OptimConfig:
         clip_grad: largest norm of the gradient, longer ones are shortened; none leaves them.
         epochs: passes over the training videos.
         batch_size: clips of one update, over all devices and parts.
-        accumulate: parts in which the clips of an update pass through the network, to save memory.
+        accumulate: parts in which the clips of an update pass through the model, to save memory.
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -265,7 +265,7 @@ class RunConfig:
         devices: how many of them; 0 takes all GPUs, or one process on the CPU.
         precision: number format of training: 32, bf16 or 16 (mixed).
         eval_precision: number format of evaluation: 32 or bf16.
-        compile: compile the network with torch.compile.
+        compile: compile the model with torch.compile.
         threads: CPU threads of each training process; none leaves it to torch.
         log_every: steps from one row of the log to the next.
         eval_every: steps from one evaluation to the next; none evaluates after every epoch.
@@ -323,7 +323,7 @@ class Recipe:
 
     Attributes:
         task: kind of learning.
-        model: which network is trained.
+        model: which model is trained.
         clip: which frames of a video it sees.
         pixels: how large the frames are and how they are scaled.
         data: where the videos are and how they are read.

@@ -91,10 +91,10 @@ def channels_last(model: nn.Module) -> nn.Module:
 
 
 def network_input(video: Tensor, pathways: Sequence[int] = ()) -> Tensor | list[Tensor]:
-    """A batch B C T H W as a network takes it: channels innermost, one tensor a pathway.
+    """A batch B C T H W as a model takes it: channels innermost, one tensor a pathway.
 
     Channels last is 1.2 to 3 times as fast on a CPU as the plain order, and needed on GPUs for
-    tensor cores without copies; networks without convolutions do not mind.
+    tensor cores without copies; models without convolutions do not mind.
     """
     packed = pack_pathways(video, pathways)
     if isinstance(packed, list):

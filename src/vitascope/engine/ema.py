@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class MovingAverage:
     """Exponential moving average of the floating-point state of a model.
 
-    Norm statistics are averaged with the parameters, so that both belong to the same network;
+    Norm statistics are averaged with the parameters, so that both belong to the same model;
     counters are copied. In the first steps the decay is (1 + n) / (10 + n), so that the random
     start is soon forgotten.
 

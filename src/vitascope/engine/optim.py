@@ -24,7 +24,7 @@ def parameter_groups(
     attribute `no_weight_decay` (position embeddings, class tokens).
 
     Args:
-        model: the network; frozen parameters are left out.
+        model: the model; frozen parameters are left out.
         lr: learning rate of the head.
         weight_decay: decay of the parameters that have one.
         layer_decay: factor by which the rate shrinks from each layer to the one below, as

@@ -1,4 +1,4 @@
-"""Scores of a network on a set of videos: views averaged, nothing left out unseen."""
+"""Scores of a model on a set of videos: views averaged, nothing left out unseen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHUFFLE = 0x5AFF1E  # first word of the key that permutes frames
 
 @dataclass(frozen=True, kw_only=True)
 class EvalResult:
-    """Scores of a network on labelled videos.
+    """Scores of a model on labelled videos.
 
     Attributes:
         classes: class names in the order of the scores.
@@ -162,7 +162,7 @@ class Scoring:
     """How videos are scored.
 
     Attributes:
-        batch_views: views that pass through the network at once.
+        batch_views: views that pass through the model at once.
         workers: processes that decode.
         precision: "32", or "bf16" for a forward pass in bfloat16.
         shuffle_frames: permute the frames of each clip, the same way every time.
@@ -286,7 +286,7 @@ def _probabilities(
     batch, views = video.shape[:2]
     if not all(part.isfinite().all() for part in parts):
         raise WeightsError(
-            "the scores of the network are no numbers (NaN), so they say nothing. Its weights are "
+            "the scores of the model are no numbers (NaN), so they say nothing. Its weights are "
             "damaged or have exploded in training; use another checkpoint, or lower optim.lr"
         )
     return torch.cat(parts).view(batch, views, -1).mean(1).cpu()

@@ -2,7 +2,7 @@
 
 On few videos top-1 is mostly noise: of 22 videos it is uncertain by ten points, and the best of
 thirty evaluations is the luckiest. The loss uses every score of every video, and its mean over a
-few evaluations in a row does not jump. But it rises where a network becomes surer of its errors,
+few evaluations in a row does not jump. But it rises where a model becomes surer of its errors,
 while it is still right more and more often; so it compares steps of the second half of the run,
 each of which is trained well enough, and before that the latest step is kept.
 """

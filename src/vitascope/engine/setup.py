@@ -42,7 +42,7 @@ class Setup:
         fabric: devices and processes.
         data: the videos.
         contract: what is needed to use the weights.
-        module: the network itself; `model` is the same with the processes and precision around.
+        module: the model itself; `model` is the same with the processes and precision around.
         optimizer: updates `module`; `stepper` is the same with the precision around.
         average: moving average of its weights; None without.
         task: loss and score.
@@ -94,7 +94,7 @@ class Setup:
 
     @property
     def evaluated_module(self) -> nn.Module:
-        """The network that is evaluated and shipped."""
+        """The model that is evaluated and shipped."""
         return self.module if self.average is None else self.average.model
 
     def due(self, every: int | None, step: int) -> bool:
@@ -127,7 +127,7 @@ class Setup:
         return iter(loader)
 
     def pieces(self, batch: Mapping[str, Any]) -> list[tuple[dict[str, Tensor], float]]:
-        """The setup of a batch that pass through the network in turn, each with its share.
+        """The setup of a batch that pass through the model in turn, each with its share.
 
         Raises:
             DatasetError: an empty batch where other processes wait for this one.

@@ -100,7 +100,7 @@ def restore(setup: Setup) -> State:
     """Brings model, optimiser and average to the last checkpoint; a new run starts at step 0.
 
     Raises:
-        WeightsError: the checkpoint is damaged or of another network.
+        WeightsError: the checkpoint is damaged or of another model.
     """
     state = State(steps=setup.steps, seed=setup.recipe.run.seed)
     if not (setup.folder / "last.json").is_file():
@@ -140,7 +140,7 @@ def _load(module: nn.Module, tensors: dict[str, Tensor], checkpoint: Checkpoint)
     try:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
-        raise WeightsError(f"{checkpoint.path} does not fit the network: {error}") from error
+        raise WeightsError(f"{checkpoint.path} does not fit the model: {error}") from error
 
 
 def save_last(setup: Setup, state: State) -> Path:

@@ -98,7 +98,7 @@ class NaiveSyncBatchNorm3d(_SyncBatchNorm, nn.BatchNorm3d):
 
     The statistics are those of all samples if every process has the same number of them. The
     running variance takes the biased variance (torch.nn.BatchNorm3d takes the unbiased one). With
-    one process, and in evaluation, this is torch's batch norm; so a network made for eight devices
+    one process, and in evaluation, this is torch's batch norm; so a model made for eight devices
     can be built and evaluated on one.
 
     Args:

@@ -1,4 +1,4 @@
-"""Widths and depths of scaled networks, and a helper that old programs import."""
+"""Widths and depths of scaled models, and a helper that old programs import."""
 
 from __future__ import annotations
 

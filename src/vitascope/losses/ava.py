@@ -22,7 +22,7 @@ def _check(input: Tensor, target: Tensor) -> None:
 
 
 def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Binary cross entropy of probabilities (after a sigmoid), for networks that end in one.
+    """Binary cross entropy of probabilities (after a sigmoid), for models that end in one.
 
     Args:
         input: probabilities N K.

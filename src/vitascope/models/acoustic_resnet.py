@@ -135,7 +135,7 @@ def create_acoustic_resnet(
     """Builds a ResNet for spectrograms; the arguments are those of `create_resnet`.
 
     Returns:
-        A network from B C T 1 F to B classes.
+        A model from B C T 1 F to B classes.
     """
     return create_resnet(
         input_channel=input_channel,

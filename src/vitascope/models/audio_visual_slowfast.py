@@ -31,7 +31,7 @@ _AUDIO_STRIDES = ((16, 1, 1), (16, 1, 1), (8, 1, 1), (4, 1, 1))
 class DropPathway(nn.Module):
     """Leaves pathways out of a training step altogether.
 
-    Audio is learnt sooner than pictures; leaving it out most of the time lets both go on together.
+    Audio is learnt sooner than images; leaving it out most of the time lets both go on together.
 
     Args:
         probability: of a step without the pathways.
@@ -91,7 +91,7 @@ class FuseAudioToFastSlow(nn.Module):
         if heard.shape[2] != slow.shape[2]:
             raise InputError(
                 f"the slow pathway has {slow.shape[2]} frames, audio becomes {heard.shape[2]}; "
-                f"the spectrogram has to be as many times as long as the network was built for"
+                f"the spectrogram has to be as many times as long as the model was built for"
             )
         return [joined + heard, fast, audio]
 
@@ -262,7 +262,7 @@ def create_audio_visual_slowfast(
         kwargs: further arguments of `create_slowfast`.
 
     Returns:
-        A network from [slow B C T H W, fast B C T H W, audio B 1 T 1 F] to B classes. Where a
+        A model from [slow B C T H W, fast B C T H W, audio B 1 T 1 F] to B classes. Where a
         video has no sound, None may stand for the audio of a batch.
     """
     if fusion_builder is None:

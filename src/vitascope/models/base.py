@@ -1,4 +1,4 @@
-"""What every network of the library can do, whatever is inside: the verbs of `VideoModel`."""
+"""What every model of the library can do, whatever is inside: the verbs of `VideoModel`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """What a network accepts; one entry of each tuple for each pathway.
+    """What a model accepts; one entry of each tuple for each pathway.
 
     Attributes:
         channels: channels C.
-        minimum: smallest clip (T, H, W) that reaches the end of the network; for audio T is time
+        minimum: smallest clip (T, H, W) that reaches the end of the model; for audio T is time
             and W is frequency.
         names: names of the pathways in messages.
         optional: indices of pathways for which None may be given.
@@ -38,7 +38,7 @@ class InputSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureInfo:
-    """One stage of a network; one entry of each tuple for each pathway.
+    """One stage of a model; one entry of each tuple for each pathway.
 
     `VideoModel.stage_features` gives the stage's output as a map B C T H W with these channels and,
     for a clip of n frames (rows, columns), ceil(n / stride) positions.
@@ -82,11 +82,11 @@ def describe_input(x: Any) -> str:
 
 
 def check_input(x: Any, spec: InputSpec, *, values: bool = False) -> None:
-    """Compares a clip with what a network accepts.
+    """Compares a clip with what a model accepts.
 
     Args:
         x: B C T H W, or a list of one such tensor for each pathway.
-        spec: what the network accepts.
+        spec: what the model accepts.
         values: also look for NaN and infinity, which costs a pass over the clip.
 
     Raises:
@@ -108,7 +108,7 @@ def check_input(x: Any, spec: InputSpec, *, values: bool = False) -> None:
             if count == 1
             else f"a list of {count} tensors B C T H W ({', '.join(spec.names)})"
         )
-        raise InputError(f"the network takes {want}, got {describe_input(x)}")
+        raise InputError(f"the model takes {want}, got {describe_input(x)}")
     for part, channels, least, name in zip(
         parts, spec.channels, spec.minimum, spec.names, strict=True
     ):
@@ -129,8 +129,8 @@ def check_input(x: Any, spec: InputSpec, *, values: bool = False) -> None:
         if any(got < low for got, low in zip(size, least, strict=True)):
             raise InputError(
                 f"{name}: T x H x W = {describe_input(part[0, 0])} is too short or too small; the "
-                f"strides and the pooling of this network need at least "
-                f"{'x'.join(map(str, least))}. Give a longer or larger clip, or build the network "
+                f"strides and the pooling of this model need at least "
+                f"{'x'.join(map(str, least))}. Give a longer or larger clip, or build the model "
                 f"for this size."
             )
         if values and not bool(torch.isfinite(part).all()):
@@ -160,12 +160,12 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 
 
 class VideoModel(nn.Module, ABC):
-    """A network that maps clips to scores, in two halves: features, then a head.
+    """A model that maps clips to scores, in two halves: features, then a head.
 
     An architecture writes the abstract members below; `forward` is the same for all.
 
     Attributes:
-        inputs: what the network accepts; None accepts anything.
+        inputs: what the model accepts; None accepts anything.
         check: look for NaN and infinity in each clip.
         gradient_checkpointing: recompute stages in the backward pass instead of keeping them.
     """
@@ -179,7 +179,7 @@ class VideoModel(nn.Module, ABC):
 
         Args:
             x: B C T H W; for several pathways a list of them, for which TorchScript has no type.
-            bboxes: rows (index in the batch, x1, y1, x2, y2) in pixels of the clip, for a network
+            bboxes: rows (index in the batch, x1, y1, x2, y2) in pixels of the clip, for a model
                 that scores boxes.
 
         Raises:
@@ -224,7 +224,7 @@ class VideoModel(nn.Module, ABC):
             class tokens are left out, and of two reversible streams there is the mean.
 
         Raises:
-            UnknownNameError: the network has no such stage.
+            UnknownNameError: the model has no such stage.
             InputError: the clip does not fit.
         """
         stages = {info.name: info for info in self.feature_info}
@@ -268,7 +268,7 @@ class VideoModel(nn.Module, ABC):
             check_input(x, self.inputs, values=self.check if values is None else values)
 
     def unpack(self, x: Any) -> Any:
-        """The clip itself where a network of one pathway is given a list of one clip."""
+        """The clip itself where a model of one pathway is given a list of one clip."""
         one = self.inputs is not None and len(self.inputs.channels) == 1
         return x[0] if one and isinstance(x, list | tuple) and len(x) == 1 else x
 
@@ -292,7 +292,7 @@ class VideoModel(nn.Module, ABC):
             std: standard deviation of its start values; its bias starts at 0.
 
         Raises:
-            InputError: the network has no classifying layer, or `num_classes` is below 1.
+            InputError: the model has no classifying layer, or `num_classes` is below 1.
         """
         if num_classes < 1:
             raise InputError(f"num_classes = {num_classes}; a head needs at least 1")
@@ -326,7 +326,7 @@ class VideoModel(nn.Module, ABC):
         for depth, prefixes in enumerate(self.depth_prefixes()):
             if any(name == p or name.startswith(f"{p}.") for p in prefixes):
                 return depth
-        raise InputError(f"{name!r} is no parameter of this network")
+        raise InputError(f"{name!r} is no parameter of this model")
 
     @property
     def num_depths(self) -> int:

@@ -1,6 +1,6 @@
-"""Building the network that a file describes, once it is known to be as large as the file.
+"""Building the model that a file describes, once it is known to be as large as the file.
 
-Arguments of a builder are a few bytes, and can ask for a network of a terabyte or a loop without
+Arguments of a builder are a few bytes, and can ask for a model of a terabyte or a loop without
 end. So it is built first without memory (on the device "meta") and under a count of its parts, and
 its classifying layer is held against the stored one.
 """
@@ -29,7 +29,7 @@ from vitascope.models.registry import create_model, get_card
 
 LARGEST = 1_000_000  # of a number among the arguments
 LONGEST, DEEPEST = 10_000, 12  # entries of a list or table, and levels of them
-# A network may have more than the file that describes it, such as the head that it is to lose.
+# A model may have more than the file that describes it, such as the head that it is to lose.
 _PARTS, _NUMBERS = (6, 2_000), (4, 20_000_000)
 
 
@@ -40,10 +40,10 @@ def build_described(
     entries: Mapping[str, Tensor],
     where: str,
 ) -> VideoModel:
-    """The network that a file describes, with start values.
+    """The model that a file describes, with start values.
 
     Args:
-        name: card of the network.
+        name: card of the model.
         args: arguments of its builder, as JSON values.
         classes: how many classes the file names; 0 takes the outputs of its classifying layer.
         entries: the stored tensors.
@@ -51,14 +51,14 @@ def build_described(
 
     Raises:
         UnknownNameError: no such card, or no such argument of its builder.
-        MissingExtraError: the network is another library's, which is not installed.
-        WeightsError: the arguments build nothing, or a network of another size than the stored
+        MissingExtraError: the model is another library's, which is not installed.
+        WeightsError: the arguments build nothing, or a model of another size than the stored
             one; or the file names another number of classes than it has outputs.
     """
     _check(args, f"{where}: contract.args", 0)
     if is_foreign(name) and name.startswith("hf:") and not isinstance(args.get("config"), dict):
         raise WeightsError(
-            f"{where} is for the network {name} without holding its configuration, and a file "
+            f"{where} is for the model {name} without holding its configuration, and a file "
             f"may not decide what is fetched from where. Convert the checkpoint again"
         )
     card = get_card(name, dict(args))
@@ -67,7 +67,7 @@ def build_described(
         if argument not in known:
             raise UnknownNameError(f"argument of {card.name} in {where}", str(argument), known)
     try:
-        # Some networks of other libraries compute with numbers while they are built.
+        # Some models of other libraries compute with numbers while they are built.
         place = "cpu" if is_foreign(name) else "meta"
         with within(entries, where), torch.device(place), without_start():
             hollow = card(**{**card.logit_args, **args})
@@ -99,7 +99,7 @@ def _check(value: Any, where: str, depth: int) -> None:
     """Refuses numbers, lists and nests that no builder has a use for."""
     if isinstance(value, list | tuple | Mapping):
         if len(value) > LONGEST or depth >= DEEPEST:
-            raise WeightsError(f"{where} is longer or deeper than the arguments of any network")
+            raise WeightsError(f"{where} is longer or deeper than the arguments of any model")
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         for key, part in pairs:
             _check(part, f"{where}.{key!s:.50}", depth + 1)
@@ -117,7 +117,7 @@ def within(entries: Mapping[str, Tensor], where: str) -> Iterator[None]:
         where: the file, for messages.
 
     Raises:
-        WeightsError: the network is many times as large.
+        WeightsError: the model is many times as large.
     """
     parts = _PARTS[0] * len(entries) + _PARTS[1]
     numbers = _NUMBERS[0] * sum(value.numel() for value in entries.values()) + _NUMBERS[1]
@@ -131,7 +131,7 @@ def within(entries: Mapping[str, Tensor], where: str) -> Iterator[None]:
             left[1] -= part.numel()
         if min(left) < 0:
             raise WeightsError(
-                f"{where}: its contract describes a network that is many times as large as what "
+                f"{where}: its contract describes a model that is many times as large as what "
                 f"it holds ({len(entries)} tensors). Use another copy of the file"
             )
 

@@ -24,25 +24,25 @@ class ModelCard:
     Attributes:
         name: name of the entry point ("slow_r50").
         tag: which weights of that name ("k400_8x8"); `NAME.TAG` is unique.
-        builder: function that builds the network.
+        builder: function that builds the model.
         args: its arguments.
         clip: frames that enter the model.
         pixels: size and scale of the frames.
         labels: classes of the published weights.
-        logit_args: arguments under which the network ends in logits, where its default is an
+        logit_args: arguments under which the model ends in logits, where its default is an
             activation; `create_model` adds them, calling the card does not.
         task: "classification", "multilabel" (sigmoid scores), "detection" (boxes) or "features".
         results: scores, each with its source.
         weights: published weights, the preferred one first; empty where none are known.
         pretraining: published weights of the pre-training alone, where they are no weights of this
-            network (masked pre-training).
+            model (masked pre-training).
         cost: published parameters and GFLOPs.
         recipe: name of the training recipe; empty where there is none.
         paper: arXiv number.
         note: what a user should know besides.
         kept: arguments that go into every contract, because the name alone does not tell them
-            (the configuration of a network of another library).
-        load: puts start weights into a network, where they are not files that `weights` names.
+            (the configuration of a model of another library).
+        load: puts start weights into a model, where they are not files that `weights` names.
     """
 
     name: str
@@ -78,11 +78,11 @@ class ModelCard:
 
     @property
     def full_name(self) -> str:
-        """`NAME.TAG`; the name alone where there is no tag (networks of other libraries)."""
+        """`NAME.TAG`; the name alone where there is no tag (models of other libraries)."""
         return f"{self.name}.{self.tag}" if self.tag else self.name
 
     def build(self, **kwargs: Any) -> VideoModel:
-        """Builds the network with start values; `kwargs` replace arguments of the card."""
+        """Builds the model with start values; `kwargs` replace arguments of the card."""
         model = self.builder(**{**self.args, **kwargs})
         assert isinstance(model, VideoModel), (
             f"{self.full_name}: the builder gives a {type(model).__name__}, which is no VideoModel"
@@ -92,7 +92,7 @@ class ModelCard:
     def __call__(
         self, pretrained: bool = False, progress: bool = True, **kwargs: Any
     ) -> VideoModel:
-        """Builds the network.
+        """Builds the model.
 
         Args:
             pretrained: load the published weights.
@@ -100,7 +100,7 @@ class ModelCard:
             kwargs: arguments of the builder that replace those of the card.
 
         Raises:
-            WeightsError: `pretrained` and no weights are known, or they do not fit the network.
+            WeightsError: `pretrained` and no weights are known, or they do not fit the model.
         """
         model = self.build(**kwargs)
         if pretrained and self.load is not None:

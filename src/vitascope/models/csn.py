@@ -1,4 +1,4 @@
-"""Channel-separated networks (arXiv:1904.02811): ResNets with depthwise 3-D convolutions."""
+"""Channel-separated models (arXiv:1904.02811): ResNets with depthwise 3-D convolutions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def create_csn(
     stage_depths: Sequence[int] | None = None,
     **kwargs: Any,
 ) -> Net:
-    """Builds a channel-separated network.
+    """Builds a channel-separated model.
 
     Args:
         input_channel: channels of the clip.
@@ -77,7 +77,7 @@ def create_csn(
         kwargs: further arguments of `create_resnet`.
 
     Returns:
-        A network from B C T H W to B classes.
+        A model from B C T H W to B classes.
 
     Raises:
         ConfigError: inner channels that are no multiple of the width of a group.

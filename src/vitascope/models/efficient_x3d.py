@@ -166,10 +166,10 @@ class EfficientX3d(VideoModel):
     Args:
         num_classes: number of classes.
         dropout: dropout in the head.
-        expansion: "XS", "S", "M" or "L". The first three are one network, made for clips of 4, 13
+        expansion: "XS", "S", "M" or "L". The first three are one model, made for clips of 4, 13
             and 16 frames (`clip_size`); L is deeper.
         head_act: activation of the scores in evaluation: "identity", "relu", "swish", "hswish".
-        enable_head: False ends the network in the features of the last stage.
+        enable_head: False ends the model in the features of the last stage.
 
     Raises:
         ConfigError: another expansion.
@@ -226,7 +226,7 @@ class EfficientX3d(VideoModel):
     def forward_head(self, features: Any, bboxes: Tensor | None = None) -> Any:
         """Maps features to scores; without a head it returns them."""
         if bboxes is not None:
-            raise InputError("this network has no head for boxes")
+            raise InputError("this model has no head for boxes")
         if not self.enable_head:
             return features
         x = self.head(features).permute(0, 2, 3, 4, 1)
@@ -238,7 +238,7 @@ class EfficientX3d(VideoModel):
     def head_linear(self) -> tuple[nn.Module, str]:
         """The classifying layer."""
         if not self.enable_head:
-            raise InputError("this network was built without a classifying head")
+            raise InputError("this model was built without a classifying head")
         return self.projection, "model"
 
     def depth_prefixes(self) -> tuple[tuple[str, ...], ...]:

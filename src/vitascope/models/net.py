@@ -1,4 +1,4 @@
-"""Networks as rows of blocks, single or of several pathways."""
+"""Models as rows of blocks, single or of several pathways."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Net(VideoModel):
         blocks: the blocks. What they hold is initialised as in a ResNet.
         head_start: index of the first block of the head; None takes the last block if it has a
             classifying layer `proj`, and else says that there is no head.
-        inputs: what the network accepts; None skips the checks.
+        inputs: what the model accepts; None skips the checks.
         features: the stages, one for each block before the head.
     """
 
@@ -58,7 +58,7 @@ class Net(VideoModel):
     def forward_head(self, features: Any, bboxes: Tensor | None = None) -> Any:
         """Maps features to scores; without a head it returns them."""
         if bboxes is not None:
-            raise InputError("this network has no head for boxes")
+            raise InputError("this model has no head for boxes")
         for block in self.blocks[self.head_start :]:
             features = block(features)
         return features
@@ -67,7 +67,7 @@ class Net(VideoModel):
         """The classifying layer: `proj` of the last block."""
         head = self.blocks[-1] if self.head_start < len(self.blocks) else None
         if not isinstance(getattr(head, "proj", None), nn.Module):
-            raise InputError("this network was built without a classifying head")
+            raise InputError("this model was built without a classifying head")
         assert head is not None
         return head, "proj"
 
@@ -142,7 +142,7 @@ class DetectionBBoxNetwork(VideoModel):
     """Features of a clip, then scores of boxes in it.
 
     Args:
-        model: network without a head, whose features the head takes.
+        model: model without a head, whose features the head takes.
         detection_head: maps features and boxes to scores.
     """
 
@@ -166,7 +166,7 @@ class DetectionBBoxNetwork(VideoModel):
             InputError: no boxes, or boxes that do not fit.
         """
         if bboxes is None:
-            raise InputError("this network scores boxes: give R rows (index, x1, y1, x2, y2)")
+            raise InputError("this model scores boxes: give R rows (index, x1, y1, x2, y2)")
         if not is_capturing():
             first = features[0] if isinstance(features, list | tuple) else features
             check_boxes(bboxes, len(first))
@@ -176,23 +176,23 @@ class DetectionBBoxNetwork(VideoModel):
     def head_linear(self) -> tuple[nn.Module, str]:
         """The classifying layer: `proj` of the head."""
         if not isinstance(getattr(self.detection_head, "proj", None), nn.Module):
-            raise InputError("this network was built without a classifying head")
+            raise InputError("this model was built without a classifying head")
         return self.detection_head, "proj"
 
     def depth_prefixes(self) -> tuple[tuple[str, ...], ...]:
-        """The depths of the network below, then the head."""
+        """The depths of the model below, then the head."""
         below = self.model.depth_prefixes() if isinstance(self.model, VideoModel) else ((),)
         rows = [tuple(f"model.{p}" for p in row) or ("model",) for row in below]
         return (*rows, ("detection_head",))
 
     @property
     def feature_info(self) -> tuple[FeatureInfo, ...]:
-        """The stages of the network below."""
+        """The stages of the model below."""
         below = self.model.feature_info if isinstance(self.model, VideoModel) else ()
         return tuple(dataclasses.replace(row, name=f"model.{row.name}") for row in below)
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Passes the wish on to the network below."""
+        """Passes the wish on to the model below."""
         super().set_gradient_checkpointing(enabled)
         if isinstance(self.model, VideoModel):
             self.model.set_gradient_checkpointing(enabled)

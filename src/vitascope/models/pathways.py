@@ -1,4 +1,4 @@
-"""Stems, stages and fusions of networks with several pathways (SlowFast and its relatives)."""
+"""Stems, stages and fusions of models with several pathways (SlowFast and its relatives)."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ class PathwayBlocks:
         self.blocks.append(block)
 
     def inputs(self, windowed: bool) -> InputSpec:
-        """What the network accepts; `windowed` if the head pools over windows."""
+        """What the model accepts; `windowed` if the head pools over windows."""
         minimum = tuple(
             smallest_input(total, p.head_pool_kernel_size if windowed else (1, 1, 1))
             for p, total in zip(self.pathways, self._totals, strict=True)

@@ -93,7 +93,7 @@ def create_r2plus1d(
     head_output_with_global_average: bool = True,
     **kwargs: Any,
 ) -> Net:
-    """Builds an R(2+1)D network.
+    """Builds an R(2+1)D model.
 
     Args:
         input_channel: channels of the clip.
@@ -123,7 +123,7 @@ def create_r2plus1d(
         kwargs: further arguments of `create_resnet`.
 
     Returns:
-        A network from B C T H W to B classes.
+        A model from B C T H W to B classes.
     """
     return create_resnet(
         input_channel=input_channel,

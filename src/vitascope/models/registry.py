@@ -16,11 +16,11 @@ def _load_hub() -> None:
 
 
 def get_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
-    """The card of `NAME` or `NAME.TAG`, or of a network of another library ("hf:...").
+    """The card of `NAME` or `NAME.TAG`, or of a model of another library ("hf:...").
 
     Args:
         name: the name; see `vitascope.models.foreign.base` for those of other libraries.
-        args: arguments of the builder that are known already. Those of a network of another
+        args: arguments of the builder that are known already. Those of a model of another
             library may hold its whole configuration, which then is not looked for.
 
     Raises:
@@ -56,11 +56,11 @@ def create_model(
 ) -> VideoModel:
     """Builds a published model that ends in logits.
 
-    Calling a card instead gives the network as its originals build it, which for some (R(2+1)D,
+    Calling a card instead gives the model as its originals build it, which for some (R(2+1)D,
     detection) ends in an activation.
 
     Args:
-        name: `NAME` or `NAME.TAG` of a card, or a network of another library ("hf:FOLDER",
+        name: `NAME` or `NAME.TAG` of a card, or a model of another library ("hf:FOLDER",
             "timm:resnet18").
         num_classes: puts a new classifying layer with so many outputs in place.
         pretrained: load the published weights (before the head is replaced).

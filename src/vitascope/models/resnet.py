@@ -1,4 +1,4 @@
-"""ResNets over time and space: C2D, I3D, Slow, non-local networks, and plain image ResNets.
+"""ResNets over time and space: C2D, I3D, Slow, non-local models, and plain image ResNets.
 
 Papers: arXiv:1512.03385 (ResNet), arXiv:1705.07750 (I3D), arXiv:1711.07971 (C2D, non-local),
 arXiv:1812.03982 (Slow).
@@ -121,7 +121,7 @@ def create_resnet(
         stage_spatial_w_stride: step in W of each stage.
         stage_temporal_stride: step in T of each stage.
         bottleneck: builder of the residual branches, one or one for each stage.
-        head: builder of the head, None for a network that ends in features.
+        head: builder of the head, None for a model that ends in features.
         head_pool: pooling class of the head, None for none.
         head_pool_kernel_size: its window (T, H, W).
         head_output_size: result of an adaptive pooling.
@@ -138,7 +138,7 @@ def create_resnet(
         nonlocal_instantiation: "softmax" or "dot_product".
 
     Returns:
-        A network from B C T H W to B classes.
+        A model from B C T H W to B classes.
 
     Raises:
         ConfigError: an argument whose entries do not match the number of stages.
@@ -288,7 +288,7 @@ def create_resnet_with_roi_head(
         kwargs: further arguments of `create_resnet`.
 
     Returns:
-        A network from B C T H W and boxes R x 5 to R classes.
+        A model from B C T H W and boxes R x 5 to R classes.
     """
     model = create_resnet(
         input_channel=input_channel,

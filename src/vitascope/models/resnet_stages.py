@@ -33,7 +33,7 @@ def blocks_of_stages(
     if model_depth not in known:
         raise ConfigError(
             f"model_depth = {model_depth}; legal values: {', '.join(map(str, known))}. Any other "
-            f"network: give the blocks of each stage as stage_depths."
+            f"model: give the blocks of each stage as stage_depths."
         )
     return known[model_depth]
 
@@ -156,7 +156,7 @@ class StageRows:
         self.blocks.append(block)
 
     def net(self, channels: int, window: Sequence[int]) -> Net:
-        """The network of these blocks and what follows them in `blocks`, its head.
+        """The model of these blocks and what follows them in `blocks`, its head.
 
         Args:
             channels: channels of the clip.

@@ -83,7 +83,7 @@ def create_slowfast(
     drop: nn.Module | None = None,
     **pathway_lists: Sequence[Any],
 ) -> Net:
-    """Builds a SlowFast network; lists have one entry for each pathway, slow first.
+    """Builds a SlowFast model; lists have one entry for each pathway, slow first.
 
     Args:
         slowfast_channel_reduction_ratio: slow channels for one fast channel (1 / beta).
@@ -114,7 +114,7 @@ def create_slowfast(
         stage_temporal_strides: step in T of each stage.
         bottleneck: builders of the residual branches: one for all, one for each pathway, or
             one for each stage of each pathway.
-        head: builder of the head, None for a network that ends in joined features.
+        head: builder of the head, None for a model that ends in joined features.
         head_pool: pooling class of each pathway before they are joined, None for none.
         head_pool_kernel_sizes: its windows (T, H, W).
         head_output_size: result of an adaptive pooling, one for all pathways or one for each.
@@ -128,7 +128,7 @@ def create_slowfast(
             `nonlocal_groups`, `nonlocal_pool_sizes`, `nonlocal_instantiation`.
 
     Returns:
-        A network from [slow, fast], each B C T H W, to B classes.
+        A model from [slow, fast], each B C T H W, to B classes.
 
     Raises:
         ConfigError: lists of another length than the pathways, or widths that do not match.
@@ -273,7 +273,7 @@ def create_slowfast_with_roi_head(
     head_aligned: bool = False,
     **kwargs: Any,
 ) -> DetectionBBoxNetwork:
-    """Builds a SlowFast network that scores boxes.
+    """Builds a SlowFast model that scores boxes.
 
     Args:
         slowfast_channel_reduction_ratio: as for `create_slowfast`, and so are the others down to
@@ -316,7 +316,7 @@ def create_slowfast_with_roi_head(
         kwargs: further arguments of `create_slowfast`.
 
     Returns:
-        A network from [slow, fast] and boxes R x 5 to R classes.
+        A model from [slow, fast] and boxes R x 5 to R classes.
     """
     model = create_slowfast(
         slowfast_channel_reduction_ratio=slowfast_channel_reduction_ratio,

@@ -63,7 +63,7 @@ class PoolConcatPathway(nn.Module):
                 f"the pathways cannot be joined: the features {describe_input(list(x))} become "
                 f"{describe_input(parts)} after the pooling of the head. Its windows fit clips "
                 f"of one length only (larger frames are fine): give that length, or build the "
-                f"network with head_pool_kernel_sizes for this one, or with "
+                f"model with head_pool_kernel_sizes for this one, or with "
                 f"head_pool=nn.AdaptiveAvgPool3d for any."
             )
         joined = torch.cat(parts, dim=self.dim)

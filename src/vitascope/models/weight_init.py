@@ -1,4 +1,4 @@
-"""Start values of networks."""
+"""Start values of models."""
 
 from __future__ import annotations
 

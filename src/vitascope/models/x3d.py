@@ -1,4 +1,4 @@
-"""X3D (arXiv:2004.04730): small networks, expanded along one axis at a time."""
+"""X3D (arXiv:2004.04730): small models, expanded along one axis at a time."""
 
 from __future__ import annotations
 
@@ -356,7 +356,7 @@ def create_x3d(
         scale_res2: give the first stage twice the channels too.
 
     Returns:
-        A network from B C T H W to B classes.
+        A model from B C T H W to B classes.
 
     Raises:
         ConfigError: the clip is shorter or smaller than the strides.
@@ -430,6 +430,6 @@ def _head_window(stride: Triple, frames: int, crop: int) -> Triple:
     if frames < stride[0] or crop < max(stride[1:]):
         raise ConfigError(
             f"a clip of {frames} frames of {crop}x{crop} is smaller than the strides "
-            f"{'x'.join(map(str, stride))} (T x H x W) of this network"
+            f"{'x'.join(map(str, stride))} (T x H x W) of this model"
         )
     return (frames // stride[0], math.ceil(crop / stride[1]), math.ceil(crop / stride[2]))

@@ -42,7 +42,7 @@ EPOCHS = (4, 30)
 GPU_CLIPS = 20_000
 # Rate of the layer next to the input, as a share of that of the head.
 LOWEST = 0.1
-# The same from layer to layer for networks that are not built to be counted (arXiv:2106.08254).
+# The same from layer to layer for models that are not built to be counted (arXiv:2106.08254).
 FOREIGN_DECAY = 0.75
 
 

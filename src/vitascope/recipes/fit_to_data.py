@@ -35,7 +35,7 @@ from vitascope.spec import ClipSpec, PixelSpec
 CORE_SPEED = 11e9
 # Minutes that a training on the CPU is planned for. A busy or slower machine takes longer.
 MINUTES = 22.0
-# Frames and crop from cheap to dear. A small picture with many passes beats a large one with few.
+# Frames and crop from cheap to dear. A small image with many passes beats a large one with few.
 SIZES = ((8, 64), (12, 64), (16, 64), (16, 80), (16, 96), (16, 112), (16, 128), (16, 160))
 # Least and greatest area of a training window, as a share of the largest one.
 WINDOW = (0.65, 1.0)
@@ -105,7 +105,7 @@ def fit_recipe(
 
     Args:
         facts: the data and the machine.
-        model: card name of the network.
+        model: card name of the model.
         init: checkpoint to start from; None trains from scratch.
         epochs: passes over the data; None chooses them. Warm-up and averaging follow from them.
         batch: clips of an update; None chooses. The learning rate follows from it.
@@ -252,7 +252,7 @@ def _affordable(facts: Facts, card: ModelCard) -> tuple[int, int, int]:
 
 
 def _fitting(facts: Facts, card: ModelCard) -> Iterable[tuple[int, int]]:
-    """Sizes that the network allows and that the videos fill."""
+    """Sizes that the model allows and that the videos fill."""
     if "input_crop_size" not in inspect.signature(card.builder).parameters:
         return [(card.clip.num_frames, card.pixels.crop[0])]
     available = math.ceil(facts.seconds * facts.fps)

@@ -83,11 +83,11 @@ def plan_training(
 
     Args:
         data: folder or list of videos.
-        model: card name of the network; None is that of `recipe` or of the checkpoint `init`, else
+        model: card name of the model; None is that of `recipe` or of the checkpoint `init`, else
             X3D-S.
         out: folder of the run; with `resume`, the recipe of the run in it is taken.
         recipe: settings to use instead of chosen ones.
-        init: "auto" takes the published weights of the network where they can be had, and says so
+        init: "auto" takes the published weights of the model where they can be had, and says so
             where they cannot; of a recipe it takes what is there. "pretrained" insists on them,
             "none" or None starts from random weights; else a run, a checkpoint or the name of a
             card to start from.
@@ -227,7 +227,7 @@ def _given(recipe: Recipe, overrides: Sequence[str]) -> dict[str, int]:
 
 
 def _adapted(base: Recipe, model: str | None, init: str | None) -> Recipe:
-    """A given recipe with another network or other start weights."""
+    """A given recipe with another model or other start weights."""
     config = base.model
     if model is not None and model != config.name:
         config = replace(config, name=model, args={})
@@ -249,14 +249,14 @@ def train(
     on_plan: Callable[[Plan], None] | None = None,
     on_event: Listener = ignore,
 ) -> Trained:
-    """Trains a network on a folder or list of videos, and tests it where there is a test split.
+    """Trains a model on a folder or list of videos, and tests it where there is a test split.
 
     Model size, batch, learning rate and schedule are chosen from the data and the machine; see
     `Trained.plan.reasons`.
 
     Args:
         data: `DATA/<class>/*`, `DATA/{train,val,test}/<class>/*`, or a list of videos.
-        model: card name of the network; None is that of `recipe` or `init`, else X3D-S.
+        model: card name of the model; None is that of `recipe` or `init`, else X3D-S.
         out: folder of the run.
         recipe: settings to use instead of chosen ones.
         init: "auto" starts from the published weights where they can be had and says so where they

@@ -36,7 +36,7 @@ class Start:
     """The start of a training.
 
     Attributes:
-        model: card name of the network.
+        model: card name of the model.
         kind: random weights, published ones, or those of a checkpoint.
         init: what `model.init` is to be.
         args: arguments of the builder without which the weights do not fit.
@@ -67,7 +67,7 @@ def find_start(
     """Decides where the weights of a training come from.
 
     Args:
-        model: card name of the network; None is that of the checkpoint `init`, else `default`.
+        model: card name of the model; None is that of the checkpoint `init`, else `default`.
         init: "auto" takes the published weights where they can be had, and random ones elsewhere;
             "pretrained" insists on the published ones; "none" or None takes random ones; anything
             else is a run, a checkpoint or another card's name.
@@ -124,7 +124,7 @@ def _of_card(
 
 
 def _from_checkpoint(init: str, model: str | None, args: Mapping[str, Any]) -> Start:
-    """The start from a run or a checkpoint, which knows its network, clip and pixels."""
+    """The start from a run or a checkpoint, which knows its model, clip and pixels."""
     if model is not None and is_foreign_checkpoint(init):
         card = get_card(model, args)  # the file may fit several cards; the user says which
         contract_args: Mapping[str, Any] = {}
@@ -134,7 +134,7 @@ def _from_checkpoint(init: str, model: str | None, args: Mapping[str, Any]) -> S
         name, contract_args = model or contract.model, contract.args
         clip, pixels = contract.clip, contract.pixels
         if get_card(name, args).builder is not get_card(contract.model, contract_args).builder:
-            contract_args = {}  # another network: strict loading will say what does not fit
+            contract_args = {}  # another model: strict loading will say what does not fit
     require_clips(get_card(name, {**contract_args, **args}))
     own = {k: v for k, v in contract_args.items() if k not in (*CLIP_ARGS, *CROP_ARGS)}
     return Start(
@@ -154,14 +154,14 @@ def require_published(card: ModelCard, args: Mapping[str, Any]) -> str:
     A server that does not answer within a few seconds is not waited for.
 
     Args:
-        card: the network.
+        card: the model.
         args: arguments of its builder that differ from the card's.
 
     Returns:
         Where they are.
 
     Raises:
-        WeightsError: there are none, they cannot be had, or they do not fit the network.
+        WeightsError: there are none, they cannot be had, or they do not fit the model.
     """
     if card.load is not None:
         return _require_foreign(card)
@@ -170,7 +170,7 @@ def require_published(card: ModelCard, args: Mapping[str, Any]) -> str:
     network = _hollow(card, args)
     if network is None:
         raise WeightsError(
-            f"the published weights of {card.full_name} are for another network than "
+            f"the published weights of {card.full_name} are for another model than "
             f"{', '.join(f'model.args.{name}' for name in args)} make of it"
         )
     path, content = fetch_published(card.weights, answer_within=ANSWER_WITHIN)
@@ -181,9 +181,9 @@ def require_published(card: ModelCard, args: Mapping[str, Any]) -> str:
 
 
 def _hollow(card: ModelCard, args: Mapping[str, Any]) -> VideoModel | None:
-    """The network without memory; None where the card's weights are not for it.
+    """The model without memory; None where the card's weights are not for it.
 
-    Known before anything is fetched: the card's own network stands for its weights.
+    Known before anything is fetched: the card's own model stands for its weights.
     """
     published = meta_model(card)
     with torch.device("meta"), without_start():
@@ -196,7 +196,7 @@ def _hollow(card: ModelCard, args: Mapping[str, Any]) -> VideoModel | None:
 
 
 def _require_foreign(card: ModelCard) -> str:
-    """Networks of other libraries, whose weights those fetch into caches of their own."""
+    """Models of other libraries, whose weights those fetch into caches of their own."""
     library, _, source = card.name.partition(":")
     remote = not os.path.isdir(source) and (library == "timm" or "/" in source)
     if remote:

@@ -57,7 +57,7 @@ def convert_checkpoint(
         source: a checkpoint of any dialect, or a run folder.
         out: for vitascope NAME or NAME.json, written with NAME-0.safetensors beside it; for other
             dialects the file (.safetensors, or what the dialect's programs read).
-        model: card of the network of a foreign checkpoint; None tells it from the entries.
+        model: card of the model of a foreign checkpoint; None tells it from the entries.
         to: "vitascope" or a dialect.
         force: replace what is there.
 

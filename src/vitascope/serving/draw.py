@@ -1,4 +1,4 @@
-"""Pictures for reports: frames to JPEG or PNG bytes and film strips, without an image library."""
+"""Images for reports: frames to JPEG or PNG bytes and film strips, without an image library."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def jpeg(image: Image, step: int = 4) -> bytes:
 
 
 def data_uri(data: bytes) -> str:
-    """An address that holds the picture itself, for `<img src>`."""
+    """An address that holds the image itself, for `<img src>`."""
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 

@@ -44,9 +44,9 @@ class FeatureRow:
     """Features of one window.
 
     Attributes:
-        clip: the part of the film, seconds from its first frame.
+        clip: the part of the video, seconds from its first frame.
         features: float32; D, or with a stage's name what `pool` leaves: C ("all"), C T ("time"),
-            C T H W ("none"). Of token networks the patches are in their places.
+            C T H W ("none"). Of token models the patches are in their places.
     """
 
     clip: Clip
@@ -54,16 +54,16 @@ class FeatureRow:
 
 
 class FeatureExtractor:
-    """Takes features out of a run's network while it looks at films.
+    """Takes features out of a run's model while it looks at videos.
 
     Args:
         predictor: a run or checkpoint opened with `load`; an exported model has no inner layers.
-        layer: `EMBEDDING`, or the name of a stage of the network ("blocks.3").
+        layer: `EMBEDDING`, or the name of a stage of the model ("blocks.3").
         pool: over what a stage's features are averaged: time and space, space, or nothing.
 
     Raises:
         WeightsError: the predictor is an exported model.
-        UnknownNameError: the network has no such stage.
+        UnknownNameError: the model has no such stage.
         ConfigError: the embedding has no positions to keep.
     """
 
@@ -91,7 +91,7 @@ class FeatureExtractor:
         *,
         window: Fraction | float | str | None = None,
     ) -> Iterator[FeatureRow]:
-        """Features of each window of a film; windows and errors as in `Predictor.timeline`."""
+        """Features of each window of a video; windows and errors as in `Predictor.timeline`."""
         for clip, views in self.predictor.stream(video, every, window=window):
             features = torch.stack([self._features(view[None]) for view in views]).mean(0)
             yield FeatureRow(clip, features)
@@ -128,7 +128,7 @@ class FeatureExtractor:
         return caught[-1]
 
     def facts(self) -> dict[str, Any]:
-        """What the features depend on besides the film, as JSON values."""
+        """What the features depend on besides the video, as JSON values."""
         contract = to_json(self.predictor.source.contract)
         state = self._model.state_dict()
         digest = hashlib.sha256()
@@ -154,14 +154,14 @@ def write_features(
     *,
     window: Fraction | float | str | None = None,
 ) -> Iterator[tuple[Path, bool]]:
-    """Writes one .npz file a video; memory does not grow with the length of a film.
+    """Writes one .npz file a video; memory does not grow with the length of a video.
 
     A file holds `features` (N rows), `start_s` and `end_s` (N, seconds), and `facts` (JSON text:
     model, hash of the weights, clip, pixels, layer, windows, the video's size). A file that is
     there already and has the same facts is left as it is, so an interrupted job goes on.
 
     Args:
-        extractor: network and layer.
+        extractor: model and layer.
         videos: files or folders of frames; their names without suffix must differ.
         out: folder for the files; made when absent.
         every: seconds from one window to the next.

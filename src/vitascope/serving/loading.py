@@ -32,7 +32,7 @@ class ModelSource:
         contract: classes, clip and pixels.
         forward: maps B C T H W float32 to scores before softmax, B N; a clip for several
             pathways comes whole and is packed inside.
-        module: the network of a checkpoint in eval mode; None for an exported model.
+        module: the model of a checkpoint in eval mode; None for an exported model.
         trust: whether an exported model was opened on trust.
     """
 
@@ -44,7 +44,7 @@ class ModelSource:
     trust: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A network goes along; an exported model is opened again from its path."""
+        """A model goes along; an exported model is opened again from its path."""
         if self.module is None:
             return partial(open_model, trust=self.trust), (self.path,)
         return ModelSource, (self.path, self.kind, self.contract, self.forward, self.module)
@@ -52,7 +52,7 @@ class ModelSource:
 
 @dataclass(frozen=True, eq=False)
 class _Network:
-    """Scores of a network; see `ModelSource.forward`."""
+    """Scores of a model; see `ModelSource.forward`."""
 
     module: nn.Module
     strides: tuple[int, ...]
@@ -74,7 +74,7 @@ def open_model(
         path: a run folder, a checkpoint (.json or .safetensors, or that of another library), an
             exported file (.onnx, .xml, .pt2), a folder that holds one exported model and nothing
             else of these, or the name of a card ("x3d_s") for its published weights.
-        device: where a checkpoint's network computes; exported models compute on the CPU.
+        device: where a checkpoint's model computes; exported models compute on the CPU.
         trust: open an exported model even where it could run code of its maker.
 
     Raises:

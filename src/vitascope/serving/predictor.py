@@ -68,7 +68,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class TimelineRow:
-    """What a model says about one window of a film.
+    """What a model says about one window of a video.
 
     Attributes:
         start: first instant of the window in seconds from the first frame.
@@ -145,7 +145,7 @@ class Predictor:
             end: and before here.
 
         Raises:
-            DecodeError: the file is missing, has no picture or cannot be decoded.
+            DecodeError: the file is missing, has no image or cannot be decoded.
             DatasetError: the video is shorter than a clip and the model's rule forbids that, or
                 `start` lies after its end.
             ConfigError: `top` is below 1, or `views` are none.
@@ -193,10 +193,10 @@ class Predictor:
         window: Fraction | float | str | None = None,
         top: int = 5,
     ) -> Iterator[TimelineRow]:
-        """Names what a film shows over time, in one pass and in memory for one window.
+        """Names what a video shows over time, in one pass and in memory for one window.
 
         A window starts every `every` seconds as long as it fits. The first that does not fit is
-        moved back so that it ends with the film. A film shorter than a window gives one row.
+        moved back so that it ends with the video. A video shorter than a window gives one row.
 
         Args:
             video: a file, or a folder of frames.
@@ -208,7 +208,7 @@ class Predictor:
             One row for each window, as soon as it is decoded.
 
         Raises:
-            DecodeError: the file is missing, has no picture or cannot be decoded. Rows before the
+            DecodeError: the file is missing, has no image or cannot be decoded. Rows before the
                 fault have been given then.
             ConfigError: `every` or `window` is not above 0, or `top` is below 1.
         """
@@ -227,7 +227,7 @@ class Predictor:
         *,
         window: Fraction | float | str | None = None,
     ) -> Iterator[tuple[Clip, Tensor]]:
-        """The input of the model for each window of `timeline`, with its place in the film.
+        """The input of the model for each window of `timeline`, with its place in the video.
 
         Yields:
             (window, V C T H W float32), V being the crops of the model's own views.
@@ -242,7 +242,7 @@ class Predictor:
         transform = evaluation_transform(self.pixels, self.views.crops)
 
         def prepared(image: Image) -> Tensor:
-            """V C 1 h w: one frame as it enters the model; small, whatever the film's size."""
+            """V C 1 h w: one frame as it enters the model; small, whatever the video's size."""
             return torch.stack(transform(torch.from_numpy(image)[None]))
 
         with open_video(path, time_limit=TIME_LIMIT, whole=True) as video:
@@ -358,7 +358,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", *, trust: bool = 
         path: a run folder, a checkpoint (.json or .safetensors), an exported model (.onnx,
             .xml, .pt2), or the name of a card ("x3d_s") for its published weights, which are
             fetched once.
-        device: where the network of a run computes.
+        device: where the model of a run computes.
         trust: open an exported model even where it could run code of its maker, read other files
             or use operators that are not on the list (see docs/security.md). Checkpoints never
             run anything.

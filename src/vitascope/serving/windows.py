@@ -1,8 +1,8 @@
-"""Windows of a film of any length in one forward pass and constant memory.
+"""Windows of a video of any length in one forward pass and constant memory.
 
 Rule for the windows: one starts every `every` seconds from the first frame on, as long as it fits
-into the film. The first that does not fit any more, but would start before the film ends, is
-moved back so that it ends with the film (if the one before it does not end there already). A film
+into the video. The first that does not fit any more, but would start before the video ends, is
+moved back so that it ends with the video (if the one before it does not end there already). A video
 shorter than a window gives one window over all of it, filled up by the clip's rule for short
 videos.
 
@@ -31,9 +31,9 @@ class TimeWindow(Generic[Frame]):
     """One window with its frames.
 
     Attributes:
-        clip: the part of the film that it shows.
+        clip: the part of the video that it shows.
         frames: one for each of the T samples of the clip.
-        valid: False where a sample is to be black (rule "pad" of a film shorter than a window).
+        valid: False where a sample is to be black (rule "pad" of a video shorter than a window).
     """
 
     clip: Clip
@@ -42,9 +42,9 @@ class TimeWindow(Generic[Frame]):
 
 
 def plan_windows(duration: Fraction, length: Fraction, every: Fraction) -> Iterator[Clip]:
-    """The windows of a film of `duration` seconds, one after the other; see the module's rule.
+    """The windows of a video of `duration` seconds, one after the other; see the module's rule.
 
-    The last window of a film shorter than `length` runs beyond its end.
+    The last window of a video shorter than `length` runs beyond its end.
 
     Raises:
         ConfigError: `length` or `every` is not above 0.
@@ -108,9 +108,9 @@ def windows(
     length: Fraction,
     every: Fraction,
 ) -> Iterator[TimeWindow[Frame]]:
-    """Cuts a film into windows while it is decoded; each frame is taken from `stream` once.
+    """Cuts a video into windows while it is decoded; each frame is taken from `stream` once.
 
-    Memory holds the frames of one window, whatever the length of the film.
+    Memory holds the frames of one window, whatever the length of the video.
 
     Args:
         stream: (time in seconds, frame) in ascending order from time 0.

@@ -14,10 +14,10 @@ from vitascope.ssl.momentum import follow, follower
 
 
 class BYOL(nn.Module):
-    """A network predicts what a slow copy of it says of another view.
+    """A model predicts what a slow copy of it says of another view.
 
     Args:
-        backbone: network without classifying head.
+        backbone: model without classifying head.
         projector: projects its features; None for none.
         predictor: maps projections to predictions; None for two linear layers with norm and ReLU.
         feature_dim: width of the projections.
@@ -74,7 +74,7 @@ class BYOL(nn.Module):
         return F.normalize(self.backbone_mmt(x), dim=1)
 
     def forward_backbone(self, x: Tensor) -> Tensor:
-        """What the network predicts: B x D, of length 1."""
+        """What the model predicts: B x D, of length 1."""
         return F.normalize(self.predictor(self.backbone(x)), dim=1)
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:

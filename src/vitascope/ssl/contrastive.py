@@ -1,6 +1,6 @@
-"""Networks that learn by comparing views of clips: what PySlowFast's have in common.
+"""Models that learn by comparing views of clips: what PySlowFast's have in common.
 
-A network of this package wraps a backbone whose head projects (`ssl.projection`). In training it
+A model of this package wraps a backbone whose head projects (`ssl.projection`). In training it
 maps views, a list of clips each, to a `Contrast`; in evaluation one clip to its features.
 """
 
@@ -64,7 +64,7 @@ class ContrastiveModel(nn.Module, ABC):
         """
         out = self.backbone(clip)
         if not isinstance(out, list) or len(out) < 2:
-            raise InputError("this network needs a head with a predictor (predictor_depths=[2])")
+            raise InputError("this model needs a head with a predictor (predictor_depths=[2])")
         return F.normalize(out[0], dim=1), F.normalize(out[1], dim=1)
 
     def forward(self, views: Any, index: Tensor | None = None) -> Contrast | Tensor:
@@ -110,7 +110,7 @@ class ContrastiveModel(nn.Module, ABC):
             InputError: no features are kept.
         """
         if self.knn_mem is None:
-            raise InputError("this network keeps no features; build it with length > 0")
+            raise InputError("this model keeps no features; build it with length > 0")
         similarity = features @ self.knn_mem.memory[:, 0].t()
         best = similarity.topk(min(k, similarity.shape[1]), dim=1)
         return best.values, best.indices

@@ -23,7 +23,7 @@ _BINS, _CELL = 9, 8  # orientations and pixels of a cell of the histograms
 
 
 class MaskedOutput(NamedTuple):
-    """What a masked network gives.
+    """What a masked model gives.
 
     Attributes:
         predictions: for each depth a row for each hidden token (B N rows with `return_all`).
@@ -149,7 +149,7 @@ class MaskedMViT(nn.Module):
     """A multiscale vision transformer without norm and head, and what predicts hidden tokens.
 
     Parameters of the encoder have the names that they have in the encoder, so its weights go over
-    to a classifying network as they are.
+    to a classifying model as they are.
 
     Args:
         encoder: built with `head=None`; its parts are taken over, not copied.

@@ -1,4 +1,4 @@
-"""Which tokens a network does not see."""
+"""Which tokens a model does not see."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def by_noise(noise: Tensor, keep: int) -> Masking:
     """
     if not 2 <= keep <= noise.shape[1]:
         raise InputError(
-            f"{keep} of {noise.shape[1]} tokens would be kept; a network needs 2 or more. Hide less"
+            f"{keep} of {noise.shape[1]} tokens would be kept; a model needs 2 or more. Hide less"
         )
     order = torch.argsort(noise, dim=1, stable=True)
     restore = torch.argsort(order, dim=1)

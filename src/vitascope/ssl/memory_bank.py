@@ -23,7 +23,7 @@ class MemoryBank(nn.Module):
     """Features pick the remembered ones of the same clip among remembered ones of others.
 
     Args:
-        backbone: network without classifying head.
+        backbone: model without classifying head.
         mlp: projects its features; None for none.
         neg_size: negatives for each clip, drawn with replacement.
         temperature: divides the similarities.

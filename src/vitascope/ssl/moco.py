@@ -167,7 +167,7 @@ class MomentumBYOL(MomentumModel):
         dim: width of the projections.
         length: clips of the data set; 0 keeps no features.
         temperature: divides similarities.
-        queue_len: projections in the queue, which this network does not use; published weights
+        queue_len: projections in the queue, which this model does not use; published weights
             have one.
         momentum: momentum of the slow copy.
     """

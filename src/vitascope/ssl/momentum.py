@@ -1,4 +1,4 @@
-"""Networks that follow another one slowly."""
+"""Models that follow another one slowly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 def follower(network: nn.Module) -> nn.Module:
-    """A copy of a network that no optimiser trains."""
+    """A copy of a model that no optimiser trains."""
     copied = copy.deepcopy(network)
     for parameter in copied.parameters():
         parameter.requires_grad_(False)

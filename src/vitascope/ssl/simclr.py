@@ -18,7 +18,7 @@ class SimCLR(nn.Module):
 
     Args:
         mlp: projects the features of the backbone.
-        backbone: network without classifying head; None where features come in.
+        backbone: model without classifying head; None where features come in.
         temperature: divides the similarities.
     """
 

@@ -78,7 +78,7 @@ def uniform_temporal_subsample(x: Tensor, num_samples: int, temporal_dim: int = 
 def uniform_temporal_subsample_repeated(
     frames: Tensor, frame_ratios: Sequence[int], temporal_dim: int = -3
 ) -> list[Tensor]:
-    """The same clip at several frame rates, for networks with several pathways.
+    """The same clip at several frame rates, for models with several pathways.
 
     Args:
         frames: clip with time as dimension `temporal_dim`.

@@ -164,11 +164,11 @@ class CutMix(PairMixing):
 
 
 def cut_box(height: int, width: int, share: float, draws: Draws) -> tuple[int, int, int, int]:
-    """A box around a random pixel that leaves about `share` of a picture: y1, y2, x1, x2.
+    """A box around a random pixel that leaves about `share` of an image: y1, y2, x1, x2.
 
     Args:
-        height: of the picture in pixels.
-        width: of the picture.
+        height: of the image in pixels.
+        width: of the image.
         share: part of the area outside of the box, before the box is cut off at the border.
         draws: gives the middle of the box.
     """

@@ -1,4 +1,4 @@
-"""One clip as the inputs of a network with several pathways (SlowFast, arXiv:1812.03982)."""
+"""One clip as the inputs of a model with several pathways (SlowFast, arXiv:1812.03982)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pack_pathways(clip: Tensor, strides: Sequence[int]) -> Tensor | list[Tensor]
     Args:
         clip: ... T H W.
         strides: stride of each pathway, slowest first: (4, 1) for SlowFast with alpha 4; empty
-            for a network with one pathway.
+            for a model with one pathway.
 
     Returns:
         A clip for each pathway, or the clip itself without strides.
@@ -28,7 +28,7 @@ def pack_pathways(clip: Tensor, strides: Sequence[int]) -> Tensor | list[Tensor]
 
 
 def reverse_channels(clip: Tensor) -> Tensor:
-    """RGB becomes BGR and back, for networks that were trained on BGR: C T H W."""
+    """RGB becomes BGR and back, for models that were trained on BGR: C T H W."""
     return clip.flip(0)
 
 

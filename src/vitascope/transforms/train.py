@@ -67,7 +67,7 @@ class TrainTransform:
         hue: greatest turn of the hue in turns of the colour circle, from 0 to 0.5.
         grayscale: probability that all colour goes.
         erase: probability that a box in all frames is set to the mean colour; it covers 2 to
-            33 % of the picture.
+            33 % of the image.
         rotate: greatest rotation in degrees, either way.
         translate: greatest shift as a share of the window's sides, either way; without it the
             window stays inside of the frame.
@@ -254,13 +254,13 @@ def _sample(frames: Tensor, window: CropWindow, size: tuple[int, int]) -> Tensor
 
 
 def erased_box(height: int, width: int, u: np.ndarray) -> tuple[int, int, int, int]:
-    """A random box of 2 to 33 % of the picture: top, left, height, width.
+    """A random box of 2 to 33 % of the image: top, left, height, width.
 
     PySlowFast's `RandomErasing` draws again until a box fits; here four numbers are enough for any.
 
     Args:
-        height: of the picture in pixels.
-        width: of the picture.
+        height: of the image in pixels.
+        width: of the image.
         u: four numbers from 0 to 1: area, ratio, place in y and in x.
     """
     area = _ERASE_AREA[0] + u[0] * (_ERASE_AREA[1] - _ERASE_AREA[0])

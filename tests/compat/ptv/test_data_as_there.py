@@ -38,7 +38,7 @@ def seen(video: torch.Tensor) -> list[int | None]:
 
 
 def pictures(folder: Path, count: int, first: int = 0) -> list[str]:
-    """Pictures that say their numbers."""
+    """Images that say their numbers."""
     import cv2
 
     folder.mkdir(parents=True)

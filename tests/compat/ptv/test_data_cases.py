@@ -106,7 +106,7 @@ def epic_actions(case: Case) -> Any:
 
 
 def write_epic(*videos: tuple[str, float, int]) -> tuple[str, str]:
-    """Tables of videos (id, seconds, frames a second) kept as pictures."""
+    """Tables of videos (id, seconds, frames a second) kept as images."""
     rows = "".join(f"{name},48x32,{length},{fps}\n" for name, length, fps in videos)
     Path("i.csv").write_text("video_id,resolution,duration,fps\n" + rows)
     rows = "".join(f"{name},{name},f_,6,1,{round(length * fps)},jpg\n"

@@ -104,7 +104,7 @@ def test_files_that_are_no_videos(tmp_path: Path) -> None:
     assert isinstance(missing.value, DecodeError) and missing.value.path.endswith("absent.mp4")
     again = pickle.loads(pickle.dumps(missing.value))
     assert type(again) is type(missing.value) and str(again) == str(missing.value)
-    (tmp_path / "text.mp4").write_text("no film")
+    (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(DecodeError, match=r"text\.mp4"):
         EncodedVideo.from_path(tmp_path / "text.mp4")
     whole = film(tmp_path / "a.mkv", 60).read_bytes()
@@ -116,7 +116,7 @@ def test_files_that_are_no_videos(tmp_path: Path) -> None:
 
 
 def pictures(folder: Path, count: int, source: Path) -> list[Path]:
-    """The first frames of a film as PNG files."""
+    """The first frames of a video as PNG files."""
     import cv2
 
     folder.mkdir()

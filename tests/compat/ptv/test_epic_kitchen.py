@@ -37,7 +37,7 @@ ACTIONS = [("open", 1.0, 2.0), ("take", 2.5, 4.0), ("wash", 3.5, 5.0), ("put", 5
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """P01_01: 10 s at 12 frames a second, as pictures and as a file; P01_101: 1 s."""
+    """P01_01: 10 s at 12 frames a second, as images and as a file; P01_101: 1 s."""
     root = tmp_path_factory.mktemp("epic")
     pictures(root / "P01_01", 120, "f_{:04d}.jpg")
     pictures(root / "P01_101", 12, "f_{:04d}.jpg")
@@ -327,7 +327,7 @@ def test_the_tables_of_videos(root: Path, tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text("video_id,resolution,duration,fps\nP01_01,1x1,10,12\n")
     found = images(root / "f.csv", tmp_path / "i.csv", False)
     assert len(found) == 120 and found["f_0120"].frame_number == 120  # the last one, too
-    # A table that promises more than there are pictures gives no clip where there is none.
+    # A table that promises more than there are images gives no clip where there is none.
     (tmp_path / "i.csv").write_text("video_id,resolution,duration,fps\nP01_01,1x1,10.5,12\n")
     [video] = VideoDataset._load_videos(
         root / "f.csv", tmp_path / "i.csv", False, VideoDatasetType.Frame

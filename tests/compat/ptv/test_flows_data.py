@@ -406,7 +406,7 @@ def test_ptvkinetics(names: Names, kinetics: Path, workers: int) -> None:
 
 @pytest.fixture(scope="module")
 def frame_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four videos kept as 72 pictures each, with PySlowFast's lists of Charades and SSv2."""
+    """Four videos kept as 72 images each, with PySlowFast's lists of Charades and SSv2."""
     import cv2
 
     root = tmp_path_factory.mktemp("frames")

@@ -30,7 +30,7 @@ HEAD = "original_vido_id video_id frame_id path labels\n"
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders a, b, c of 60, 45 and 30 pictures; those of v begin with the number 100 v."""
+    """Folders a, b, c of 60, 45 and 30 images; those of v begin with the number 100 v."""
     import cv2
 
     root = tmp_path_factory.mktemp("frames")

@@ -28,7 +28,7 @@ Sample = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes; film v has 24 + v frames at 12 a second and begins with the number 100 v."""
+    """Two classes; video v has 24 + v frames at 12 a second and begins with the number 100 v."""
     root = tmp_path_factory.mktemp("films")
     for v in range(7):
         film(root / ("jump", "run")[v % 2] / f"{v}.mp4", 24 + v, first=100 * v)
@@ -58,7 +58,7 @@ def test_samples_are_the_documented_dictionaries(folder: Path) -> None:
         str(folder), make_clip_sampler("uniform", 1), SequentialSampler, decode_audio=False
     )
     samples = list(data)
-    # jump: 0 2 4 6, run: 1 3 5; every film has two whole seconds and no third
+    # jump: 0 2 4 6, run: 1 3 5; every video has two whole seconds and no third
     assert [s["video_index"] for s in samples] == [i for i in range(7) for _ in range(2)]
     assert [s["clip_index"] for s in samples] == [0, 1] * 7
     assert [s["label"] for s in samples] == [0] * 8 + [1] * 6

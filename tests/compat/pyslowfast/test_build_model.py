@@ -115,7 +115,7 @@ def test_a_clip_may_stand_in_a_list_and_activations_are_for_evaluation() -> None
 
 
 def test_dropped_branches_have_an_effect() -> None:
-    """With branches that always drop, the network is its shortcuts alone."""
+    """With branches that always drop, the model is its shortcuts alone."""
     keys = {
         "MODEL.MODEL_NAME": "X3D", "MODEL.ARCH": "x3d", "RESNET.TRANS_FUNC": "x3d_transform",
         "DATA.TRAIN_CROP_SIZE": 32, "DATA.NUM_FRAMES": 4, "MODEL.NUM_CLASSES": 5,

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from vitascope.data.check import conformance as suite
-from vitascope.data.check.conformance import FILMS, judge, run_conformance
-from vitascope.data.check.conformance_videos import Film, render_videos
+from vitascope.data.check.conformance import CONFORMANCE_VIDEOS, judge, run_conformance
+from vitascope.data.check.conformance_videos import ConformanceVideo, render_videos
 from vitascope.data.decoder import Decoder, Frames
 from vitascope.data.decoders.pyav import PyAVDecoder
 from vitascope.errors import ConfigError, DecodeError, MissingExtraError, UnknownNameError
 
 SOME = [
     film
-    for film in FILMS
+    for film in CONFORMANCE_VIDEOS
     if film.name
     in (
         "h264_gop12_b3_variable.mp4",
@@ -65,7 +65,7 @@ def test_other_decoders_give_no_wrong_frame(films: Path, name: str) -> None:
 @pytest.mark.slow
 def test_all_films_through_all_decoders(films: Path) -> None:
     matrix = run_conformance(folder=films)
-    assert matrix.passed("pyav") and matrix.counts("pyav")["pass"] == len(FILMS)
+    assert matrix.passed("pyav") and matrix.counts("pyav")["pass"] == len(CONFORMANCE_VIDEOS)
     for name in {v.decoder for v in matrix.verdicts} - {"decord"}:
         assert matrix.passed(name), [v for v in matrix.verdicts if v.status == "fail"]
 
@@ -142,7 +142,7 @@ def test_a_decoder_that_refuses_fails_nothing(films: Path, monkeypatch) -> None:
 
 
 def test_a_film_without_encoder_is_absent_and_passes_nobody(tmp_path: Path) -> None:
-    film = Film(name="odd.mp4", codec="nonsense")
+    film = ConformanceVideo(name="odd.mp4", codec="nonsense")
     matrix = run_conformance(["pyav"], [film], folder=tmp_path)
     assert matrix.verdicts[0].status == "absent" and "nonsense" in matrix.verdicts[0].reason
     assert not matrix.passed("pyav")
@@ -163,14 +163,14 @@ def test_missing_decoders_are_named(monkeypatch) -> None:
         return PyAVDecoder if name == "pyav" else opener
 
     monkeypatch.setattr(suite, "backend", absent)
-    matrix = run_conformance(films=[])
+    matrix = run_conformance(samples=[])
     assert {name for name, _ in matrix.missing} == {"torchcodec", "opencv", "decord"}
     with pytest.raises(MissingExtraError):
-        run_conformance(["opencv"], films=[])
+        run_conformance(["opencv"], samples=[])
 
 
 def test_film_times_are_those_that_were_drawn() -> None:
-    assert len({film.name for film in FILMS}) == len(FILMS) > 80
-    for film in FILMS:
+    assert len({film.name for film in CONFORMANCE_VIDEOS}) == len(CONFORMANCE_VIDEOS) > 80
+    for film in CONFORMANCE_VIDEOS:
         assert film.times[0] == 0 and len(film.times) == 48
         assert np.all(np.diff([float(t) for t in film.times]) > 0)

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     film(root / "val/wave left/4.mp4", 36, 12)
     (root / "val/wave right").mkdir()
     (root / "val/wave right/5.mp4").write_bytes(b"")
-    (root / "val/wave right/6.mp4").write_text("no film")
+    (root / "val/wave right/6.mp4").write_text("no video")
     return root
 
 

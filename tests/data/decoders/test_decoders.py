@@ -20,7 +20,7 @@ from vitascope.optional import require
 PARTS = [part for part in (*vars(Decoder), "path") if part[0] != "_"]
 GROUPS = {"preset": "veryfast", "crf": "20", "threads": "1", "g": "12", "bf": "3"}
 MODULES = {"torchcodec": "torchcodec.decoders", "opencv": "cv2", "decord": "decord"}
-# What reads films besides the reference.
+# What reads videos besides the reference.
 NAMES = [name for name in BACKENDS if name not in (DecoderType.PYAV, DecoderType.IMAGES)]
 
 
@@ -105,7 +105,7 @@ def test_damage_is_an_error(tmp_path: Path, name: str) -> None:
     with PyAVDecoder(path) as video:
         packets = [(p.pos, p.size) for p in video._source.packets() if p.size]
     first, _ = packets[14]
-    path.write_bytes(path.read_bytes()[: first + 5])  # the index of the film goes with it
+    path.write_bytes(path.read_bytes()[: first + 5])  # the index of the video goes with it
     with pytest.raises(DecodeError):
         open_video(path, name)
     with pytest.raises(DecodeError, match="no such file"):
@@ -125,7 +125,7 @@ def test_turned_films_are_turned_or_refused(name: str, shared: Path) -> None:
                 found = video.read([0, 2]).data.numpy()
                 assert (video.height, video.width) == expected.shape[1:3]
         except DecodeError:
-            assert name not in ("torchcodec", "opencv"), f"{name} turns films"
+            assert name not in ("torchcodec", "opencv"), f"{name} turns videos"
             continue
         assert np.abs(found - expected).mean() < 2
 

@@ -149,7 +149,7 @@ def test_what_cannot_be_read_from(film: Path) -> None:
 
 
 def test_nothing_is_opened_that_a_file_names(film: Path, address: str, tmp_path: Path) -> None:
-    """A playlist that names a film on a server, and one that names a film on the disk."""
+    """A playlist that names a video on a server, and one that names a video on the disk."""
     asked = []
     names = [f"{address}/film.mp4", str(film), f"file:{film}", "film.mp4"]
     for name in names:

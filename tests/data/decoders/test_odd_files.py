@@ -1,4 +1,4 @@
-"""Files that are unlike others: joined, cut, without times or key frames, pictures as videos."""
+"""Files that are unlike others: joined, cut, without times or key frames, images as videos."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def numbers(images) -> list[int | None]:
     return [read_number(image) for image in images.numpy()]
 
 
-# --- pictures --------------------------------------------------------------------------------
+# --- images --------------------------------------------------------------------------------
 
 
 def jpeg(path: Path, orientation: int | None = None) -> Path:
@@ -88,7 +88,7 @@ def test_pictures_and_folders_of_them(tmp_path: Path, suffix: str) -> None:
 def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     with open_video(jpeg(tmp_path / "plain.jpg")) as video:
         plain = video.read([0]).data[0].numpy()
-    # What each orientation of Exif says must be done to the stored picture.
+    # What each orientation of Exif says must be done to the stored image.
     upright = {
         1: plain,
         2: plain[:, ::-1],

@@ -114,7 +114,7 @@ def test_a_clip_does_not_depend_on_where_reading_began(
 def test_sound_that_begins_late_or_early(tmp_path: Path, delay: Fraction) -> None:
     path = film_with_sound(tmp_path / "a.mkv", clicks(1, RATE, [0.4]), RATE, delay=max(delay, 0))
     shift = max(delay, Fraction(0))
-    if delay < 0:  # the picture begins after the sound: the clock is that of the picture
+    if delay < 0:  # the image begins after the sound: the clock is that of the image
         sound = SoundReader(str(path), -delay)
         shift = delay
     else:
@@ -167,7 +167,7 @@ def test_picture_and_sound_of_different_length(shared: Path) -> None:
     second = sound.read(Clip(Fraction(0), Fraction(1)))
     of_file = SoundReader(str(late)).read(Clip(Fraction(1), Fraction(2)))
     assert second.has_audio and torch.equal(second.samples, of_file.samples)
-    # The sound lasts 3 s of the file, which is 2 s of the picture (and the rest of a packet).
+    # The sound lasts 3 s of the file, which is 2 s of the image (and the rest of a packet).
     assert not sound.read(Clip(Fraction(21, 10), Fraction(3))).has_audio
     longer = reader(shared / "data" / "codecs" / "audio_longer_than_video.mp4")
     assert longer.read(Clip(Fraction(3, 2), Fraction(5, 2)), 16000).samples[:, ::4000].any()

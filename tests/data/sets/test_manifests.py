@@ -396,7 +396,7 @@ BETTER: dict[tuple[str, str], Any] = {
     ("ava_ptv", "pixels instead of fractions"): Refused("row 1: the box 10, 20, 200, 300 is in pi"),
     ("video_tables", "missing column"): Refused("i.csv, row 1: no column 'fps' in the header (vid"),
     ("video_tables", "the same video twice"): Refused("i.csv, row 6: the video P01_01 comes twice"),
-    ("epic_folders", "a frame is missing"): Refused("data/P01: picture 3 of 'P01_01_' is missing"),
+    ("epic_folders", "a frame is missing"): Refused("data/P01: image 3 of 'P01_01_' is missing"),
     ("epic_folders", "P01/P01_01.mp4"): {
         n: {"video_id": n, "file_path": f"data/P01/{n}.mp4"} for n in ("P01_01", "P01_101")},
     ("epic_actions", "list column with plain text"): Refused("a.csv, row 2: all_nouns = 'door'"),

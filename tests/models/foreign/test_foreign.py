@@ -1,4 +1,4 @@
-"""Networks of Transformers and timm: the originals' numbers under our verbs."""
+"""Models of Transformers and timm: the originals' numbers under our verbs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _config(family: str, **changes: Any) -> dict[str, Any]:
 
 
 def _original(family: str, **changes: Any) -> Any:
-    """The network as Transformers builds it, with large random values in every tensor."""
+    """The model as Transformers builds it, with large random values in every tensor."""
     config = transformers.AutoConfig.for_model(
         **_config(family, **changes), num_labels=CLASSES, attn_implementation="eager"
     )
@@ -60,7 +60,7 @@ def _original(family: str, **changes: Any) -> Any:
 
 
 def _pair(family: str, **changes: Any) -> tuple[ForeignModel, Any]:
-    """Our network and the original with the same weights."""
+    """Our model and the original with the same weights."""
     original = _original(family, **changes)
     model = create_model(f"hf:{family}", config=_config(family, **changes), model_num_class=CLASSES)
     assert isinstance(model, ForeignModel)

@@ -24,7 +24,7 @@ SWIN = pytest.param("swin_tiny_patch4_window7_224", marks=pytest.mark.slow)
 
 
 def _pair(name: str) -> tuple[ForeignModel, Any]:
-    """Our network and timm's with the same weights, of a useful size."""
+    """Our model and timm's with the same weights, of a useful size."""
     torch.manual_seed(1)
     original = timm.create_model(name, num_classes=CLASSES).eval()
     with torch.no_grad():

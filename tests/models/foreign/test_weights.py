@@ -123,7 +123,7 @@ def test_encoders_alone_start_a_fine_tuning(family: str) -> None:
         entries |= {"mask_token": torch.zeros(1), "decoder.norm.weight": torch.zeros(3)}
     model = create_model(f"hf:{family}", config=_config(family), num_classes=3)
     head = {n: v.clone() for n, v in model.state_dict().items() if n in model.head_entries()}
-    with pytest.raises(WeightsError, match="no classifying layer of this network"):
+    with pytest.raises(WeightsError, match="no classifying layer of this model"):
         load_into(model, entries)
     report = load_into(model, entries, new_head=True)
     assert set(report.new_head) == set(head)
@@ -139,7 +139,7 @@ def test_encoders_alone_start_a_fine_tuning(family: str) -> None:
 def test_a_file_without_its_configuration(tmp_path: Path) -> None:
     path, _ = _written(tmp_path / "net", "timesformer", "file")
     (tmp_path / "net" / "config.json").unlink()
-    with pytest.raises(WeightsError, match=r"a timesformer network of Transformers.*config\.json"):
+    with pytest.raises(WeightsError, match=r"a timesformer model of Transformers.*config\.json"):
         open_foreign(path)
     with pytest.raises(WeightsError, match=r"a folder without config\.json"):
         load_into(create_model("hf:vivit", config=_config("vivit")), tmp_path / "net")

@@ -49,7 +49,7 @@ IMAGE = {
 
 
 def make(seed: int = 0, **changes: Any) -> MultiscaleVisionTransformers:
-    """A small network none of whose parameters and statistics is at a special value."""
+    """A small model none of whose parameters and statistics is at a special value."""
     torch.manual_seed(seed)
     model = create_multiscale_vision_transformers(**{**BASE, **changes})
     assert isinstance(model, MultiscaleVisionTransformers)
@@ -337,7 +337,7 @@ def test_average_pooling_of_fewer_frames_than_the_window() -> None:
 
 
 class Own(nn.Module):
-    """A class put in place of the network's."""
+    """A class put in place of the model's."""
 
     def __init__(self, **parts: Any) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ _ELSEWHERE = (
     "wrap_byol",
     "wrap_memory_bank",
 )
-# Seconds each, for the size of the network or of the float64 step.
+# Seconds each, for the size of the model or of the float64 step.
 _SLOW = {"fac_csn_50", "fac_resnet_default", "fac_slowfast_small", "fac_resnet_roi"}
 
 

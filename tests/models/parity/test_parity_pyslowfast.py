@@ -1,4 +1,4 @@
-"""Every recorded network of PySlowFast, native or by PyTorchVideo's builders, from its keys."""
+"""Every recorded model of PySlowFast, native or by PyTorchVideo's builders, from its keys."""
 
 from __future__ import annotations
 

@@ -34,13 +34,13 @@ def test_training_step(name: str) -> None:
 
 
 def test_scripted_network_computes_the_recorded_numbers() -> None:
-    """`torch.jit.script` of a network built with the old names."""
+    """`torch.jit.script` of a model built with the old names."""
     record = case("fac_mvit_small")
     check_case("fac_mvit_small", _Scripted(build(record)))
 
 
 class _Scripted(nn.Module):
-    """Runs the script of a network, and has the network's state."""
+    """Runs the script of a model, and has the model's state."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

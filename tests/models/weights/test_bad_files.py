@@ -148,7 +148,7 @@ def test_wrong_networks_are_refused_and_nothing_changes() -> None:
         load_into(model, {**slowfast, "blocks.0.norm.weight": own["blocks.0.norm.weight"]})
     with pytest.raises(WeightsError, match="is no checkpoint of Net: in no known dialect"):
         load_into(model, {"layers.0.w": torch.zeros(3)})
-    with pytest.raises(WeightsError, match="has no classifying layer of this network"):
+    with pytest.raises(WeightsError, match="has no classifying layer of this model"):
         lacking = {n: v for n, v in own.items() if not n.startswith("blocks.5.proj.")}
         load_into(model, lacking)
     other = {**own, "blocks.0.norm.bias": torch.zeros(3)}

@@ -1,4 +1,4 @@
-"""Every dialect names some network, and what it names comes back with the same values."""
+"""Every dialect names some model, and what it names comes back with the same values."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vitascope.models.base import VideoModel
 from vitascope.models.registry import get_card, list_models
 from vitascope.models.weights import DIALECTS, convert_state_dict, export_state_dict
 
-# Dialects of networks of other libraries are tested with these (tests/models/foreign).
+# Dialects of models of other libraries are tested with these (tests/models/foreign).
 NAMES = [name for name, dialect in DIALECTS.items() if dialect.by_model is None]
 
 
 @cache
 def networks() -> dict[str, VideoModel]:
-    """A small network of each builder."""
+    """A small model of each builder."""
     cards = [get_card(name) for name in list_models(lambda card: card.tag != "test")]
     return {card.name: small(card)[0] for card in {builder_name(c): c for c in cards}.values()}
 
@@ -33,7 +33,7 @@ def test_there_and_back(name: str) -> None:
             continue
         try:
             theirs = export_state_dict(model.state_dict(), model, name)
-        except WeightsError as error:  # a kind of network that only its table can tell apart
+        except WeightsError as error:  # a kind of model that only its table can tell apart
             assert "has no name for" in str(error)
             continue
         count += 1
@@ -46,4 +46,4 @@ def test_there_and_back(name: str) -> None:
             assert report.dialect == name, (
                 f"dialect {name!r}: entries of {card} are taken for those of {report.dialect}"
             )
-    assert count, f"dialect {name!r}: naming() gives no table for any network of the hub"
+    assert count, f"dialect {name!r}: naming() gives no table for any model of the hub"

@@ -1,4 +1,4 @@
-"""The entries of every recorded network of PySlowFast find their place in ours."""
+"""The entries of every recorded model of PySlowFast find their place in ours."""
 
 from __future__ import annotations
 

@@ -92,10 +92,10 @@ class Case:
 
     Attributes:
         file: its name.
-        model: card of the network.
+        model: card of the model.
         dialect: whose names its entries have.
         write: puts the entries into the file.
-        args: arguments of the network.
+        args: arguments of the model.
         size: frames, and height and width.
     """
 
@@ -131,7 +131,7 @@ CASES = {
 }
 
 
-# A dialect without a row: the first of these networks that it has names for.
+# A dialect without a row: the first of these models that it has names for.
 for _name in sorted(set(DIALECTS) - {case.dialect for case in CASES.values()}):
     for _model, _args in (("x3d_xs", {}), ("slow_r50", SLOW), ("mvit_base_16x4", MVIT)):
         with torch.device("meta"):
@@ -142,7 +142,7 @@ for _name in sorted(set(DIALECTS) - {case.dialect for case in CASES.values()}):
 
 
 def _pretrained(case: Case, folder: Path) -> tuple[str, Path, VideoModel]:
-    """Writes the file; also the network's name, and a network that the file's values belong to."""
+    """Writes the file; also the model's name, and a model that the file's values belong to."""
     torch.manual_seed(5)
     folder.mkdir()
     path = folder / case.file
@@ -221,5 +221,5 @@ def test_one_command(
 
 def test_every_dialect_is_among_them() -> None:
     missing = set(DIALECTS) - {case.dialect for case in CASES.values()}
-    assert not missing, f"{sorted(missing)}: add a row to CASES with a network that they name"
+    assert not missing, f"{sorted(missing)}: add a row to CASES with a model that they name"
     assert all(get_card(c.model) for c in CASES.values() if ":" not in c.model)

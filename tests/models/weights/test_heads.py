@@ -14,7 +14,7 @@ from vitascope.models.weights import load_into, load_own
 
 
 class Shared(VideoModel):
-    """A network whose classifying layer has two names, as detectors with an auxiliary head have."""
+    """A model whose classifying layer has two names, as detectors with an auxiliary head have."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()

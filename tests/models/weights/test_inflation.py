@@ -43,7 +43,7 @@ def source(record: Any) -> dict[str, Tensor]:
     state = {}
     for name, shape, *_ in record["table"]:
         if shape is not None:
-            # The rule saw the network that was saved: 5-d kernels, cut to 4-d afterwards.
+            # The rule saw the model that was saved: 5-d kernels, cut to 4-d afterwards.
             whole = (
                 (*shape[:2], 1, *shape[2:])
                 if record["id"].startswith("inflate_4d") and len(shape) == 4
@@ -75,7 +75,7 @@ def ours(model: nn.Module, name: str) -> str:
     ] or ["absent"],
 )  # fmt: skip
 def test_recorded_values(name: str) -> None:
-    """Every entry has the recorded bytes, or is one that keeps the network's own value."""
+    """Every entry has the recorded bytes, or is one that keeps the model's own value."""
     if name == "absent":
         pytest.skip(f"reference data not present: {FOLDER}")
     record = tables()[name]
@@ -108,7 +108,7 @@ def test_recorded_values(name: str) -> None:
 
 
 def test_a_still_picture_means_the_same_after_inflation() -> None:
-    """What inflation is for: a video of one picture gives what the picture gave."""
+    """What inflation is for: a video of one image gives what the image gave."""
     from vitascope.models.resnet import create_resnet
 
     small: dict[str, Any] = {
@@ -148,7 +148,7 @@ def test_a_still_picture_means_the_same_after_inflation() -> None:
 
 
 def test_kernels_of_video_are_never_inflated() -> None:
-    """A kernel of one frame in a network of video is no kernel of an image."""
+    """A kernel of one frame in a model of video is no kernel of an image."""
     from vitascope.models.resnet import create_resnet
 
     small: dict[str, Any] = {"stem_dim_out": 8, "stage_depths": (1, 1, 1, 1)}

@@ -1,4 +1,4 @@
-"""From a file of another library to a network with its contract; published weights."""
+"""From a file of another library to a model with its contract; published weights."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_pyslowfasts_x3d_says_itself_which_it_is(
 ) -> None:
     """XS, S and M have the same entries; the configuration in the checkpoint tells them apart.
 
-    PySlowFast's networks have norms on more shortcuts than PyTorchVideo's, which is why they are
+    PySlowFast's models have norms on more shortcuts than PyTorchVideo's, which is why they are
     other cards: those are found by the entries.
     """
     name = f"{tag}_pyslowfast"
@@ -110,7 +110,7 @@ def test_other_classes_than_the_card_has(tmp_path: Path) -> None:
 
 def test_a_file_that_fits_no_card(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3, 3, 3, 3, 3)}, tmp_path / "mine.pyth")
-    with pytest.raises(WeightsError, match="fits no published network"):
+    with pytest.raises(WeightsError, match="fits no published model"):
         open_foreign(tmp_path / "mine.pyth")
     save(tmp_path / "x.pyth", "x3d_s.k400_13x6_pyslowfast", "pyslowfast")
     with pytest.raises(WeightsError, match="load it into a card that ends in _pyslowfast"):

@@ -72,7 +72,7 @@ MAPS = {row["id"]: row for row in record("name_maps.json").get("maps", [])} or {
 
 
 def meta_model(build: Any) -> nn.Module:
-    """A network without memory for its values: names and shapes only."""
+    """A model without memory for its values: names and shapes only."""
     with torch.device("meta"):
         return build()
 

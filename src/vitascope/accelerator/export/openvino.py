@@ -103,7 +103,7 @@ class OpenVinoTarget:
         return Artefact(path, self.name, contract, forward)
 
 
-_XML = 64 << 20  # bytes; that of a network of a thousand layers has 2 MB
+_XML = 64 << 20  # bytes; that of a model of a thousand layers has 2 MB
 
 
 def _refuse_others(path: Path) -> None:

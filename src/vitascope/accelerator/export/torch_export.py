@@ -45,7 +45,7 @@ class TorchExportTarget:
             )
             for node in program.graph.nodes:
                 node.meta.pop("stack_trace", None)  # names of source files on this machine
-            program.example_inputs = None  # a clip as large as the weights of a small network
+            program.example_inputs = None  # a clip as large as the weights of a small model
             torch.export.save(program, path, extra_files={CONTRACT_FILE: contract_text(contract)})
 
     def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:

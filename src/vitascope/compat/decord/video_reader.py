@@ -185,7 +185,7 @@ class VideoReader:
         """Numbers of the key frames."""
         video = self._open
         if not isinstance(video, OnTimeline):
-            return list(range(len(self)))  # pictures, each one whole
+            return list(range(len(self)))  # images, each one whole
         line = video.timeline
         return [int(i) for i in np.flatnonzero(np.isin(line.pts, line.key_pts))]
 

@@ -350,7 +350,7 @@ class ImportEdits:
                 self.left.append(Leftover(
                     string.lineno,
                     f"{string.value!r}: vitascope.create_model(NAME, pretrained=True) builds "
-                    "the same networks without torch.hub",
+                    "the same models without torch.hub",
                 ))  # fmt: skip
             for match in _PATH.finditer(string.value):
                 self._report_path(string.lineno, match[0])

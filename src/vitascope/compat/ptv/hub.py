@@ -41,7 +41,7 @@ mvit_image_base_16_config = dict(hub.mvit_base_16.args)
 
 
 def load_from_address(model: nn.Module, address: str | None, progress: bool = True) -> None:
-    """Loads weights of PyTorchVideo into a network.
+    """Loads weights of PyTorchVideo into a model.
 
     Args:
         model: changed in place.

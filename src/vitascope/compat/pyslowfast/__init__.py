@@ -1,4 +1,4 @@
-"""PySlowFast's networks from its configuration keys.
+"""PySlowFast's models from its configuration keys.
 
 Keys are dotted names with values (`{"MODEL.MODEL_NAME": "SlowFast", "RESNET.DEPTH": 50}`), as a
 merged configuration of PySlowFast has them; what is not given has PySlowFast's default. Keys of the
@@ -46,7 +46,7 @@ MODELS: dict[str, Callable[[Keys], nn.Module]] = {
     "SlowFast": build_slowfast,
     "X3D": build_x3d,
 }
-# Sections whose keys say something about a network; only their values are looked at.
+# Sections whose keys say something about a model; only their values are looked at.
 _SECTIONS = (
     "BN.", "CONTRASTIVE.", "DETECTION.", "MASK.", "MODEL.", "MVIT.", "NONLOCAL.", "RESNET.",
     "SLOWFAST.", "X3D.",
@@ -54,9 +54,9 @@ _SECTIONS = (
 
 
 def build_model(keys: Keys) -> nn.Module:
-    """Builds the network that PySlowFast builds from the same keys.
+    """Builds the model that PySlowFast builds from the same keys.
 
-    The network computes what the original computes from the same weights: in evaluation a
+    The model computes what the original computes from the same weights: in evaluation a
     classifier applies `MODEL.HEAD_ACT` at each position and averages, in training it gives
     logits. A clip is B C T H W (a list of them for several pathways; a list of one is taken too).
     Entries of the state dict have our names; `vitascope.models.weights` translates PySlowFast's.
@@ -66,12 +66,12 @@ def build_model(keys: Keys) -> nn.Module:
             for each pathway may have one entry for all.
 
     Returns:
-        A `VideoModel`; for `ContrastiveModel` and `MaskMViT` a network of `vitascope.ssl`.
+        A `VideoModel`; for `ContrastiveModel` and `MaskMViT` a model of `vitascope.ssl`.
 
     Raises:
         UnknownNameError: a key or a `MODEL.MODEL_NAME` that PySlowFast does not have.
         ConfigError: a value of another type, or keys that contradict each other or that this
-            network would not obey.
+            model would not obey.
     """
     full = complete(keys)
     name = full["MODEL.MODEL_NAME"]

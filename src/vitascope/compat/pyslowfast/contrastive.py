@@ -1,4 +1,4 @@
-"""PySlowFast's ContrastiveModel: a backbone of its zoo below a network of `vitascope.ssl`."""
+"""PySlowFast's ContrastiveModel: a backbone of its zoo below a model of `vitascope.ssl`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def build_contrastive(keys: Keys) -> ContrastiveModel:
     """PySlowFast's ContrastiveModel, as `CONTRASTIVE.TYPE` says, with the backbone of `MODEL.ARCH`.
 
     Raises:
-        ConfigError: keys that no such network obeys.
+        ConfigError: keys that no such model obeys.
     """
     if keys["MODEL.NUM_CLASSES"] != keys["CONTRASTIVE.DIM"]:
         raise ConfigError(

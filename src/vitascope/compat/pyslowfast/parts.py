@@ -1,4 +1,4 @@
-"""What PySlowFast's convolutional networks share: kernels, norms, lists for pathways, heads."""
+"""What PySlowFast's convolutional models share: kernels, norms, lists for pathways, heads."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def head_activation(keys: Keys) -> ModuleFactory | None:
 
 
 def refuse(keys: Keys, allowed: Mapping[str, Any], network: str) -> None:
-    """Raises `ConfigError` if a key has another value than the one that the network obeys.
+    """Raises `ConfigError` if a key has another value than the one that the model obeys.
 
-    PySlowFast builds such a network and ignores the key; weights of the network that was meant
+    PySlowFast builds such a model and ignores the key; weights of the model that was meant
     would then be loaded into another one.
     """
     for name, value in allowed.items():
         if _plain(keys[name]) != _plain(value):
             raise ConfigError(
                 f"{name} = {keys[name]!r} has no effect on {network}, which would be another "
-                f"network than the one asked for; set it to {value!r} or choose another "
+                f"model than the one asked for; set it to {value!r} or choose another "
                 f"MODEL.MODEL_NAME"
             )
 
@@ -77,7 +77,7 @@ def _plain(value: Any) -> Any:
 
 
 def refuse_nonlocal(keys: Keys, network: str) -> None:
-    """Raises `ConfigError` where blocks are asked for that a network does not have."""
+    """Raises `ConfigError` where blocks are asked for that a model does not have."""
     if any(place for row in keys["NONLOCAL.LOCATION"] for place in row):
         raise ConfigError(
             f"NONLOCAL.LOCATION = {keys['NONLOCAL.LOCATION']!r} has no effect on {network}, which "
@@ -187,7 +187,7 @@ def classifier(keys: Keys) -> Callable[..., nn.Module]:
 
 
 def start(model: nn.Module, keys: Keys) -> None:
-    """Gives a native network its start values."""
+    """Gives a native model its start values."""
     init_net_weights(
         model, keys["MODEL.FC_INIT_STD"], zero_final_norm=keys["RESNET.ZERO_INIT_FINAL_BN"]
     )

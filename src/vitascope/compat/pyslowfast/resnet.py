@@ -1,6 +1,6 @@
-"""PySlowFast's keys of ResNets and SlowFast networks as arguments of our builders.
+"""PySlowFast's keys of ResNets and SlowFast models as arguments of our builders.
 
-Each family exists twice: the native network, and the one that PySlowFast builds with PyTorchVideo's
+Each family exists twice: the native model, and the one that PySlowFast builds with PyTorchVideo's
 builders (`PTV...`), which obeys fewer keys.
 """
 
@@ -137,7 +137,7 @@ def build_resnet(keys: Keys, head: Callable[..., nn.Module] | None = None) -> nn
 
 
 def _head(keys: Keys, head: Callable[..., nn.Module] | None) -> dict[str, Any]:
-    """How a native network ends; sizes vary within an epoch under short cycles of multigrid."""
+    """How a native model ends; sizes vary within an epoch under short cycles of multigrid."""
     free = keys["MULTIGRID.SHORT_CYCLE"] or keys["MODEL.MODEL_NAME"] == "ContrastiveModel"
     pool = {"head_pool": nn.AdaptiveAvgPool3d} if free else {}
     return {"head": head or classifier(keys), **pool}

@@ -1,6 +1,6 @@
-"""Films made smaller for training: one short side, key frames close together, exact times kept.
+"""Videos made smaller for training: one short side, key frames close together, exact times kept.
 
-Pictures only; sound is not copied. Every film is written by a process of its own and is there
+Images only; sound is not copied. Every video is written by a process of its own and is there
 whole or not at all, so an interrupted preparation goes on where it was.
 """
 
@@ -39,10 +39,10 @@ _FINEST = 2**24  # ticks a second that a container can be asked for
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How films are written.
+    """How videos are written.
 
     Attributes:
-        short_side: pixels of the short side; smaller films are not enlarged.
+        short_side: pixels of the short side; smaller videos are not enlarged.
         crf: quality of x264, 0 (lossless) to 51.
         keyframes: most frames from one key frame to the next; few make random clips fast.
     """
@@ -61,7 +61,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedFile:
-    """One film: source, target, what was done, and the reason if it failed."""
+    """One video: source, target, what was done, and the reason if it failed."""
 
     path: str
     target: str
@@ -72,10 +72,10 @@ class PreparedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareReport:
-    """All films, in the order of their sources, and the data set that they make.
+    """All videos, in the order of their sources, and the data set that they make.
 
     Attributes:
-        files: the films.
+        files: the videos.
         data: what to train on now: the folder, or the list in it.
     """
 
@@ -83,7 +83,7 @@ class PrepareReport:
     data: str
 
     def count(self, outcome: Outcome) -> int:
-        """Films with this outcome."""
+        """Videos with this outcome."""
         return sum(file.outcome == outcome for file in self.files)
 
 
@@ -95,17 +95,17 @@ def prepare(
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PrepareReport:
-    """Writes every video of a data set as a smaller H.264 film, and lists beside them.
+    """Writes every video of a data set as a smaller H.264 video, and lists beside them.
 
     Paths below `out` are those below the root of the data set, with the suffix `.mp4` added to
-    another one. A data set of lists gets one list `videos.csv` with the films that were written.
+    another one. A data set of lists gets one list `videos.csv` with the videos that were written.
 
     Args:
         table: the data set; local files or folders of frames.
         out: where to write.
         settings: size and quality.
         jobs: processes; None is one a core.
-        progress: called with films done and films in all.
+        progress: called with videos done and videos in all.
 
     Raises:
         ConfigError: `out` is the data set itself, or settings out of range.
@@ -127,7 +127,7 @@ def prepare(
 
 
 def _all(settings: Settings, tasks: dict[str, str], jobs: int) -> Iterator[PreparedFile]:
-    """Films in the order in which they are done."""
+    """Videos in the order in which they are done."""
     if jobs == 1:
         yield from (_one(settings, path, target) for path, target in tasks.items())
         return
@@ -222,7 +222,7 @@ def _encode(settings: Settings, path: str, target: str, mark: str) -> None:
             stream: Any = film.add_stream(
                 "libx264",
                 rate=video.fps.limit_denominator(65_535),
-                # Settings under which the same film always gives the same file.
+                # Settings under which the same video always gives the same file.
                 options={**H264, "crf": str(settings.crf), "g": str(settings.keyframes)},
             )  # fmt: skip
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

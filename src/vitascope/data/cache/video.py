@@ -229,12 +229,12 @@ class CachedVideo(Closing):
 
     @property
     def width(self) -> int:
-        """Pixels from left to right of the upright picture in the file."""
+        """Pixels from left to right of the upright image in the file."""
         return int(self._known["width"])
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom of the upright picture in the file."""
+        """Pixels from top to bottom of the upright image in the file."""
         return int(self._known["height"])
 
     @property

@@ -1,6 +1,6 @@
 """Proof that a decoder gives the frames that were planned, over codecs, containers and timings.
 
-Films are drawn whose every frame says its number. For each decoder the times, the frames read in
+Videos are drawn whose every frame says its number. For each decoder the times, the frames read in
 order, in any order and as a stream, and the frames of planned clips are compared with what was
 drawn; nothing that is compared with comes from a decoder.
 """
@@ -17,7 +17,12 @@ from typing import Literal
 import numpy as np
 
 from vitascope.data import clips
-from vitascope.data.check.conformance_videos import FILMS, FRAMES, Film, render_videos
+from vitascope.data.check.conformance_videos import (
+    CONFORMANCE_VIDEOS,
+    FRAMES,
+    ConformanceVideo,
+    render_videos,
+)
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import BACKENDS, Decoder, DecoderType, backend, open_video
 from vitascope.data.frames import select
@@ -27,26 +32,26 @@ from vitascope.spec import ClipSpec
 
 Status = Literal["pass", "fail", "refused", "absent"]
 
-# Mean difference of a decoded picture from the one that was drawn, on a scale of 0 to 255: what
+# Mean difference of a decoded image from the one that was drawn, on a scale of 0 to 255: what
 # compression at these settings and 4:2:0 chroma take away.
 TOLERANCE = 12.0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one decoder did with one film.
+    """What one decoder did with one video.
 
     Attributes:
-        film: name of the film.
+        video: name of the video.
         decoder: name of the decoder.
         status: "pass"; "fail": another frame or time than planned came out; "refused": the
-            decoder says that it cannot read this film (no wrong frame, but no frame either);
-            "absent": the film cannot be made here, because there is no such encoder.
+            decoder says that it cannot read this video (no wrong frame, but no frame either);
+            "absent": the video cannot be made here, because there is no such encoder.
         reason: what went wrong; empty for "pass".
-        difference: mean difference from the drawn pictures, 0 to 255; None if nothing came out.
+        difference: mean difference from the drawn images, 0 to 255; None if nothing came out.
     """
 
-    film: str
+    video: str
     decoder: str
     status: Status
     reason: str = ""
@@ -55,10 +60,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Verdicts of all decoders on all films.
+    """Verdicts of all decoders on all videos.
 
     Attributes:
-        verdicts: one for each decoder and film.
+        verdicts: one for each decoder and video.
         missing: decoders that are not installed, with the reason.
     """
 
@@ -66,42 +71,42 @@ class Matrix:
     missing: tuple[tuple[str, str], ...] = ()
 
     def passed(self, decoder: str) -> bool:
-        """Whether a decoder gave no wrong frame or time, and at least one film was read."""
+        """Whether a decoder gave no wrong frame or time, and at least one video was read."""
         own = [v.status for v in self.verdicts if v.decoder == decoder]
         return "fail" not in own and "pass" in own
 
     def counts(self, decoder: str) -> dict[str, int]:
-        """Number of films by status."""
+        """Number of videos by status."""
         own = [v.status for v in self.verdicts if v.decoder == decoder]
         return {status: own.count(status) for status in ("pass", "fail", "refused", "absent")}
 
 
 def run_conformance(
     decoders: Iterable[str] | None = None,
-    films: Sequence[Film] = FILMS,
+    samples: Sequence[ConformanceVideo] = CONFORMANCE_VIDEOS,
     *,
     folder: str | Path | None = None,
     progress: Callable[[int, int, Verdict], None] | None = None,
 ) -> Matrix:
-    """Runs every film through every decoder.
+    """Runs every video through every decoder.
 
     Args:
         decoders: names; None takes all that are installed.
-        films: which films.
-        folder: where to keep the films (made if absent); None uses a temporary folder.
+        samples: which videos.
+        folder: where to keep the videos (made if absent); None uses a temporary folder.
         progress: called after each verdict with done, in all, and the verdict.
 
     Raises:
         UnknownNameError: a decoder that does not exist.
         MissingExtraError: a decoder that was named is not installed.
-        ConfigError: the decoder of folders of frames was named; it reads no films.
+        ConfigError: the decoder of folders of frames was named; it reads no videos.
     """
     names, missing = _installed(decoders)
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="vitascope-") as temporary:
-            return Matrix(_run(names, films, Path(temporary), progress), missing)
+            return Matrix(_run(names, samples, Path(temporary), progress), missing)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    return Matrix(_run(names, films, Path(folder), progress), missing)
+    return Matrix(_run(names, samples, Path(folder), progress), missing)
 
 
 def _installed(decoders: Iterable[str] | None) -> tuple[list[str], tuple[tuple[str, str], ...]]:
@@ -109,7 +114,7 @@ def _installed(decoders: Iterable[str] | None) -> tuple[list[str], tuple[tuple[s
     for name in BACKENDS if decoders is None else decoders:
         if name == DecoderType.IMAGES:
             if decoders is not None:
-                raise ConfigError("the decoder images reads folders of frames, not films")
+                raise ConfigError("the decoder images reads folders of frames, not videos")
             continue
         opener = backend(name)
         try:
@@ -121,52 +126,52 @@ def _installed(decoders: Iterable[str] | None) -> tuple[list[str], tuple[tuple[s
             missing.append((name, str(error)))
             continue
         except DecodeError:
-            pass  # an empty file is no film, but the decoder is there
+            pass  # an empty file is no video, but the decoder is there
         names.append(name)
     return names, tuple(missing)
 
 
 def _run(
     decoders: Sequence[str],
-    films: Sequence[Film],
+    samples: Sequence[ConformanceVideo],
     folder: Path,
     progress: Callable[[int, int, Verdict], None] | None,
 ) -> tuple[Verdict, ...]:
     verdicts: list[Verdict] = []
-    for film in films:
+    for sample in samples:
         try:
-            path: Path | None = render_videos(film, folder)
+            path: Path | None = render_videos(sample, folder)
             reason = ""
         except ConfigError as error:
             path, reason = None, str(error)
         for decoder in decoders:
             if path is None:
-                verdict = Verdict(film.name, decoder, "absent", reason)
+                verdict = Verdict(sample.name, decoder, "absent", reason)
             else:
-                verdict = judge(film, path, decoder)
+                verdict = judge(sample, path, decoder)
             verdicts.append(verdict)
             if progress is not None:
-                progress(len(verdicts), len(films) * len(decoders), verdict)
+                progress(len(verdicts), len(samples) * len(decoders), verdict)
     return tuple(verdicts)
 
 
-def judge(film: Film, path: Path, decoder: str) -> Verdict:
-    """Runs one film through one decoder."""
+def judge(sample: ConformanceVideo, path: Path, decoder: str) -> Verdict:
+    """Runs one video through one decoder."""
     difference = None
     try:
         with open_video(path, decoder) as video:
             difference = _difference(video)
             for check in (_times, _in_order, _any_order, _stream, _clips):
-                wrong = check(film, video)
+                wrong = check(sample, video)
                 if wrong:
-                    return Verdict(film.name, decoder, "fail", wrong, difference)
+                    return Verdict(sample.name, decoder, "fail", wrong, difference)
     except DecodeError as error:
         reason = error.reason
-        return Verdict(film.name, decoder, "refused", reason, difference)
+        return Verdict(sample.name, decoder, "refused", reason, difference)
     if difference > TOLERANCE:
-        wrong = f"pictures differ by {difference:.1f} on average"
-        return Verdict(film.name, decoder, "fail", wrong, difference)
-    return Verdict(film.name, decoder, "pass", "", difference)
+        wrong = f"images differ by {difference:.1f} on average"
+        return Verdict(sample.name, decoder, "fail", wrong, difference)
+    return Verdict(sample.name, decoder, "pass", "", difference)
 
 
 def _difference(video: Decoder) -> float:
@@ -176,12 +181,12 @@ def _difference(video: Decoder) -> float:
     return float(np.abs(found - drawn).mean())
 
 
-def _times(film: Film, video: Decoder) -> str:
-    expected = film.times
+def _times(sample: ConformanceVideo, video: Decoder) -> str:
+    expected = sample.times
     if len(video.times) != len(expected):
         return f"{len(video.times)} frames instead of {len(expected)}"
     off = max(abs(a - b) for a, b in zip(video.times, expected, strict=True))
-    if off > film.rounding:
+    if off > sample.rounding:
         return f"times are off by up to {float(off):.6f} s"
     gaps = [b - a for a, b in zip(video.times, video.times[1:], strict=False)]
     if list(video.durations[:-1]) != gaps or video.durations[-1] <= 0:
@@ -200,21 +205,21 @@ def _compare(what: str, video: Decoder, wanted: Sequence[int]) -> str:
     return ""
 
 
-def _in_order(film: Film, video: Decoder) -> str:
-    return _compare("in order", video, range(len(film.times)))
+def _in_order(sample: ConformanceVideo, video: Decoder) -> str:
+    return _compare("in order", video, range(len(sample.times)))
 
 
-def _any_order(film: Film, video: Decoder) -> str:
-    rng = np.random.default_rng((0, 1, len(film.times)))
+def _any_order(sample: ConformanceVideo, video: Decoder) -> str:
+    rng = np.random.default_rng((0, 1, len(sample.times)))
     for _ in range(8):
-        wanted = rng.integers(0, len(film.times), int(rng.integers(1, 5))).tolist()
+        wanted = rng.integers(0, len(sample.times), int(rng.integers(1, 5))).tolist()
         wrong = _compare("in any order", video, wanted)
         if wrong:
             return wrong
     return ""
 
 
-def _stream(film: Film, video: Decoder) -> str:
+def _stream(sample: ConformanceVideo, video: Decoder) -> str:
     first, stop = FRAMES // 3, 2 * FRAMES // 3
     got = [
         (time, read_number(image))
@@ -224,11 +229,11 @@ def _stream(film: Film, video: Decoder) -> str:
     return "" if got == expected else f"as a stream: {[n for _, n in got]} came"
 
 
-def _clips(film: Film, video: Decoder) -> str:
+def _clips(sample: ConformanceVideo, video: Decoder) -> str:
     """Plans clips on the decoder's times and finds their frames again on the drawn times."""
     whole = Clip(Fraction(0), video.duration)
     length = video.duration / 4
-    rng = np.random.default_rng((0, 2, len(film.times)))
+    rng = np.random.default_rng((0, 2, len(sample.times)))
     planned = [
         *clips.uniform(whole, length, length * 2),
         *clips.evenly_spaced(whole, length, 2),
@@ -242,9 +247,9 @@ def _clips(film: Film, video: Decoder) -> str:
         naive = []
         for k in range(5):
             instant = clip.start + clip.length * (2 * k + 1) / 10
-            naive.append(sum(time <= instant for time in film.times) - 1)
+            naive.append(sum(time <= instant for time in sample.times) - 1)
         # Where the container rounds times, a sample may fall on the edge between two frames.
-        near = film.rounding > 0
+        near = sample.rounding > 0
         if any(abs(a - b) > near for a, b in zip(wanted, naive, strict=True)):
             return f"a clip from {float(clip.start):.3f} s plans {wanted} instead of {naive}"
         wrong = _compare("in a clip", video, wanted)

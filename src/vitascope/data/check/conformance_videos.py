@@ -1,4 +1,4 @@
-"""The films of the conformance suite: codec, container, rate, key frames, B frames, timing."""
+"""The videos of the conformance suite: codec, container, rate, key frames, B frames, timing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LATE = tuple(90 + n for n in range(FRAMES))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Film:
-    """One film of numbered frames.
+class ConformanceVideo:
+    """One video of numbered frames.
 
     Attributes:
         name: a file name; its suffix names the container.
@@ -47,25 +47,25 @@ class Film:
         return tuple((t - pts[0]) / self.fps for t in pts)
 
 
-def render_videos(film: Film, folder: Path) -> Path:
-    """Writes a film, unless the folder has it.
+def render_videos(sample: ConformanceVideo, folder: Path) -> Path:
+    """Writes a video, unless the folder has it.
 
     Raises:
         ConfigError: this FFmpeg has no such encoder.
     """
-    path = folder / film.name
+    path = folder / sample.name
     # The AV1 encoder writes its settings to standard error unless it is told by this variable.
     os.environ.setdefault("SVT_LOG", "0")
     if not path.exists():
         render_numbered(
             path,
             FRAMES,
-            fps=film.fps,
-            pts=film.pts or None,
-            codec=film.codec,
-            pix_fmt=film.pix_fmt,
-            options=film.options,
-            container_options=film.container,
+            fps=sample.fps,
+            pts=sample.pts or None,
+            codec=sample.codec,
+            pix_fmt=sample.pix_fmt,
+            options=sample.options,
+            container_options=sample.container,
         )
     return path
 
@@ -95,7 +95,7 @@ _ROUNDED = {
 }
 
 
-def _films() -> tuple[Film, ...]:
+def _samples() -> tuple[ConformanceVideo, ...]:
     found = []
     for suffix in ("mp4", "mkv", "ts"):
         for group, settings in _GROUPS.items():
@@ -103,7 +103,8 @@ def _films() -> tuple[Film, ...]:
                 rounding = _ROUNDED.get(suffix, Fraction(0)) if timing == "ntsc" else Fraction(0)
                 name = f"h264_{group}_{timing}.{suffix}"
                 options = _X264 | settings
-                found.append(Film(name=name, options=options, rounding=rounding, **extra))  # type: ignore[arg-type]
+                drawn = {"name": name, "options": options, "rounding": rounding, **extra}
+                found.append(ConformanceVideo(**drawn))  # type: ignore[arg-type]
     return (*found, *_MORE)
 
 
@@ -113,66 +114,74 @@ _VP9 = {"deadline": "realtime", "cpu-used": "8", "g": "16"}
 _AV1 = {"preset": "9", "crf": "24", "svtav1-params": "lp=1"}
 _PLAIN = {"g": "12", "bf": "2", "qscale": "3"}
 _MORE = (
-    Film(
+    ConformanceVideo(
         name="h264_fragmented.mp4",
         options=_X264 | _GROUPS["gop12_b3"],
         container={"movflags": "frag_keyframe+empty_moov"},
     ),
-    Film(
+    ConformanceVideo(
         name="h264_faststart.mov",
         options=_X264 | _GROUPS["gop12_b3"],
         container={"movflags": "+faststart"},
     ),
-    Film(name="h264_refresh.mp4", options=_X264 | {"g": "20", "x264-params": "intra-refresh=1"}),
-    Film(name="h264_high10.mp4", options=_X264 | _GROUPS["gop12_b3"], pix_fmt="yuv420p10le"),
-    Film(name="h264_yuv444.mkv", options=_X264 | _GROUPS["gop12_b3"], pix_fmt="yuv444p"),
-    Film(name="h264_raw.h264", options=_X264 | _GROUPS["gop12_b3"]),
+    ConformanceVideo(
+        name="h264_refresh.mp4", options=_X264 | {"g": "20", "x264-params": "intra-refresh=1"}
+    ),
+    ConformanceVideo(
+        name="h264_high10.mp4", options=_X264 | _GROUPS["gop12_b3"], pix_fmt="yuv420p10le"
+    ),
+    ConformanceVideo(
+        name="h264_yuv444.mkv", options=_X264 | _GROUPS["gop12_b3"], pix_fmt="yuv444p"
+    ),
+    ConformanceVideo(name="h264_raw.h264", options=_X264 | _GROUPS["gop12_b3"]),
     # AVI does not say when a frame is shown: they are told apart by counting, or taken in order.
-    Film(name="h264_b3.avi", options=_X264 | _GROUPS["gop12_b3"]),
-    Film(name="h264_b7.avi", options=_X264 | _GROUPS["long_b7"]),
-    Film(name="h264_b0.avi", options=_X264 | _GROUPS["gop12"]),
-    Film(
+    ConformanceVideo(name="h264_b3.avi", options=_X264 | _GROUPS["gop12_b3"]),
+    ConformanceVideo(name="h264_b7.avi", options=_X264 | _GROUPS["long_b7"]),
+    ConformanceVideo(name="h264_b0.avi", options=_X264 | _GROUPS["gop12"]),
+    ConformanceVideo(
         name="h264_variable.avi", options=_X264 | _GROUPS["gop12_b3"], fps=Fraction(100), pts=_GAPS
     ),
-    Film(name="h264.flv", options=_X264 | _GROUPS["gop12_b3"]),
-    Film(name="hevc.mp4", codec="libx265", options=_HEVC),
-    Film(
+    ConformanceVideo(name="h264.flv", options=_X264 | _GROUPS["gop12_b3"]),
+    ConformanceVideo(name="hevc.mp4", codec="libx265", options=_HEVC),
+    ConformanceVideo(
         name="hevc_variable.mkv", codec="libx265", options=_HEVC, fps=Fraction(100), pts=_VARIABLE
     ),
-    Film(name="hevc.ts", codec="libx265", options=_HEVC),
-    Film(name="vp9.webm", codec="libvpx-vp9", options=_VP9),
-    Film(
+    ConformanceVideo(name="hevc.ts", codec="libx265", options=_HEVC),
+    ConformanceVideo(name="vp9.webm", codec="libvpx-vp9", options=_VP9),
+    ConformanceVideo(
         name="vp9_variable.mp4", codec="libvpx-vp9", options=_VP9, fps=Fraction(100), pts=_VARIABLE
     ),
-    Film(
+    ConformanceVideo(
         name="vp9_hidden.webm",
         codec="libvpx-vp9",
         options={"deadline": "good", "cpu-used": "5", "auto-alt-ref": "1", "lag-in-frames": "16"},
     ),
-    Film(name="vp8.webm", codec="libvpx", options={"deadline": "realtime", "cpu-used": "8"}),
-    Film(
+    ConformanceVideo(
+        name="vp8.webm", codec="libvpx", options={"deadline": "realtime", "cpu-used": "8"}
+    ),
+    ConformanceVideo(
         name="vp8_hidden.webm",
         codec="libvpx",
         options={"auto-alt-ref": "1", "lag-in-frames": "16", "g": "24", "deadline": "good"},
     ),
-    Film(name="av1.mp4", codec="libsvtav1", options=_AV1),
-    Film(
+    ConformanceVideo(name="av1.mp4", codec="libsvtav1", options=_AV1),
+    ConformanceVideo(
         name="av1_variable.mkv",
         codec="libsvtav1",
         options=_AV1,
         fps=Fraction(100),
         pts=_VARIABLE,
     ),
-    Film(name="mpeg4.avi", codec="mpeg4", options=_PLAIN),
-    Film(name="mpeg4.mp4", codec="mpeg4", options=_PLAIN),
-    Film(name="mpeg2.ts", codec="mpeg2video", options=_PLAIN),
-    Film(name="mpeg2.mpg", codec="mpeg2video", options=_PLAIN),
-    Film(name="mpeg1.mpg", codec="mpeg1video", options=_PLAIN),
-    Film(name="mjpeg.avi", codec="mjpeg", options={"qscale": "2"}, pix_fmt="yuvj420p"),
-    Film(name="mjpeg.mov", codec="mjpeg", options={"qscale": "2"}, pix_fmt="yuvj420p"),
-    Film(name="ffv1.mkv", codec="ffv1", pix_fmt="yuv444p"),
-    Film(name="prores.mov", codec="prores_ks", pix_fmt="yuv422p10le"),
-    Film(name="gif.gif", codec="gif", pix_fmt="rgb8"),
+    ConformanceVideo(name="mpeg4.avi", codec="mpeg4", options=_PLAIN),
+    ConformanceVideo(name="mpeg4.mp4", codec="mpeg4", options=_PLAIN),
+    ConformanceVideo(name="mpeg2.ts", codec="mpeg2video", options=_PLAIN),
+    ConformanceVideo(name="mpeg2.mpg", codec="mpeg2video", options=_PLAIN),
+    ConformanceVideo(name="mpeg1.mpg", codec="mpeg1video", options=_PLAIN),
+    ConformanceVideo(name="mjpeg.avi", codec="mjpeg", options={"qscale": "2"}, pix_fmt="yuvj420p"),
+    ConformanceVideo(name="mjpeg.mov", codec="mjpeg", options={"qscale": "2"}, pix_fmt="yuvj420p"),
+    ConformanceVideo(name="ffv1.mkv", codec="ffv1", pix_fmt="yuv444p"),
+    ConformanceVideo(name="prores.mov", codec="prores_ks", pix_fmt="yuv422p10le"),
+    ConformanceVideo(name="gif.gif", codec="gif", pix_fmt="rgb8"),
 )
 
-FILMS = _films()
+CONFORMANCE_VIDEOS = _samples()

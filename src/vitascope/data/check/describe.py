@@ -154,7 +154,7 @@ def describe(
     progress: Callable[[int, int], None] | None = None,
     most: int = 20_000,
 ) -> Summary:
-    """Sums up a data set by reading the headers of its files; no picture is decoded.
+    """Sums up a data set by reading the headers of its files; no image is decoded.
 
     A header tells nothing of damage further on: `check` decodes everything. Arguments as for
     `read_headers` and `summarize`.

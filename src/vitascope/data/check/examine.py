@@ -30,8 +30,8 @@ class FileReport:
         announced: frames that the container lists; None if the file cannot be opened.
         duration: seconds from the first frame to the end of the last.
         fps: frames a second on average.
-        width: of the upright picture in pixels.
-        height: of the upright picture in pixels.
+        width: of the upright image in pixels.
+        height: of the upright image in pixels.
         codec: FFmpeg's name of the video codec.
         seconds: time that the examination took.
     """
@@ -51,7 +51,7 @@ class FileReport:
 def examine(
     path: str, time_limit: float | None = None, alive: Callable[[int], None] | None = None
 ) -> tuple[FileReport, Timeline | None]:
-    """Decodes every frame of a file, or every picture of a folder.
+    """Decodes every frame of a file, or every image of a folder.
 
     Args:
         path: the file or folder.
@@ -175,7 +175,7 @@ def _settle(source: Source, timeline: Timeline, seen: _Seen) -> Timeline:
         return replace(timeline, faults=_intervals(bad))
     came = np.array([t for t in seen.pts if t is not None], dtype=np.int64)
     if not seen.faults and not any(seen.damaged) and _is_other(came, timeline, seen):
-        # Nothing went wrong, yet the packets tell another story than the frames: pictures that
+        # Nothing went wrong, yet the packets tell another story than the frames: images that
         # are never shown, or several in one packet. What comes out is what there is.
         return _with_keys(replace(timeline, pts=came, how="decoded"), seen)
     good = came[~np.array(seen.damaged, dtype=bool)] if len(came) == len(seen.pts) else came

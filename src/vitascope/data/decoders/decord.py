@@ -24,7 +24,7 @@ def open_decord(
 ) -> TimedDecoder:
     """Opens a video file with decord, a library without maintainer that is kept for comparison.
 
-    Rotation is not applied by decord, so a turned film is refused. `time_limit` is not enforced.
+    Rotation is not applied by decord, so a turned video is refused. `time_limit` is not enforced.
 
     Raises:
         DecodeError: no video, or one whose frames decord numbers otherwise.
@@ -51,7 +51,7 @@ class _Decord:
         self.size: Size = (int(first.shape[0]), int(first.shape[1]))
         known = timeline.size
         if known is not None and known != self.size:
-            raise self._refuse("decord does not turn the picture upright")
+            raise self._refuse("decord does not turn the image upright")
 
     def _refuse(self, text: str) -> DecodeError:
         return DecodeError(self._path, text, remedy="Use the decoder pyav.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 # Name, place, bytes.
 _KINDS = (
-    ("a JPEG XL picture", 0, b"\xff\x0a"),
-    ("a JPEG XL picture", 4, b"JXL \x0d\x0a\x87\x0a"),
+    ("a JPEG XL image", 0, b"\xff\x0a"),
+    ("a JPEG XL image", 4, b"JXL \x0d\x0a\x87\x0a"),
     ("an MNG animation", 0, b"\x8aMNG"),
-    ("a BPG picture", 0, b"BPG\xfb"),
-    ("a FLIF picture", 0, b"FLIF"),
-    ("a compressed Flash film", 0, b"CWS"),
-    ("a compressed Flash film", 0, b"ZWS"),
+    ("a BPG image", 0, b"BPG\xfb"),
+    ("a FLIF image", 0, b"FLIF"),
+    ("a compressed Flash video", 0, b"CWS"),
+    ("a compressed Flash video", 0, b"ZWS"),
     ("a ZIP archive", 0, b"PK\x03\x04"),
     ("a RAR archive", 0, b"Rar!\x1a\x07"),
     ("a 7z archive", 0, b"7z\xbc\xaf\x27\x1c"),
@@ -31,7 +31,7 @@ HEAD = 512  # bytes that are looked at
 
 
 def is_animated_webp(head: bytes) -> bool:
-    """Whether a file is a WebP of several pictures; FFmpeg reads those of one only."""
+    """Whether a file is a WebP of several images; FFmpeg reads those of one only."""
     marked = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20
     return marked and head[20] & 2 != 0
 

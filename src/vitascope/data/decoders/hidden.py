@@ -1,6 +1,6 @@
-"""Which packets show no picture, from the headers in them: what is not coded is no frame.
+"""Which packets show no image, from the headers in them: what is not coded is no frame.
 
-Encoders write such packets for a scene that stands still ("not coded"), for pictures that others
+Encoders write such packets for a scene that stands still ("not coded"), for images that others
 are built on and nobody sees ("hidden"), and for messages that travel by themselves.
 """
 
@@ -14,7 +14,7 @@ from vitascope.data.decoders.non_reference import units
 
 Hidden = Callable[[bytes], bool]
 
-# Messages are short; a longer packet has a picture, and is not searched for one.
+# Messages are short; a longer packet has an image, and is not searched for one.
 _LONGEST_MESSAGE = 4096
 _ANY = 1 << 62
 # First bytes of parameters, messages, delimiters, ends and filling: no reference, no error bit.
@@ -26,7 +26,7 @@ _VOP = b"\x00\x00\x01\xb6"
 
 
 def hidden(codec: str, setup: bytes | None) -> tuple[Hidden | None, int]:
-    """The test for packets of one stream, in the order of the file; None where all show a picture.
+    """The test for packets of one stream, in the order of the file; None where all show an image.
 
     The number is the length in bytes beyond which a packet need not be asked about.
 
@@ -39,7 +39,7 @@ def hidden(codec: str, setup: bytes | None) -> tuple[Hidden | None, int]:
     if codec == "mpeg4":
         return _Mpeg4(setup), _ANY
     if codec in ("vp8", "libvpx"):
-        # Reference pictures that are never shown are packets of their own.
+        # Reference images that are never shown are packets of their own.
         return lambda packet: not packet[0] & 0x10, _ANY
     if codec in ("vp9", "libvpx-vp9"):
         return _vp9, _ANY
@@ -53,12 +53,12 @@ def hidden(codec: str, setup: bytes | None) -> tuple[Hidden | None, int]:
 
 
 def _only_messages(packet: bytes, size: int, names: frozenset[int]) -> bool:
-    """Whether a sound packet has no part of a picture; a damaged one must reach the decoder."""
+    """Whether a sound packet has no part of an image; a damaged one must reach the decoder."""
     return all(unit and unit[0] in names for unit in units(packet, size))
 
 
 def _vp9(packet: bytes) -> bool:
-    """A picture by itself (several in one packet are marked at the end) that is not shown."""
+    """An image by itself (several in one packet are marked at the end) that is not shown."""
     if len(packet) < 2 or packet[0] >> 6 != 2 or packet[-1] >> 5 == 6:
         return False
     place = 5 if packet[0] >> 4 & 3 == 3 else 4  # behind the profile, which has a bit more if 3
@@ -77,7 +77,7 @@ class _Mpeg4:
         if not self._width or packet.count(_VOP) != 1:
             return False
         bits = _Bits(packet, packet.index(_VOP) + 4)
-        bits.take(2)  # kind of picture
+        bits.take(2)  # kind of image
         while bits.take(1) and bits.left:  # whole seconds
             pass
         bits.take(1 + self._width + 1)
@@ -85,7 +85,7 @@ class _Mpeg4:
 
 
 def _time_bits(setup: bytes) -> int:
-    """Bits of the part of a second in each picture; 0 if the setup is not there."""
+    """Bits of the part of a second in each image; 0 if the setup is not there."""
     found = _VOL.search(setup)
     if found is None:
         return 0

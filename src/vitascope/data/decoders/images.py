@@ -1,4 +1,4 @@
-"""A folder of numbered pictures as a video."""
+"""A folder of numbered images as a video."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ DEFAULT_FPS = Fraction(25)
 
 
 class ImagesDecoder(Closing):
-    """Pictures in one folder, in the order of the numbers in their names.
+    """Images in one folder, in the order of the numbers in their names.
 
-    img_9.jpg comes before img_10.jpg. Hidden files and files that are no pictures are passed
-    over; pictures of another size than the first are scaled to it.
+    img_9.jpg comes before img_10.jpg. Hidden files and files that are no images are passed
+    over; images of another size than the first are scaled to it.
 
     Args:
         path: the folder.
         size: height and width of frames if not given to `read`; None keeps the size of the first.
-        fps: frames a second; pictures have no times of their own.
+        fps: frames a second; images have no times of their own.
 
     Raises:
-        DecodeError: there is no picture in the folder.
+        DecodeError: there is no image in the folder.
         ConfigError: a rate that is not above 0.
     """
 
@@ -51,17 +51,17 @@ class ImagesDecoder(Closing):
             raise ConfigError(f"fps = {fps} for {path}; it must be above 0")
         self.files = picture_files(Path(path))
         if not self.files:
-            raise DecodeError(self.path, "no picture in this folder")
+            raise DecodeError(self.path, "no image in this folder")
 
     @classmethod
     def of_files(cls, files: Sequence[Path], fps: Fraction | int | None = None) -> Self:
-        """Pictures in the order given, from any folders.
+        """Images in the order given, from any folders.
 
         Raises:
             DecodeError: there is none.
         """
         if not files:
-            raise DecodeError("<pictures>", "the list of pictures is empty")
+            raise DecodeError("<pictures>", "the list of images is empty")
         made = cls.__new__(cls)
         made.path, made.size = str(files[0].parent), None
         made._fps, made.files = DEFAULT_FPS if fps is None else Fraction(fps), list(files)
@@ -69,22 +69,22 @@ class ImagesDecoder(Closing):
 
     @property
     def start(self) -> Fraction:
-        """Always 0: pictures have no times of their own."""
+        """Always 0: images have no times of their own."""
         return Fraction(0)
 
     @cached_property
     def times(self) -> tuple[Fraction, ...]:
-        """Number of the picture divided by the rate."""
+        """Number of the image divided by the rate."""
         return tuple(n / self._fps for n in range(len(self.files)))
 
     @property
     def durations(self) -> tuple[Fraction, ...]:
-        """The same for every picture."""
+        """The same for every image."""
         return (1 / self._fps,) * len(self.files)
 
     @property
     def duration(self) -> Fraction:
-        """Number of pictures divided by the rate."""
+        """Number of images divided by the rate."""
         return len(self.files) / self._fps
 
     @property
@@ -98,12 +98,12 @@ class ImagesDecoder(Closing):
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom of the first picture."""
+        """Pixels from top to bottom of the first image."""
         return self._shape[0]
 
     @property
     def width(self) -> int:
-        """Pixels from left to right of the first picture."""
+        """Pixels from left to right of the first image."""
         return self._shape[1]
 
     @property
@@ -112,7 +112,7 @@ class ImagesDecoder(Closing):
         return Fraction(1)
 
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
-        """Decodes pictures by number, in the order asked for; see `Decoder.read`."""
+        """Decodes images by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
         wanted = frame_numbers(self.path, indices, len(self.files))
         data = np.empty((len(wanted), *(size or self.size or self._shape), 3), np.uint8)
@@ -132,7 +132,7 @@ class ImagesDecoder(Closing):
         end: Fraction | None = None,
         size: Size | None = None,
     ) -> Iterator[tuple[Fraction, Image]]:
-        """Decodes one picture after the other; see `Decoder.stream`."""
+        """Decodes one image after the other; see `Decoder.stream`."""
         check_size(size)
         for index in range(max(int(start * self._fps), 0), len(self.files)):
             if end is not None and index / self._fps >= end:
@@ -153,11 +153,11 @@ class ImagesDecoder(Closing):
         finally:
             source.close()
         if frame is None or not whole:
-            raise DecodeError(path, "the picture is damaged", time=index / self._fps)
+            raise DecodeError(path, "the image is damaged", time=index / self._fps)
         return frame
 
     def cut_off(self) -> str | None:
-        """None: a folder does not tell how many pictures it should have."""
+        """None: a folder does not tell how many images it should have."""
         return None
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class ImagesDecoder(Closing):
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of the numbers in their names."""
+    """The images of a folder in the order of the numbers in their names."""
     with os.scandir(folder) as entries:
         names = [
             entry.name
@@ -183,7 +183,7 @@ def _natural(name: str) -> tuple[list[str | int], str]:
 
 
 def read_pictures(paths: Sequence[str], threads: int = 1) -> torch.Tensor:
-    """Pictures as uint8 T H W C, RGB; those of another size are scaled to the first.
+    """Images as uint8 T H W C, RGB; those of another size are scaled to the first.
 
     Raises:
         DecodeError: one is missing or damaged.

@@ -1,7 +1,7 @@
-"""Which packets hold nothing but pictures that no other picture is built on.
+"""Which packets hold nothing but images that no other image is built on.
 
 Read from the headers in the packet itself, and only if the packet is sound as far as they tell: a
-damaged packet must reach the decoder, or the damage would go unnoticed in the pictures after it.
+damaged packet must reach the decoder, or the damage would go unnoticed in the images after it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def rule(codec: str, setup: bytes | None) -> Rule | None:
 
 def _h264(unit: bytes) -> bool | None:
     kind, reference = unit[0] & 31, unit[0] >> 5 & 3
-    if kind == 1:  # a slice of a picture that is no fresh start
+    if kind == 1:  # a slice of an image that is no fresh start
         return reference == 0 and not unit[0] & 0x80
     return None if kind in (6, 9, 12) else False  # messages, delimiters, filling
 
@@ -47,13 +47,13 @@ def _h264(unit: bytes) -> bool | None:
 def _hevc(unit: bytes) -> bool | None:
     kind, layer = unit[0] >> 1 & 63, (unit[0] & 1) << 5 | unit[1] >> 3
     if kind < 32:
-        # Even numbers below 10 are the pictures that are no reference; one temporal layer.
+        # Even numbers below 10 are the images that are no reference; one temporal layer.
         return kind in (0, 2, 4, 6, 8) and layer == 0 and unit[1] & 7 == 1
     return None if kind in (35, 38, 39, 40) else False  # delimiters, filling, messages
 
 
 def _all_units(packet: bytes, size: int, judge: Callable[[bytes], bool | None]) -> bool:
-    """Whether every picture in the packet is disposable, and there is one."""
+    """Whether every image in the packet is disposable, and there is one."""
     found = False
     for unit in units(packet, size):
         verdict = judge(unit) if len(unit) > 2 else False

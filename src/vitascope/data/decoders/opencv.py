@@ -31,10 +31,10 @@ def open_opencv(
     """Opens a video file with OpenCV.
 
     OpenCV cannot seek to a frame exactly, so it always reads on from the start of the file: slow
-    on long films, and meant for comparison. `time_limit` is not enforced.
+    on long videos, and meant for comparison. `time_limit` is not enforced.
 
-    Where its FFmpeg fails to convert a picture, OpenCV gives what was in memory before, without
-    a word (OpenCV 5.0 does so for interlaced video). The first picture, and each that is the same
+    Where its FFmpeg fails to convert an image, OpenCV gives what was in memory before, without
+    a word (OpenCV 5.0 does so for interlaced video). The first image, and each that is the same
     as the one before, is therefore held against the default decoder.
 
     Raises:
@@ -108,7 +108,7 @@ class _OpenCV:
             yield rgb
 
     def _compare(self, index: int, image: Image) -> None:
-        """Refuses a picture that is not the one of this number."""
+        """Refuses an image that is not the one of this number."""
         if self._judge is None:
             self._judge = PyAVDecoder(self._path, timeline=self._timeline)
             if (self._judge.height, self._judge.width) != image.shape[:2]:
@@ -123,7 +123,7 @@ class _OpenCV:
         if moved or empty or off > _SAME_PICTURE:
             raise DecodeError(
                 self._path,
-                f"OpenCV gives no picture for frame {index}, only what was in memory before",
+                f"OpenCV gives no image for frame {index}, only what was in memory before",
                 time=self._timeline.time(index),
                 remedy="Use the decoder pyav.",
             )

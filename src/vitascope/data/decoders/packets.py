@@ -32,7 +32,7 @@ class Fault:
     Attributes:
         pts: time of the packet that failed, in ticks; None if it has none.
         reason: what FFmpeg said.
-        alone: no other picture is built on the one that failed.
+        alone: no other image is built on the one that failed.
     """
 
     pts: int | None
@@ -46,8 +46,8 @@ class _Packets:
 
     Attributes:
         damaged: what ended the reading before the end of the file.
-        packed: a packet holds two pictures of MPEG-4, as is done in AVI for B frames.
-        silent: the latest end, in ticks, of a packet that shows no picture; None if there is none.
+        packed: a packet holds two images of MPEG-4, as is done in AVI for B frames.
+        silent: the latest end, in ticks, of a packet that shows no image; None if there is none.
         place: of the last packet in the file, in bytes; None if that is not known.
     """
 
@@ -149,7 +149,7 @@ def _read_packets(source: Source) -> _Packets:
         # What was read before the damage is there and can be had.
         damaged = error
     if mpeg4 and skipped is not None:
-        found.add(skipped)  # FFmpeg shows the last picture once more where a stream ends so
+        found.add(skipped)  # FFmpeg shows the last image once more where a stream ends so
     end = max(silent, default=None)
     return replace(found, damaged=damaged, packed=packed, silent=end, place=place)
 
@@ -196,8 +196,8 @@ def _last_length(
     """How long the last frame is shown, in ticks of the stream.
 
     MP4 stores the lengths of packets in the order of decoding, which say nothing of the last
-    picture when pictures are reordered; there the end of the table tells, or the gap before. An
-    edit list may end within the last picture. Packets without a picture keep it on the screen,
+    image when images are reordered; there the end of the table tells, or the gap before. An
+    edit list may end within the last image. Packets without an image keep it on the screen,
     and so does a file that is all there and says that it goes on.
     """
     end = int(ticks[-1])
@@ -362,7 +362,7 @@ def decode(
         nonlocal tainted
         for frame in frames:
             if frame.is_corrupt and not tainted:
-                note(frame.pts, "the decoder had to patch up a picture")
+                note(frame.pts, "the decoder had to patch up an image")
             whole = not frame.is_corrupt and frame.pts not in broken
             tainted = not whole or (tainted and not frame.key_frame)
             if key is None or frame.pts is None or frame.pts >= key[0]:
@@ -390,13 +390,13 @@ def decode(
             note(packet.pts, "the file breaks off inside a frame")
             broken.add(packet.pts)
             if source.stream.codec_context.name == "gif":
-                continue  # FFmpeg fills up the picture, or leaves it out, depending on its version
+                continue  # FFmpeg fills up the image, or leaves it out, depending on its version
         try:
             frames = _decoded(source, packet, pixels)
             resync = False
         except RAISED as error:
             if packet.size and source.is_hidden(packet):
-                continue  # a message by itself: FFmpeg takes it in, and misses the picture
+                continue  # a message by itself: FFmpeg takes it in, and misses the image
             note(packet.pts, reason(error))
             frames, resync = source.drain(), True
         yield from given(frames)

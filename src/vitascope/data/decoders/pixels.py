@@ -38,13 +38,13 @@ class Converter:
 
     @property
     def size(self) -> Size:
-        """Height and width of the upright picture."""
+        """Height and width of the upright image."""
         height, width = self._stored
         return (width, height) if self.turned else (height, width)
 
     @property
     def turned(self) -> bool:
-        """Whether the upright picture lies across the stored one."""
+        """Whether the upright image lies across the stored one."""
         return self._turns % 2 == 1
 
     def convert(self, frame: VideoFrame, out: Image) -> None:
@@ -59,7 +59,7 @@ class Converter:
         stored = (frame.height, frame.width)
         try:
             if frame.interlaced_frame and (height, width) != stored:
-                # FFmpeg would shrink each field by itself, which leaves a comb in the picture.
+                # FFmpeg would shrink each field by itself, which leaves a comb in the image.
                 picture = scale_image(self._rgb(frame, stored), (height, width))
             else:
                 picture = self._rgb(frame, (height, width))
@@ -87,7 +87,7 @@ class Converter:
 
 
 def scale_image(image: Image, size: Size) -> Image:
-    """An RGB picture (uint8 H W C) at another size; the same picture if it has that size."""
+    """An RGB image (uint8 H W C) at another size; the same image if it has that size."""
     height, width = size
     if image.shape[:2] == (height, width):
         return image

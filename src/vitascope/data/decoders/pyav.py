@@ -76,12 +76,12 @@ class PyAVDecoder(OnTimeline):
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom of the upright picture."""
+        """Pixels from top to bottom of the upright image."""
         return self._size[0]
 
     @property
     def width(self) -> int:
-        """Pixels from left to right of the upright picture."""
+        """Pixels from left to right of the upright image."""
         return self._size[1]
 
     @property
@@ -270,7 +270,7 @@ class _Damage:
 
     Attributes:
         seen: whether anything was.
-        avoid: times of the damaged packets that no other picture is built on. A decoder that is
+        avoid: times of the damaged packets that no other image is built on. A decoder that is
             given one loses its way; without them what follows is whole.
     """
 

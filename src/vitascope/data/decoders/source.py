@@ -29,7 +29,7 @@ _REFUSED = frozenset(
     "applehttp tedcaptions vapoursynth avisynth".split()
 )
 
-# Codecs for which FFmpeg works out the times of reordered pictures where a container has none.
+# Codecs for which FFmpeg works out the times of reordered images where a container has none.
 _TIMED_BY_FFMPEG = frozenset("mpeg1video mpeg2video mpeg4".split())
 
 # What PyAV raises: the errors of FFmpeg, and those of its own lines for files that it did not
@@ -142,12 +142,12 @@ class Source:
         shown = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
         if not shown:
             kinds = {stream.type for stream in streams}
-            found = sorted("a cover picture" if kind == "video" else kind for kind in kinds)
+            found = sorted("a cover image" if kind == "video" else kind for kind in kinds)
             self._shut()
             raise DecodeError(
                 self.path,
                 f"no video stream in the file, only {', '.join(found) or 'empty ones'}",
-                remedy="Give a file with pictures.",
+                remedy="Give a file with images.",
             )
         usable = [stream for stream in shown if stream.codec_context is not None]
         known = None
@@ -253,20 +253,20 @@ class Source:
 
     @property
     def has_palette(self) -> bool:
-        """Whether pixels are numbers of colours, which are given apart from the pictures."""
+        """Whether pixels are numbers of colours, which are given apart from the images."""
         return bool(self.stream.codec_context.pix_fmt == "pal8")
 
     @property
     def disposable(self) -> Rule | None:
-        """The test for packets whose pictures no other picture is built on; None if unknown."""
+        """The test for packets whose images no other image is built on; None if unknown."""
         context = self.stream.codec_context
         return rule(context.name, context.extradata)
 
     def new_decoder(self) -> Any:
         """A decoder for one packet alone; None where packets need those before them.
 
-        FFmpeg's JPEG decoder says nothing of most damage and leaves in the rest of a picture what
-        was in memory: with the same decoder for all, that would be another picture.
+        FFmpeg's JPEG decoder says nothing of most damage and leaves in the rest of an image what
+        was in memory: with the same decoder for all, that would be another image.
         """
         known = self.stream.codec_context
         if known.name != "mjpeg":
@@ -280,11 +280,11 @@ class Source:
 
     @property
     def leaves_old_pictures(self) -> bool:
-        """Whether the decoder fills damage with the picture before and says nothing of it."""
+        """Whether the decoder fills damage with the image before and says nothing of it."""
         return bool(self.stream.codec_context.name == "ffv1")
 
     def is_hidden(self, packet: Packet[Any]) -> bool:
-        """Whether a packet shows no picture, as far as its headers tell; see `hidden`."""
+        """Whether a packet shows no image, as far as its headers tell; see `hidden`."""
         if self._hidden is None:
             context = self.stream.codec_context
             self._hidden = hidden(context.name, context.extradata)

@@ -1,4 +1,4 @@
-"""Whether GIF and JPEG pictures are whole, from their own structure."""
+"""Whether GIF and JPEG images are whole, from their own structure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TAIL = 4096
 
 
 def is_whole(picture: bytes) -> bool:
-    """Whether a GIF or JPEG picture reaches its end; True for anything else."""
+    """Whether a GIF or JPEG image reaches its end; True for anything else."""
 
     def read(place: int, count: int) -> bytes:
         return picture[place : place + count]
@@ -22,7 +22,7 @@ def is_whole(picture: bytes) -> bool:
 
 
 def jpeg_is_whole(read: Read, size: int) -> bool:
-    """Whether the last JPEG picture in a row of them is ended."""
+    """Whether the last JPEG image in a row of them is ended."""
     tail = read(max(size - _TAIL, 0), _TAIL)
     return tail.rfind(b"\xff\xd9") > tail.rfind(b"\xff\xd8")
 

@@ -24,7 +24,7 @@ class Pixels(Protocol):
 
     @property
     def size(self) -> Size:
-        """Height and width of the upright picture."""
+        """Height and width of the upright image."""
         ...
 
     def frames(self, indices: Sequence[int]) -> Iterator[Image]:
@@ -46,7 +46,7 @@ class TimedDecoder(OnTimeline):
     Args:
         path: the file as given by the caller.
         timeline: exact times; the numbers given to `pixels` count its frames.
-        pixels: source of the pictures.
+        pixels: source of the images.
         size: height and width of frames if not given to `read`; None keeps the stored size.
         pixel_aspect: width of an upright stored pixel divided by its height.
     """
@@ -73,12 +73,12 @@ class TimedDecoder(OnTimeline):
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom of the upright picture."""
+        """Pixels from top to bottom of the upright image."""
         return self._open.size[0]
 
     @property
     def width(self) -> int:
-        """Pixels from left to right of the upright picture."""
+        """Pixels from left to right of the upright image."""
         return self._open.size[1]
 
     @property

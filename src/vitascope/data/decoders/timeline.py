@@ -23,7 +23,7 @@ How = Literal["packets", "decoded", "counted"]
 class Times(Sequence[Fraction]):
     """Exact seconds, kept as ticks: a fraction is made when it is asked for.
 
-    A film of five minutes has thousands of times, and a clip needs a handful of them. Equal to
+    A video of five minutes has thousands of times, and a clip needs a handful of them. Equal to
     any sequence of the same numbers.
 
     Args:
@@ -83,7 +83,7 @@ class Timeline:
             possible.
         faults: frames that are known not to come out whole, as (first, number after the last);
             known after `check` only.
-        size: height and width of the upright picture; None if no frame was decoded yet.
+        size: height and width of the upright image; None if no frame was decoded yet.
     """
 
     time_base: Fraction

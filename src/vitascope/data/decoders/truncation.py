@@ -135,7 +135,7 @@ def _top(read: Read, size: int) -> Iterator[tuple[bytes, int]]:
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
         if kind not in _NEEDED | _OTHER or length < 8:
-            return  # something was added behind the film, or this box has the rest of the file
+            return  # something was added behind the video, or this box has the rest of the file
         place += length
         yield kind, place
 

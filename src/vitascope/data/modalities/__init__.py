@@ -86,7 +86,7 @@ class Audio:
     def load(self, context: ClipContext) -> Values:
         """The sound of the clip, zero outside the part that may be heard."""
         path = context.record.path
-        if os.path.isdir(path):  # pictures have no sound
+        if os.path.isdir(path):  # images have no sound
             samples, has_audio = SoundReader.silence(context.clip.length, self.rate), False
         else:
             sound = SoundReader(path, context.video.start).read(

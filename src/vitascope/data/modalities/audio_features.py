@@ -1,4 +1,4 @@
-"""Log-mel spectrograms, the pictures of sound that networks look at."""
+"""Log-mel spectrograms, the images of sound that models look at."""
 
 from __future__ import annotations
 

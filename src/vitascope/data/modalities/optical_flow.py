@@ -61,7 +61,7 @@ def open_flow(path: str | Path, bound: float = 20.0) -> FlowFile:
     down = [p for p in pictures if "flow_y" in p.name.lower() or p.name.lower()[:1] == "y"]
     if not across or [_number(p) for p in across] != [_number(p) for p in down]:
         raise DatasetError(
-            f"{folder}: {len(across)} pictures flow_x_NUMBER and {len(down)} flow_y_NUMBER, which "
+            f"{folder}: {len(across)} images flow_x_NUMBER and {len(down)} flow_y_NUMBER, which "
             "are no pairs, and no .flo file"
         )
     return _Pictures(across, down, bound)

@@ -1,7 +1,7 @@
-"""AVA 2.1, 2.2 and AVA-Kinetics: boxes of people with several labels, one picture a second.
+"""AVA 2.1, 2.2 and AVA-Kinetics: boxes of people with several labels, one image a second.
 
 Rows are `video,second,x1,y1,x2,y2,label[,person or score]` with corners as fractions of the
-picture. Of each video the seconds 902 to 1798 count.
+image. Of each video the seconds 902 to 1798 count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vitascope.errors import DatasetError
 from vitascope.metrics.ava import ActionBoxes, Frame
 
 FIRST_SECOND, LAST_SECOND = 902, 1798
-LIST_STARTS = 900  # second of the film at which the frames of PySlowFast's lists begin
+LIST_STARTS = 900  # second of the video at which the frames of PySlowFast's lists begin
 _LIST_FPS = 30
 _ROW = re.compile(r"\b(?:item|label)\s*\{(.*?)\}", re.DOTALL)
 
@@ -39,7 +39,7 @@ class AvaRow:
 
     Attributes:
         video: id of the video.
-        second: whole seconds in the film.
+        second: whole seconds in the video.
         box: left, top, right, bottom as fractions of width and height.
         label: AVA's number of the class, from 1; None in a list of boxes without labels.
         extra: the person's number in a list of truths, the score in a list of predictions.
@@ -73,7 +73,7 @@ class AvaKeyframe:
 
     @property
     def time(self) -> Fraction:
-        """Seconds in the whole film."""
+        """Seconds in the whole video."""
         return Fraction(self.second)
 
     @property
@@ -269,7 +269,7 @@ def _check_box(left: float, top: float, right: float, bottom: float, where: str)
     if max(left, top, right, bottom) > 1.5:
         raise DatasetError(
             f"{where}: the box {left:g}, {top:g}, {right:g}, {bottom:g} is in pixels; divide by "
-            f"width and height of the picture"
+            f"width and height of the image"
         )
     if left >= right or top >= bottom:
         raise DatasetError(

@@ -32,7 +32,7 @@ class SceneSpan:
 
 @dataclass(frozen=True)
 class LabelledFrame:
-    """One picture; the label of a frame that no span covers is None."""
+    """One image; the label of a frame that no span covers is None."""
 
     frame_id: str
     path: str
@@ -105,7 +105,7 @@ def _stem(path: str) -> str:
 
 
 def find_domsev(places: Places) -> Table:
-    """The folders of pictures of DoMSEV from the lists below a folder."""
+    """The folders of images of DoMSEV from the lists below a folder."""
     videos = read_domsev(*(places.need(f"{name}.csv") for name in ("videos", "frames", "labels")))
     folders = ((os.path.dirname(f[0].path), name) for name, f in videos.items() if f)
     return places.table((str(places.root / folder), "", name) for folder, name in folders)
@@ -140,15 +140,15 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class FrameFiles:
-    """Numbered pictures of one video.
+    """Numbered images of one video.
 
     Attributes:
         video_id: the video's id.
         location: their folder.
         frame_file_stem: what stands before the number in their names.
         frame_string_length: characters of a name without its suffix.
-        min_frame_number: number of the first picture.
-        max_frame_number: number of the last picture.
+        min_frame_number: number of the first image.
+        max_frame_number: number of the last image.
         file_extension: suffix without the dot.
     """
 
@@ -164,13 +164,13 @@ class FrameFiles:
         return self.max_frame_number - self.min_frame_number + 1
 
     def path(self, number: int) -> str:
-        """Path of the picture with this number."""
+        """Path of the image with this number."""
         digits = self.frame_string_length - len(self.frame_file_stem)
         name = f"{self.frame_file_stem}{number:0{digits}d}.{self.file_extension}"
         return os.path.join(self.location, name)
 
     def paths(self) -> tuple[str, ...]:
-        """Paths of all pictures, the last one included."""
+        """Paths of all images, the last one included."""
         return tuple(map(self.path, range(self.min_frame_number, self.max_frame_number + 1)))
 
 

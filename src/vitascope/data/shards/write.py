@@ -170,7 +170,7 @@ def _plan(
 def _members(record: VideoRecord, key: str, classes: Sequence[str]) -> list[_Member]:
     if os.path.isdir(record.path):
         raise DatasetError(
-            f"{record.path}: a folder of frames cannot go into a shard. Make a film of it with "
+            f"{record.path}: a folder of frames cannot go into a shard. Make a video of it with "
             f"`vitascope data prepare`"
         )
     if is_remote(record.path) or parse_part(record.path) is not None:

@@ -46,7 +46,7 @@ class Task(Protocol):
         """Mean loss of a batch, a scalar; `rng` and torch's seed belong to this step alone."""
 
     def evaluate(self, model: nn.Module) -> Evaluation | None:
-        """Scores a network; None where there is nothing to score it on."""
+        """Scores a model; None where there is nothing to score it on."""
 
 
 def build_task(recipe: Recipe, data: Data, fabric: Fabric) -> Task:
@@ -64,7 +64,7 @@ def build_task(recipe: Recipe, data: Data, fabric: Fabric) -> Task:
 def validation(
     recipe: Recipe, data: Data, fabric: Fabric
 ) -> Callable[[nn.Module], EvalResult] | None:
-    """Scores a network on the validation videos, in all processes; None where there are none."""
+    """Scores a model on the validation videos, in all processes; None where there are none."""
     val = data.val
     if val is None:
         return None

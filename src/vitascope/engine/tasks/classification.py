@@ -56,9 +56,9 @@ class Classification:
     Args:
         mixing: how the clips of a batch are mixed.
         smoothing: share of each label that is spread evenly over all classes.
-        pathways: stride in time of each pathway of the network; empty for one pathway.
+        pathways: stride in time of each pathway of the model; empty for one pathway.
         weights: weight of each class in the loss; None weighs all the same.
-        score: evaluates a network on the validation videos; None when there are none.
+        score: evaluates a model on the validation videos; None when there are none.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Classification:
         return (losses * (weights[target] if target.ndim == 1 else target @ weights)).mean()
 
     def evaluate(self, model: nn.Module) -> EvalResult | None:
-        """Scores a network on the validation videos."""
+        """Scores a model on the validation videos."""
         return None if self.score is None else self.score(model)
 
 

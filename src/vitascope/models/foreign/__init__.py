@@ -1,1 +1,1 @@
-"""Networks of other libraries: Transformers video classifiers and timm image encoders."""
+"""Models of other libraries: Transformers video classifiers and timm image encoders."""

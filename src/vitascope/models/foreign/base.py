@@ -1,8 +1,8 @@
-"""Networks of other libraries as `VideoModel`s: Transformers video classifiers, timm encoders.
+"""Models of other libraries as `VideoModel`s: Transformers video classifiers, timm encoders.
 
 Nothing is re-written: the other library builds and computes, and the classes of
 `transformers` and `timm` beside this file give the result our verbs. Names are made of a prefix
-and what the other library calls the network:
+and what the other library calls the model:
 
 - `hf:FOLDER`, `hf:OWNER/NAME`: a configuration that Transformers wrote, in a folder or on its hub;
 - `hf:videomae`: the default configuration of a family, offline;
@@ -50,12 +50,12 @@ class _Recomputed:
 
 
 class ForeignModel(VideoModel):
-    """What the wrapped networks of all libraries share.
+    """What the wrapped models of all libraries share.
 
     Attributes:
         library: which library builds it.
         classifier: name that the library gives the classifying layer.
-        size: T, H, W that the network takes, where it takes one size only; None in a place where
+        size: T, H, W that the model takes, where it takes one size only; None in a place where
             any size will do.
     """
 
@@ -77,7 +77,7 @@ class ForeignModel(VideoModel):
             wanted = "x".join("any" if side is None else str(side) for side in self.size)
             raise InputError(
                 f"clip: T x H x W = {describe_input(clip[0, 0])}, but the positions of this "
-                f"network are made for {wanted}. Give clips of this size, or build the network "
+                f"model are made for {wanted}. Give clips of this size, or build the model "
                 f"for yours (num_frames=, image_size=)."
             )
 

@@ -1,4 +1,4 @@
-"""Which names belong to another library, and the cards of those networks."""
+"""Which names belong to another library, and the cards of those models."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def is_foreign(name: str) -> bool:
 
 
 def foreign_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
-    """The card of a network of another library, read from its own configuration.
+    """The card of a model of another library, read from its own configuration.
 
     Args:
         name: see the module.
         args: arguments of the builder that are known already; a stored `config` is taken from
-            here, so that a trained network needs neither folder nor hub.
+            here, so that a trained model needs neither folder nor hub.
 
     Raises:
         MissingExtraError: the other library is not installed.
-        UnknownNameError: it knows no such network, or one of a kind that is not understood here.
+        UnknownNameError: it knows no such model, or one of a kind that is not understood here.
         WeightsError: the configuration cannot be read.
     """
     prefix, _, source = name.partition(":")

@@ -1,6 +1,6 @@
-"""What networks of other libraries were fed with in their publications.
+"""What models of other libraries were fed with in their publications.
 
-Configurations of these networks say neither how far apart the frames were nor, without the file of
+Configurations of these models say neither how far apart the frames were nor, without the file of
 a processor, how pixels were scaled.
 """
 

@@ -30,11 +30,11 @@ class TimmModel(ForeignModel):
     """An image encoder, an average over the frames, and a linear layer.
 
     Args:
-        encoder: a network of timm without classifying layer (`num_classes=0`).
+        encoder: a model of timm without classifying layer (`num_classes=0`).
         side: height and width that it takes; None for any.
         num_classes: scores of a clip.
         dropout_rate: dropout of the averaged features.
-        classifier: name that timm gives the classifying layer of the whole network.
+        classifier: name that timm gives the classifying layer of the whole model.
 
     Attributes:
         encoder: the same; its parameters keep their names, below "encoder.".
@@ -70,7 +70,7 @@ class TimmModel(ForeignModel):
     def forward_head(self, features: Any, bboxes: Tensor | None = None) -> Tensor:
         """Maps features B T ... to scores B classes."""
         if bboxes is not None:
-            raise InputError("this network has no head for boxes")
+            raise InputError("this model has no head for boxes")
         encoder: Any = self.encoder
         batch, frames = features.shape[:2]
         pooled = encoder.forward_head(features.flatten(0, 1), pre_logits=True)
@@ -219,7 +219,7 @@ def timm_card(
 
 
 def _load(model: VideoModel, source: str) -> None:
-    """Puts timm's weights into a network; its head keeps its start values if it has another size.
+    """Puts timm's weights into a model; its head keeps its start values if it has another size.
 
     Raises:
         WeightsError: timm has none, or they cannot be fetched.

@@ -127,7 +127,7 @@ class TransformersModel(ForeignModel):
     def forward_head(self, features: Any, bboxes: Tensor | None = None) -> Tensor:
         """Maps tokens B N D to scores B classes: pooled as the family does, then classified."""
         if bboxes is not None:
-            raise InputError("this network has no head for boxes")
+            raise InputError("this model has no head for boxes")
         network: Any = self.network
         if hasattr(network, "pooler"):
             pooled = network.pooler(features)
@@ -234,7 +234,7 @@ def create_transformers(
 
 
 def plain_config(config: Any) -> dict[str, Any]:
-    """The entries of a configuration as JSON values, without those that are not the network's."""
+    """The entries of a configuration as JSON values, without those that are not the model's."""
     text = json.dumps(dict(config)) if isinstance(config, Mapping) else config.to_json_string()
     entries: dict[str, Any] = json.loads(text)
     if "model_type" not in entries:
@@ -298,7 +298,7 @@ def transformers_card(source: str, args: dict[str, Any]) -> ModelCard:
         pixels=pixels_of(stored, size, published),
         labels=LabelSpec(names=() if generic else names),
         paper=published.paper,
-        note="A network of Transformers; the licence of its weights is on its own card.",
+        note="A model of Transformers; the licence of its weights is on its own card.",
         kept=("config",),
         load=partial(_load, source=source),
     )
@@ -370,7 +370,7 @@ def pixels_of(
 
     Args:
         stored: entries of a preprocessor_config.json.
-        size: height and width that the network takes.
+        size: height and width that the model takes.
         published: the scale where the processor does not say it.
     """
     if stored is None:
@@ -396,10 +396,10 @@ def pixels_of(
 
 
 def _load(model: VideoModel, source: str) -> None:
-    """Puts the weights of a folder or of the hub into a network; its head may be a new one.
+    """Puts the weights of a folder or of the hub into a model; its head may be a new one.
 
     Raises:
-        WeightsError: there are none, or they are not for this network.
+        WeightsError: there are none, or they are not for this model.
     """
     transformers = require("transformers", extra=EXTRA)
     assert isinstance(model, TransformersModel)

@@ -1,6 +1,6 @@
-"""Names of Transformers and timm, whose networks keep them below a prefix of ours.
+"""Names of Transformers and timm, whose models keep them below a prefix of ours.
 
-A file of Transformers does not always have the names of its network: some networks were renamed,
+A file of Transformers does not always have the names of its model: some models were renamed,
 and their files are written and read under the old names.
 """
 
@@ -40,7 +40,7 @@ _PRETRAINING = re.compile(
 
 
 def transformers(model: nn.Module) -> NameTable | None:
-    """The table for a network of Transformers; None for others."""
+    """The table for a model of Transformers; None for others."""
     if not isinstance(model, ForeignModel) or model.library != TRANSFORMERS:
         return None
     family = next(f for f in _FAMILIES if any(n.startswith(f"network.{f}.") for n in _names(model)))

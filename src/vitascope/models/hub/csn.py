@@ -1,4 +1,4 @@
-"""Channel-separated networks (arXiv:1904.02811)."""
+"""Channel-separated models (arXiv:1904.02811)."""
 
 from __future__ import annotations
 

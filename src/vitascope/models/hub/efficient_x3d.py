@@ -29,7 +29,7 @@ def _efficient(
             note=(
                 ""
                 if precision == "fp32"
-                else "Scores after quantisation to int8 of the network with float32 weights; no "
+                else "Scores after quantisation to int8 of the model with float32 weights; no "
                 "quantised weights are published."
             ),
         )

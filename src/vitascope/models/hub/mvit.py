@@ -79,7 +79,7 @@ def _image(**args: Any) -> dict[str, Any]:
 
 
 def _native(**variant: Any) -> dict[str, Any]:
-    """PySlowFast's network with the joint projection that it has by default."""
+    """PySlowFast's model with the joint projection that it has by default."""
     made = MViTVariant(origin="pyslowfast", residual_pool_cls=False, **variant)
     return {"separate_qkv": False, "variant": made}
 
@@ -139,7 +139,7 @@ def _cost(
     return Cost(gflops=gflops, parameters=parameters, source=source, views=views, note=note)
 
 
-# (GFLOPs, M parameters) as published -> why the network that the authors' code builds differs.
+# (GFLOPs, M parameters) as published -> why the model that the authors' code builds differs.
 _DOWN = "The published number of parameters is rounded down."
 _NOT_REPRODUCED: dict[tuple[float, float | None], str] = {
     (598.0, 304): _DOWN,
@@ -148,7 +148,7 @@ _NOT_REPRODUCED: dict[tuple[float, float | None], str] = {
     (10.2, 52): "The configuration builds 51.5 M parameters; nobody says where 52 M come from.",
     (17.6, 87): "17.6 GFLOPs are those of the plain ViT-B; the reversible one joins two streams.",
     (2828.0, 217.6): (
-        "217.6 M parameters are those of a network whose perceptrons change the width, as in "
+        "217.6 M parameters are those of a model whose perceptrons change the width, as in "
         "MaskFeat; the configuration changes it in the attention."
     ),
 }
@@ -174,7 +174,7 @@ mvit_base_16 = _card(
     {k: v for k, v in _image(**_stages(_B)).items() if not k.startswith("head_")}, (), LabelSpec(),
     paper=_V1,
     note="PyTorchVideo's entry, whose head has 400 classes although its weights have 1000: "
-    "mvit_base_16.in1k is the network of the weights.",
+    "mvit_base_16.in1k is the model of the weights.",
 )  # fmt: skip
 _card(
     "mvit_base_16", "in1k", _image(**_stages(_B)),
@@ -194,7 +194,7 @@ mvit_base_24_32x3 = _card(
     scores("kinetics400/val", _ZOO, _FIVE, top1=80.4, top5=94.8), _K400,
     clips=clip(32, 3), pixel=pixels(224),
     weights=psf("model_zoo/mvit/k400.pyth", "pyslowfast"), paper=_V1,
-    note="The network of MVIT_B_32x3_CONV.yaml, which names its depth twice (16, then 24) and no "
+    note="The model of MVIT_B_32x3_CONV.yaml, which names its depth twice (16, then 24) and no "
     "pooling kernel: other than mvit_base_32x3 it has 24 blocks and kernels of 9 pixels.",
 )  # fmt: skip
 _card(
@@ -263,7 +263,7 @@ mvitv2_l_40x3 = _v2_video(
     (73.3, 94.1), (2828.0, 217.6, 213.1),
     ("MViTv2_L_40x3_k400_f306903192.pyth", "MViTv2_L_40x3_ssv2_f309603968.pyth"),
     ViewProtocol(clips=5, crops=3),
-    "The published 217.6 M parameters are those of a network whose perceptrons change the width "
+    "The published 217.6 M parameters are those of a model whose perceptrons change the width "
     "(as in MaskFeat); the configuration changes it in the attention, 213.4 M.",
 )  # fmt: skip
 
@@ -330,7 +330,7 @@ def _masked(
     cost: tuple[float, float] | None = None,
     views: ViewProtocol = _CENTRE,
 ) -> ModelCard:
-    """A network fine-tuned after masked pre-training, whose own weights are not published."""
+    """A model fine-tuned after masked pre-training, whose own weights are not published."""
     image = args["temporal_size"] == 1
     data = "imagenet1k/val" if image else "kinetics400/val"
     made = {**args, **_mean_pooled(args)}

@@ -1,4 +1,4 @@
-"""C2D, I3D and non-local networks (arXiv:1711.07971, arXiv:1705.07750), Slow (arXiv:1812.03982)."""
+"""C2D, I3D and non-local models (arXiv:1711.07971, arXiv:1705.07750), Slow (arXiv:1812.03982)."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ image_resnet_r50 = publish(
         results=scores("imagenet1k/val", PSF_ZOO, CENTRE, top1=76.4, top5=93.2),
         weights=psf("model_zoo/kinetics400/R50_IN1K.pyth", "pyslowfast"),
         paper="arXiv:1512.03385",
-        note="Images are clips of one frame. A start for 3-D networks, by inflation.",
+        note="Images are clips of one frame. A start for 3-D models, by inflation.",
     )
 )
 acoustic_resnet_r50 = publish(

@@ -60,7 +60,7 @@ def _pyslowfast(
     parameters: float,
     depth_factor: float = 2.2,
 ) -> ModelCard:
-    """A row of PySlowFast's table, whose network has a norm after every shortcut."""
+    """A row of PySlowFast's table, whose model has a norm after every shortcut."""
     return publish(
         ModelCard(
             name=f"x3d_{size}",

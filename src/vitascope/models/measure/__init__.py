@@ -1,1 +1,1 @@
-"""What a model costs: multiply-adds, parameters, shapes; networks without values to measure by."""
+"""What a model costs: multiply-adds, parameters, shapes; models without values to measure by."""

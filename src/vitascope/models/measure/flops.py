@@ -1,6 +1,6 @@
-"""Multiply-adds of a network, counted as fvcore counts them.
+"""Multiply-adds of a model, counted as fvcore counts them.
 
-The published tables of video networks use `fvcore.nn.flop_count`: convolutions and matrix products
+The published tables of video models use `fvcore.nn.flop_count`: convolutions and matrix products
 count one for each multiply-add, norms a fixed number for each value, pooling and activations
 nothing. How norms count has changed over the years, so it is an argument.
 """

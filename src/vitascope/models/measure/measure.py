@@ -1,4 +1,4 @@
-"""Size of published networks, measured: parameters, and multiply-adds of a view."""
+"""Size of published models, measured: parameters, and multiply-adds of a view."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """What a network is measured to be.
+    """What a model is measured to be.
 
     Attributes:
         parameters: number of parameters.
@@ -43,7 +43,7 @@ def input_shapes(card: ModelCard, model: VideoModel, crop: int | None = None) ->
 
     Args:
         card: gives frames and crop.
-        model: its network; a pathway that the card does not describe (sound) has the smallest
+        model: its model; a pathway that the card does not describe (sound) has the smallest
             shape that fits.
         crop: height and width in place of the card's.
     """
@@ -60,10 +60,10 @@ def input_shapes(card: ModelCard, model: VideoModel, crop: int | None = None) ->
 
 
 def measure(card: ModelCard, crop: int | None = None) -> Size:
-    """Builds the network of a card and counts; nothing is computed but shapes.
+    """Builds the model of a card and counts; nothing is computed but shapes.
 
     Args:
-        card: a published network. A detecting one is counted with one box.
+        card: a published model. A detecting one is counted with one box.
         crop: height and width of the view; None takes the card's.
     """
     with torch.device("meta"):

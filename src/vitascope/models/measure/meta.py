@@ -1,4 +1,4 @@
-"""Networks without memory for their weights: shapes and names only, built in a moment."""
+"""Models without memory for their weights: shapes and names only, built in a moment."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def without_start() -> TorchFunctionMode:
 
 
 def meta_model(card: ModelCard) -> VideoModel:
-    """The network of a card, ending in logits, on the device "meta".
+    """The model of a card, ending in logits, on the device "meta".
 
-    Cards that build the same network share it, so it must not be changed.
+    Cards that build the same model share it, so it must not be changed.
     """
     args = {**card.args, **card.logit_args}
     key = repr(sorted(args.items(), key=str))

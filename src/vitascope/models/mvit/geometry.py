@@ -23,7 +23,7 @@ class PatchGeometry:
     """How a clip is cut into tokens.
 
     Attributes:
-        grid: (T, H, W) of the tokens that the network was built for.
+        grid: (T, H, W) of the tokens that the model was built for.
         fixed: no other grid fits, because the positions are a table.
         channels: channels of the clip; 0 where tokens come in, or where it is not known.
         image: the patches are two-dimensional.
@@ -74,7 +74,7 @@ class PatchGeometry:
         return t, h, w
 
     def inputs(self) -> InputSpec | None:
-        """What the network accepts; None where it cannot be told."""
+        """What the model accepts; None where it cannot be told."""
         if not self.channels:
             return None
         smallest = [max(k - 2 * p, 1) for k, p in zip(self.kernel, self.padding, strict=True)]
@@ -82,7 +82,7 @@ class PatchGeometry:
         return InputSpec(channels=(self.channels,), minimum=((t, h, w),))
 
     def check(self, x: Any, *, values: bool) -> None:
-        """Compares a clip with the network.
+        """Compares a clip with the model.
 
         Raises:
             InputError: wrong rank, channels or size; the message says what came and what fits.
@@ -97,15 +97,13 @@ class PatchGeometry:
         check_input(clip, spec, values=values)
         size = (int(clip.shape[2]), int(clip.shape[3]), int(clip.shape[4]))
         if self.image and size[0] != 1:
-            raise InputError(
-                f"an image network takes B C H W or one frame, got {describe_input(x)}"
-            )
+            raise InputError(f"an image model takes B C H W or one frame, got {describe_input(x)}")
         if self.fixed and self.tokens(size) != self.grid:
             raise InputError(
                 f"clip: T x H x W = {describe_input(clip[0, 0])} gives "
                 f"{_shown(self.tokens(size))} patches, but the positions were learned for "
                 f"{_shown(self.grid)}, such as a clip of {_shown(self._fitting())}. Scale and cut "
-                f"the clip, or build the network for this size."
+                f"the clip, or build the model for this size."
             )
 
     def _fitting(self) -> Triple:

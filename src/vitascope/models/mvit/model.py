@@ -170,9 +170,9 @@ class MultiscaleVisionTransformers(VideoModel):
         if not torch.jit.is_scripting():  # type: ignore[attr-defined]
             if (bboxes is not None) != self.detection:
                 raise InputError(
-                    "this network's head needs boxes"
+                    "this model's head needs boxes"
                     if self.detection
-                    else "this network has no head for boxes"
+                    else "this model has no head for boxes"
                 )
         x = features
         if self.mean_pooling:
@@ -197,7 +197,7 @@ class MultiscaleVisionTransformers(VideoModel):
     def head_linear(self) -> tuple[nn.Module, str]:
         """The classifying layer: `proj` of the head."""
         if not isinstance(getattr(self.head, "proj", None), nn.Module):
-            raise InputError("this network was built without a classifying head")
+            raise InputError("this model was built without a classifying head")
         assert self.head is not None
         return self.head, "proj"
 
@@ -255,7 +255,7 @@ class MultiscaleVisionTransformers(VideoModel):
         """Folds the batch norms into linear layers, in place, without changing the function.
 
         Raises:
-            ConfigError: in training mode, where a batch norm uses the batch; or a network whose
+            ConfigError: in training mode, where a batch norm uses the batch; or a model whose
                 norms are layer norms, which cannot be folded.
         """
         if self.training:
@@ -352,7 +352,7 @@ def create_multiscale_vision_transformers(
         head_dropout_rate: dropout of the head.
         head_activation: class of the head's activation; None leaves logits.
         head_num_classes: number of classes.
-        create_scriptable_model: kept for old programs; every network built here can be scripted.
+        create_scriptable_model: kept for old programs; every model built here can be scripted.
         multiscale_vit_class: class put together from the parts; another one than the default takes
             the six parts that PyTorchVideo names.
         variant: what PySlowFast has besides (MViTv2, reversible, ...); also as a dictionary.

@@ -307,7 +307,7 @@ class ReversibleMViT(nn.Module):
         dropout: dropout at the end.
 
     Attributes:
-        keep_activations: train like any network, without computing activations back.
+        keep_activations: train like any model, without computing activations back.
     """
 
     def __init__(self, layers: nn.ModuleList, width: int, dropout: float = 0.0) -> None:
@@ -358,7 +358,7 @@ def make_reversible(
     drop_path_rate: float,
     settings: Mapping[str, Any],
 ) -> ReversibleMViT:
-    """Builds the blocks of a reversible network.
+    """Builds the blocks of a reversible model.
 
     Args:
         plans: widths, heads, windows.
@@ -374,7 +374,7 @@ def make_reversible(
     spec = variant.reversible
     assert spec is not None
     if settings["has_cls_embed"]:
-        raise ConfigError("a reversible network has no class token: set cls_embed_on=False")
+        raise ConfigError("a reversible model has no class token: set cls_embed_on=False")
     layers = nn.ModuleList(
         _layer(i, plan, spec, variant, norms, rate, settings)
         for i, (plan, rate) in enumerate(zip(plans, rates(drop_path_rate, len(plans)), strict=True))

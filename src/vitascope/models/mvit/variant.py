@@ -18,7 +18,7 @@ def _choose(name: str, value: str, legal: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Reversible:
-    """A network of two streams whose activations are computed back instead of kept.
+    """A model of two streams whose activations are computed back instead of kept.
 
     Attributes:
         buffer_layers: blocks that change width or grid, between reversible ones.
@@ -62,7 +62,7 @@ class RoIVariant:
 
 @dataclass(frozen=True, kw_only=True)
 class MViTVariant:
-    """What PyTorchVideo's builder cannot say. The defaults are PyTorchVideo's network.
+    """What PyTorchVideo's builder cannot say. The defaults are PyTorchVideo's model.
 
     Attributes:
         origin: "pytorchvideo" or "pyslowfast": whose start values and rounding of widths.
@@ -102,7 +102,7 @@ class MViTVariant:
         _choose("origin", self.origin, ("pytorchvideo", "pyslowfast"))
         _choose("positions", self.positions, ("learned", "none", "sincos"))
         if self.reversible is not None and self.roi is not None:
-            raise ConfigError("a reversible network has no head for boxes")
+            raise ConfigError("a reversible model has no head for boxes")
 
     @classmethod
     def of(cls, value: MViTVariant | Mapping[str, Any] | None) -> MViTVariant:

@@ -1,7 +1,7 @@
-"""Values for a network of another form: other rank, other length, joint or separate tables.
+"""Values for a model of another form: other rank, other length, joint or separate tables.
 
 The rules are those that the originals apply to their own files. Where they differ between
-networks of convolutions and transformers, each has its own.
+models of convolutions and transformers, each has its own.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _POSITIONS = "cls_positional_encoding."
 
 
 def restructure(given: Named, own: Mapping[str, Tensor]) -> tuple[Named, dict[str, str]]:
-    """Splits or joins entries that a network keeps in another form than the file.
+    """Splits or joins entries that a model keeps in another form than the file.
 
     Args:
         given: entries of the file under our names.
-        own: entries of the network.
+        own: entries of the model.
 
     Returns:
-        The entries under names of the network, and for each that was made what was done.
+        The entries under names of the model, and for each that was made what was done.
     """
     result: Named = {}
     how: dict[str, str] = {}
@@ -50,7 +50,7 @@ def restructure(given: Named, own: Mapping[str, Tensor]) -> tuple[Named, dict[st
 def _parts(
     name: str, value: Tensor, own: Mapping[str, Tensor]
 ) -> list[tuple[str, Tensor, str]] | None:
-    """What one entry becomes in a network that keeps it in parts; None if it does not."""
+    """What one entry becomes in a model that keeps it in parts; None if it does not."""
     match = _QKV.match(name)
     if match and f"{match[1]}q.{match[2]}" in own and value.shape[0] % 3 == 0:
         names = [f"{match[1]}{letter}.{match[2]}" for letter in "qkv"]
@@ -116,7 +116,7 @@ def _add_twins(result: Named, own: Mapping[str, Tensor], how: dict[str, str]) ->
 
 
 def is_of_images(entries: Mapping[str, Tensor]) -> bool:
-    """Whether no convolution of a network sees more than one frame."""
+    """Whether no convolution of a model sees more than one frame."""
     kernels = [value for value in entries.values() if value.dim() in (4, 5)]
     return bool(kernels) and all(k.dim() == 4 or k.shape[2] == 1 for k in kernels)
 
@@ -124,15 +124,15 @@ def is_of_images(entries: Mapping[str, Tensor]) -> bool:
 def fit_value(
     name: str, value: Tensor, own: Tensor, *, images: bool = True
 ) -> tuple[Tensor | None, str]:
-    """Brings one entry to the shape that the network has.
+    """Brings one entry to the shape that the model has.
 
     Args:
         name: our name.
         value: what the file has.
-        own: what the network has.
-        images: the file is of a network of images, so that its kernels of one frame stand for
-            kernels of images. In a network of video they are what they are: a kernel of another
-            length is another network.
+        own: what the model has.
+        images: the file is of a model of images, so that its kernels of one frame stand for
+            kernels of images. In a model of video they are what they are: a kernel of another
+            length is another model.
 
     Returns:
         The value (None if no rule brings it there) and what was done ("" if nothing).
@@ -161,7 +161,7 @@ def _inflated(name: str, value: Tensor, own: Tensor) -> tuple[Tensor, str] | Non
     """A kernel over height and width as one over time too.
 
     Transformers start from images with the kernel repeated as it is, convolutions with a share of
-    it in each frame, so that a still picture gives the same activations (arXiv:1705.07750).
+    it in each frame, so that a still image gives the same activations (arXiv:1705.07750).
     """
     if own.dim() != 5:
         return None

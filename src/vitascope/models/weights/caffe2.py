@@ -124,7 +124,7 @@ class _Caffe2:
 
 
 def caffe2_naming(names: Collection[str]) -> _Caffe2 | None:
-    """The table for a network; None where PySlowFast has none of this kind."""
+    """The table for a model; None where PySlowFast has none of this kind."""
     native = pyslowfast.pyslowfast_naming(names)
     if native is None:
         return None

@@ -1,4 +1,4 @@
-"""Finding the entries of a network in what a file holds."""
+"""Finding the entries of a model in what a file holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRAPPERS = (
 
 
 def unwrap(content: Any, what: str = "the checkpoint") -> tuple[dict[str, Any], str]:
-    """The entries of a network, wherever they lie.
+    """The entries of a model, wherever they lie.
 
     Args:
         content: what a file holds, or a bare state dict.
@@ -74,7 +74,7 @@ def split_tensors(entries: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[s
 
 
 def prefixes(names: Iterable[str]) -> list[str]:
-    """Prefixes that may be wrappers around a network, the empty one first.
+    """Prefixes that may be wrappers around a model, the empty one first.
 
     Words of wrappers count wherever they lead; any other word only where all names have it.
     """

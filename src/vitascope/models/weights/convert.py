@@ -20,7 +20,7 @@ from vitascope.models.weights.report import ConversionReport
 from vitascope.models.weights.tables import Naming
 
 _COUNTER = ".num_batches_tracked"
-# What a network for images cannot have.
+# What a model for images cannot have.
 _ONLY_IN_VIDEO = re.compile(r"(\.rel_pos_t|cls_token|pos_embed_temporal)$")
 
 
@@ -43,26 +43,26 @@ class _Reading:
 def convert_state_dict(
     state_dict: Mapping[str, Any], model: nn.Module, *, what: str = "the checkpoint"
 ) -> tuple[dict[str, Tensor], ConversionReport]:
-    """Translates the entries of a checkpoint to our names for a network.
+    """Translates the entries of a checkpoint to our names for a model.
 
-    The dialect is recognised by the names: PyTorchVideo, PySlowFast (its own networks and those
+    The dialect is recognised by the names: PyTorchVideo, PySlowFast (its own models and those
     wrapped in "model."), Caffe2 blobs, image ResNets of torchvision or timm, video classifiers of
-    Transformers and encoders of timm for a network of theirs, each bare, inside a
+    Transformers and encoders of timm for a model of theirs, each bare, inside a
     container ("model_state", "state_dict", "blobs", ...) or behind a prefix ("module."). Weights
     of images are inflated to video, position tables resampled, joint qkv split.
 
     Args:
         state_dict: tensors or arrays by name, or what a checkpoint file holds.
-        model: the network; it is not changed.
+        model: the model; it is not changed.
         what: how a message calls the checkpoint.
 
     Returns:
         The entries that fit, under our names, and a report of all others. Entries that the
-        dialect cannot have (counters of batch norms in Caffe2 files) have the network's values,
+        dialect cannot have (counters of batch norms in Caffe2 files) have the model's values,
         so that a report with `fits` means that strict loading works.
 
     Raises:
-        WeightsError: there are no named tensors, or not one of them belongs to the network.
+        WeightsError: there are no named tensors, or not one of them belongs to the model.
     """
     entries, container = unwrap(state_dict, what)
     tensors, ignored = split_tensors(entries)
@@ -112,7 +112,7 @@ def convert_state_dict(
 def _cannot_have(
     own: Mapping[str, Tensor], made: Mapping[str, Tensor], named: Mapping[str, Tensor]
 ) -> list[str]:
-    """Entries of the network that are rightly absent from the file."""
+    """Entries of the model that are rightly absent from the file."""
     absent = [name for name in own if name not in made]
     kept = []
     if not any(name.endswith(_COUNTER) for name in made):
@@ -128,7 +128,7 @@ def _recognise(names: list[str], model: nn.Module, what: str) -> _Reading:
     own = [*model.state_dict()]
     wanted = frozenset(own)
     best: _Reading | None = None
-    # A network may itself wrap the one that was saved, as detection nets do.
+    # A model may itself wrap the one that was saved, as detection nets do.
     first = Counter(name.partition(".")[0] for name in own).most_common(1)[0][0]
     roots = ("", f"{first}.")
     tables = [(dialect, dialect.table(model)) for dialect in DIALECTS.values()]
@@ -148,8 +148,8 @@ def _recognise(names: list[str], model: nn.Module, what: str) -> _Reading:
         shown = ", ".join(names[:3]) or "none"
         raise WeightsError(
             f"{what} is no checkpoint of {type(model).__name__}: in no known dialect "
-            f"({', '.join(DIALECTS)}) is one of its {len(names)} entries an entry of this network "
-            f"(the first: {shown}). Choose the network it was made for."
+            f"({', '.join(DIALECTS)}) is one of its {len(names)} entries an entry of this model "
+            f"(the first: {shown}). Choose the model it was made for."
         )
     return best
 
@@ -157,11 +157,11 @@ def _recognise(names: list[str], model: nn.Module, what: str) -> _Reading:
 def export_state_dict(
     state_dict: Mapping[str, Tensor], model: nn.Module, dialect: str
 ) -> dict[str, Tensor]:
-    """Translates a network's own entries to the names of a dialect.
+    """Translates a model's own entries to the names of a dialect.
 
     Args:
         state_dict: entries under our names, as `model.state_dict()` gives them.
-        model: the network.
+        model: the model.
         dialect: key of the dialect.
 
     Returns:
@@ -169,13 +169,13 @@ def export_state_dict(
 
     Raises:
         UnknownNameError: no such dialect.
-        WeightsError: the dialect has no network of this kind, or no name for an entry.
+        WeightsError: the dialect has no model of this kind, or no name for an entry.
     """
     own = model.state_dict(keep_vars=True)
     known = DIALECTS[dialect]
     naming = known.table(model)
     if naming is None:
-        raise WeightsError(f"{dialect} has no network like {type(model).__name__}")
+        raise WeightsError(f"{dialect} has no model like {type(model).__name__}")
     result: dict[str, Tensor] = {}
     seen: set[int] = set()
     source = dict(state_dict) if known.twins else _joined(state_dict)
@@ -208,7 +208,7 @@ def _joined(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     root = "cls_positional_encoding.pos_embed"
     temporal = result.get(f"{root}_temporal")
     image = temporal is not None and temporal.shape[1] == 1 and not bool(temporal.any())
-    if image and f"{root}_class" in result:  # PySlowFast's network of images has one table
+    if image and f"{root}_class" in result:  # PySlowFast's model of images has one table
         parts = [result.pop(f"{root}_{part}") for part in ("class", "spatial", "temporal")]
         result[root] = torch.cat(parts[:2], 1)
     return result
@@ -220,4 +220,4 @@ def _require_both_ways(
     """A name that does not lead back would make a file that nobody can read."""
     for name in result:
         if naming.to_ours(name) not in source:
-            raise WeightsError(f"{dialect} has no name for {naming.to_ours(name)} of this network")
+            raise WeightsError(f"{dialect} has no name for {naming.to_ours(name)} of this model")

@@ -18,15 +18,15 @@ from vitascope.models.weights.tables import NameTable, Naming
 
 @dataclass(frozen=True)
 class Dialect:
-    """One way of naming the entries of networks.
+    """One way of naming the entries of models.
 
     Attributes:
         name: its key.
         title: what a report calls it.
-        naming: gives the table for a network whose entries have these names (ours); None where
-            the dialect has no network of that kind.
+        naming: gives the table for a model whose entries have these names (ours); None where
+            the dialect has no model of that kind.
         twins: whether its files repeat entries that two names share.
-        ignored: whether an entry of this name (theirs) is no weight of a network.
+        ignored: whether an entry of this name (theirs) is no weight of a model.
         by_model: takes the place of `naming` where the names of the entries do not tell enough.
     """
 
@@ -38,7 +38,7 @@ class Dialect:
     by_model: Callable[[nn.Module], Naming | None] | None = None
 
     def table(self, model: nn.Module) -> Naming | None:
-        """The table for a network; None where the dialect has no network of that kind."""
+        """The table for a model; None where the dialect has no model of that kind."""
         return self.naming([*model.state_dict()]) if self.by_model is None else self.by_model(model)
 
 

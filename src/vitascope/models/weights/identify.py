@@ -1,4 +1,4 @@
-"""Which published network a checkpoint of another library belongs to."""
+"""Which published model a checkpoint of another library belongs to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Opened:
     """A checkpoint of another library, loaded.
 
     Attributes:
-        model: the network with the weights, in evaluation mode.
+        model: the model with the weights, in evaluation mode.
         contract: classes, clip and pixels of the card that it belongs to.
         report: what became of every entry.
         card: that card.
@@ -48,16 +48,16 @@ class Opened:
 
 
 def open_foreign(path: str | Path, model: str | None = None) -> Opened:
-    """Loads a checkpoint of another library into the network that it belongs to.
+    """Loads a checkpoint of another library into the model that it belongs to.
 
     Args:
         path: the file, or a folder as Transformers and timm write it.
-        model: card of the network; None finds it by names and shapes of the entries, by what the
-            file says about its clips and, where several cards share a network, by its name.
+        model: card of the model; None finds it by names and shapes of the entries, by what the
+            file says about its clips and, where several cards share a model, by its name.
 
     Raises:
         UnknownNameError: no such card.
-        MissingExtraError: it is a network of Transformers or timm, which is not installed.
+        MissingExtraError: it is a model of Transformers or timm, which is not installed.
         WeightsError: the file cannot be read, fits no card, fits several, or does not fit `model`.
     """
     path = Path(path)
@@ -94,7 +94,7 @@ def _classes(report: ConversionReport) -> int | None:
 
 
 def find_card(content: Any, path: Path) -> ModelCard:
-    """The card of the network that a checkpoint belongs to.
+    """The card of the model that a checkpoint belongs to.
 
     Args:
         content: what the file holds.
@@ -118,7 +118,7 @@ def find_card(content: Any, path: Path) -> ModelCard:
     if not found:
         shown = ", ".join(list(tensors)[:3])
         raise WeightsError(
-            f"{path} fits no published network (its first entries: {shown}). Say which it is for "
+            f"{path} fits no published model (its first entries: {shown}). Say which it is for "
             f"with --model NAME to see what does not fit; vitascope models lists them, and "
             f"encoders of timm are timm:NAME."
         )
@@ -126,7 +126,7 @@ def find_card(content: Any, path: Path) -> ModelCard:
 
 
 def _kernels(entries: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
-    """How many kernels of each shape a network has, whatever their names and dimensions of 1."""
+    """How many kernels of each shape a model has, whatever their names and dimensions of 1."""
     return Counter(
         tuple(size for size in value.shape if size != 1)
         for name, value in entries.items()
@@ -155,7 +155,7 @@ def _that_fit(
     return found
 
 
-# Setup of names that only one kind of network has, in any dialect, and its builders.
+# Setup of names that only one kind of model has, in any dialect, and its builders.
 _KINDS = (
     (r"patch_embed\.", "transformers"),
     (r"multipathway|pathway1_|(^|\.)t_(conv|res)", "slowfast"),
@@ -164,7 +164,7 @@ _KINDS = (
 
 
 def _plausible(card: ModelCard, tensors: Mapping[str, Tensor]) -> bool:
-    """Whether it is worth building the network of a card: its kind and its size are right.
+    """Whether it is worth building the model of a card: its kind and its size are right.
 
     Building all of them takes longer than anybody wants to wait for a file to open.
     """
@@ -191,7 +191,7 @@ def _files(card: ModelCard) -> set[str]:
 def _choose(
     found: list[tuple[ModelCard, ConversionReport]], path: Path, clips: ClipFacts | None
 ) -> ModelCard:
-    """Of cards that share a network the one whose file, classes, dialect and clips are these."""
+    """Of cards that share a model the one whose file, classes, dialect and clips are these."""
 
     def published(card: ModelCard, report: ConversionReport) -> tuple[bool, ...]:
         names = _files(card)
@@ -206,13 +206,13 @@ def _choose(
     names = ", ".join(card.full_name for card, _ in best)
     first = best[0][0].full_name
     raise WeightsError(
-        f"{path} fits several published networks that differ in clip or classes only: {names}. "
+        f"{path} fits several published models that differ in clip or classes only: {names}. "
         f"Say which with --model NAME (vitascope convert {path} OUT --model {first})."
     )
 
 
 def _origin(card: ModelCard) -> str:
-    """Whose network a card without published files is; empty where its arguments do not say it."""
+    """Whose model a card without published files is; empty where its arguments do not say it."""
     variant = card.args.get("variant")
     return str(MViTVariant.of(variant).origin) if variant is not None else ""
 

@@ -35,7 +35,7 @@ def load_into(
     new_head: bool = False,
     what: str | None = None,
 ) -> ConversionReport:
-    """Loads a checkpoint of any dialect into a network.
+    """Loads a checkpoint of any dialect into a model.
 
     Args:
         model: changed in place, and only if everything fits.
@@ -66,7 +66,7 @@ def load_own(
 
     Args:
         model: changed in place, and only if everything fits.
-        entries: tensors under the network's own names.
+        entries: tensors under the model's own names.
         new_head: leave the classifying layer as it is if the entries have another one, or none.
         what: how messages call the checkpoint.
 
@@ -91,7 +91,7 @@ def load_own(
     def refusal(left: ConversionReport) -> str:
         wrong = [*left.missing, *left.other_shape, *left.unexpected]
         return (
-            f"{what} does not fit this network: {len(wrong)} tensors are missing, unknown or of "
+            f"{what} does not fit this model: {len(wrong)} tensors are missing, unknown or of "
             f"another shape, the first {wrong[0]}"
         )
 
@@ -160,11 +160,11 @@ def _refusal(report: ConversionReport, model: nn.Module, what: str) -> str:
         has = (
             f"a classifying layer for {shapes[0][0][0]} classes, here are {shapes[0][1][0]}"
             if shapes
-            else "no classifying layer of this network"
+            else "no classifying layer of this model"
         )
         return (
             f"{what} ({report.dialect}) has {has}. Load it with new_head=True "
-            f"to keep the network's own, or build the network for as many classes."
+            f"to keep the model's own, or build the model for as many classes."
         )
     text = f"{what} ({report.dialect}) does not fit this {name}: {report.misfit()}. "
     if any(".branch1_bn." in n or ".branch1_norm." in n for n in report.unexpected):
@@ -172,7 +172,7 @@ def _refusal(report: ConversionReport, model: nn.Module, what: str) -> str:
             "PySlowFast's X3D has a norm that PyTorchVideo's has not: load it into a card that "
             "ends in _pyslowfast."
         )
-    return text + "Choose the network it was made for; vitascope models lists them."
+    return text + "Choose the model it was made for; vitascope models lists them."
 
 
 def fetch_published(

@@ -1,4 +1,4 @@
-"""What a checkpoint, or the files beside it, say about the network in words.
+"""What a checkpoint, or the files beside it, say about the model in words.
 
 PySlowFast stores its configuration in every checkpoint; Transformers and timm write a config.json
 beside the weights.
@@ -29,7 +29,7 @@ _FAMILY = re.compile(r"^(videomae|timesformer|vivit|vjepa2)\.")
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """Clips for which a network was trained, as PySlowFast stores them.
+    """Clips for which a model was trained, as PySlowFast stores them.
 
     Attributes:
         frames: frames of a clip (of the fast pathway).
@@ -63,7 +63,7 @@ def clips_of(content: Any) -> ClipFacts | None:
 
 
 def foreign_card_of(content: Any, path: Path) -> ModelCard | None:
-    """The card of a network of Transformers or timm, from the description beside its weights.
+    """The card of a model of Transformers or timm, from the description beside its weights.
 
     Args:
         content: what the checkpoint holds.
@@ -73,7 +73,7 @@ def foreign_card_of(content: Any, path: Path) -> ModelCard | None:
         The card; None for a checkpoint of neither library.
 
     Raises:
-        WeightsError: it is a network of Transformers without its configuration.
+        WeightsError: it is a model of Transformers without its configuration.
         MissingExtraError: the other library is not installed.
     """
     folder = path if path.is_dir() else path.parent
@@ -84,7 +84,7 @@ def foreign_card_of(content: Any, path: Path) -> ModelCard | None:
         return _read(lambda: get_card(f"hf:{folder}"), folder)
     if family is not None:
         raise WeightsError(
-            f"{path} is a {family} network of Transformers, whose sizes stand in its {CONFIG}, and "
+            f"{path} is a {family} model of Transformers, whose sizes stand in its {CONFIG}, and "
             f"there is none in {folder}. Put it beside the weights, or name a folder that has it: "
             f"--model hf:FOLDER"
         )
@@ -101,7 +101,7 @@ def _read(card: Callable[[], ModelCard], folder: Path) -> ModelCard:
         raise
     except Exception as error:  # the other library raises whatever the entries lead to
         raise WeightsError(
-            f"{folder / CONFIG} describes no network ({type(error).__name__}: {error!s:.200})"
+            f"{folder / CONFIG} describes no model ({type(error).__name__}: {error!s:.200})"
         ) from error
 
 

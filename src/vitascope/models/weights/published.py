@@ -1,4 +1,4 @@
-"""A card's name in the place of a checkpoint: its network with its published weights."""
+"""A card's name in the place of a checkpoint: its model with its published weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OTHER_TASKS = {
 
 
 def names_card(name: str | Path) -> bool:
-    """Whether a text names a published network, and nothing that is there as a file or folder."""
+    """Whether a text names a published model, and nothing that is there as a file or folder."""
     text = str(name)
     return not Path(text).exists() and (is_foreign(text) or text in _names())
 
@@ -38,7 +38,7 @@ def _names() -> set[str]:
 
 
 def require_clips(card: ModelCard) -> None:
-    """Refuses a network that does not name whole clips with one class each.
+    """Refuses a model that does not name whole clips with one class each.
 
     Raises:
         WeightsError: it does something else; the message says what.
@@ -46,24 +46,24 @@ def require_clips(card: ModelCard) -> None:
     what = _OTHER_TASKS.get(card.task)
     if what is not None:
         raise WeightsError(
-            f"{card.full_name} {what}, and here a clip gets one class. Choose a network for "
+            f"{card.full_name} {what}, and here a clip gets one class. Choose a model for "
             f"classification; vitascope models lists them"
         )
 
 
 def open_published(name: str, *, progress: bool = True) -> tuple[VideoModel, Contract]:
-    """The network of a card with its published weights, and what is needed to use it.
+    """The model of a card with its published weights, and what is needed to use it.
 
     Args:
-        name: NAME or NAME.TAG of a card, or a network of another library.
+        name: NAME or NAME.TAG of a card, or a model of another library.
         progress: show a bar while the weights are fetched, if a person looks.
 
     Returns:
-        The network in evaluation mode; its contract names the classes that the weights know.
+        The model in evaluation mode; its contract names the classes that the weights know.
 
     Raises:
         UnknownNameError: no such card.
-        WeightsError: it has no published weights, they cannot be had or do not fit, or the network
+        WeightsError: it has no published weights, they cannot be had or do not fit, or the model
             does something else than naming clips.
     """
     card = get_card(name)

@@ -1,6 +1,6 @@
 """PySlowFast's own names of ResNets, SlowFast, X3D, EfficientX3D and the transformers.
 
-The rows for convolutional networks depend on where a network keeps its stages: those with a
+The rows for convolutional models depend on where a model keeps its stages: those with a
 pooling layer after the first stage count one higher, and detection nets sit below "model.".
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from vitascope.models.weights.tables import NameTable, Pair
 
 NAME = "pyslowfast"
-# Self-supervised training keeps the network below these names.
+# Self-supervised training keeps the model below these names.
 OUTER = ("backbone.", "backbone_hist.")
 
 _RESIDUAL: tuple[Pair, ...] = (
@@ -70,13 +70,13 @@ _HEAD = re.compile(r"^(?:blocks\.\d+|detection_head)\.proj\.")
 
 
 def pyslowfast_naming(names: Collection[str]) -> NameTable | None:
-    """The table for a network.
+    """The table for a model.
 
     Args:
         names: our names of its entries.
 
     Returns:
-        The table; None where PySlowFast has no network of this kind.
+        The table; None where PySlowFast has no model of this kind.
     """
     inner = [_inner(name) for name in names]
     if any(name.startswith("patch_embed.") for name in inner):

@@ -12,7 +12,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionReport:
-    """What a translation found; every entry of file and network is in one of the groups.
+    """What a translation found; every entry of file and model is in one of the groups.
 
     Attributes:
         dialect: key of the dialect.
@@ -21,14 +21,14 @@ class ConversionReport:
         prefix: what was cut off the names ("module.").
         renamed: (their name, our name) of entries that were renamed.
         changed: our name -> what was done to the values ("inflated to 5 frames, divided").
-        kept: our entries that the file cannot have and that keep the network's own values.
-        ignored: entries that are no weights of a network, such as the state of a training.
+        kept: our entries that the file cannot have and that keep the model's own values.
+        ignored: entries that are no weights of a model, such as the state of a training.
         missing: our entries that the file should have and has not.
-        unexpected: entries of the file for which the network has no place.
-        other_shape: our name -> (shape in the file, shape in the network).
-        head: names of the network's classifying layer.
+        unexpected: entries of the file for which the model has no place.
+        other_shape: our name -> (shape in the file, shape in the model).
+        head: names of the model's classifying layer.
         new_head: names of those that were left as they were, because a new head was asked for.
-        entries: number of entries of the network.
+        entries: number of entries of the model.
     """
 
     dialect: str

@@ -1,6 +1,6 @@
 """Names of image ResNets as torchvision has them; timm uses the same.
 
-Their two-dimensional weights become networks of video by inflation.
+Their two-dimensional weights become models of video by inflation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _stage(number: int, stage: int) -> tuple[Pair, ...]:
 
 
 def torchvision_naming(names: Collection[str]) -> NameTable | None:
-    """The table for a network of one pathway with bottleneck blocks; None for others."""
+    """The table for a model of one pathway with bottleneck blocks; None for others."""
     if "blocks.0.conv.weight" not in names or _native(names) is None:
         return None
     blocks = sorted({int(n.split(".")[1]) for n in names if ".res_blocks." in n})

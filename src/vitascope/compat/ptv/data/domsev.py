@@ -117,15 +117,15 @@ ClipsOf = Callable[[dict[str, Video], Labels], Sequence[VideoClipInfo]]
 class DomsevFrameDataset(Dataset[Any]):
     """Frames by number, in an order that is drawn when the data set is made.
 
-    A sample is a dictionary: `frame_id`, the name of the picture without its suffix; `image`
+    A sample is a dictionary: `frame_id`, the name of the image without its suffix; `image`
     uint8 C H W, RGB; `label`, int64 without dimension.
 
     Args:
-        video_data_manifest_file_path: table of the pictures; see `read_frame_files`.
+        video_data_manifest_file_path: table of the images; see `read_frame_files`.
         video_info_file_path: table of facts; see `read_video_infos`.
         labels_file_path: table of the labels; see `read_scene_spans`.
         transform: called with each sample; its result is the sample.
-        multithreaded_io: without effect; a sample is one picture.
+        multithreaded_io: without effect; a sample is one image.
         seed: the order follows from it; None draws from Python's generator.
 
     Attributes:
@@ -183,7 +183,7 @@ class DomsevFrameDataset(Dataset[Any]):
         """A sample, or what the transform makes of it; see the class.
 
         Raises:
-            DecodeError: the picture is missing or damaged.
+            DecodeError: the image is missing or damaged.
         """
         frame = self._frames[index]
         sample: Sample = {
@@ -208,16 +208,16 @@ class DomsevVideoDataset(Dataset[Any]):
     picks. An instant that no span of the table covers has the label -1.
 
     Args:
-        video_data_manifest_file_path: table of the pictures or of the file of each video; see
+        video_data_manifest_file_path: table of the images or of the file of each video; see
             `read_frame_files` and `read_encoded_videos`.
         video_info_file_path: table of facts; see `read_video_infos`.
         labels_file_path: table of the labels; see `read_scene_spans`.
         clip_sampler: (videos by id, their labels by id) -> the clips.
-        dataset_type: whether videos are pictures or files.
+        dataset_type: whether videos are images or files.
         frames_per_second: labels a second.
         transform: called with each sample; its result is the sample.
         frame_filter: picks from the frame numbers of a clip those to read.
-        multithreaded_io: read the pictures of a clip with several threads.
+        multithreaded_io: read the images of a clip with several threads.
 
     Attributes:
         left_out: id -> why a video of the tables is not used.
@@ -265,7 +265,7 @@ class DomsevVideoDataset(Dataset[Any]):
         Raises:
             MissingEntryError: the clip is of an unknown video.
             DatasetError: no frame begins in the clip.
-            DecodeError: a picture or the file is missing or damaged.
+            DecodeError: an image or the file is missing or damaged.
         """
         clip = known_clip(self._clips[index], self._videos)
         every_frame = self._rate == self._fps[clip.video_id]

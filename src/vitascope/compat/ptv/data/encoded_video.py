@@ -41,7 +41,7 @@ class EncodedVideo(Video):
         threads: decoding threads.
 
     Raises:
-        DecodeError: the file has no picture, or is no video, or is cut off.
+        DecodeError: the file has no image, or is no video, or is cut off.
     """
 
     def __init__(

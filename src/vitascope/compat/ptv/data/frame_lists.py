@@ -1,4 +1,4 @@
-"""Lists of frames, one row a picture: the format of PySlowFast for Charades, SSv2 and AVA.
+"""Lists of frames, one row an image: the format of PySlowFast for Charades, SSv2 and AVA.
 
 The columns are `original_vido_id video_id frame_id path labels`, spelt wrongly or rightly,
 separated by blanks, tabs or commas.
@@ -20,13 +20,13 @@ _ALIASES = {"original_vido_id": "original_video_id"}
 
 @dataclass(frozen=True)
 class FrameVideoRecord:
-    """A video kept as single pictures.
+    """A video kept as single images.
 
     Attributes:
         name: the video's own id.
-        frames: paths of the pictures in the order of their numbers.
-        frame_labels: classes of each picture, none or several.
-        where: row of the first picture, for messages.
+        frames: paths of the images in the order of their numbers.
+        frame_labels: classes of each image, none or several.
+        where: row of the first image, for messages.
     """
 
     name: str

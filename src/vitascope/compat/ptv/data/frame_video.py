@@ -1,4 +1,4 @@
-"""PyTorchVideo's FrameVideo: a video kept as one picture a frame."""
+"""PyTorchVideo's FrameVideo: a video kept as one image a frame."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _THREADS = 8
 
 
 class FrameVideo(Video):
-    """Pictures at a constant rate.
+    """Images at a constant rate.
 
     Args:
-        duration: seconds; more than the pictures last is allowed only with
+        duration: seconds; more than the images last is allowed only with
             `video_frame_to_path_fn`.
         fps: frames a second.
-        video_frame_to_path_fn: frame number -> path of its picture, instead of a list.
+        video_frame_to_path_fn: frame number -> path of its image, instead of a list.
         video_frame_paths: paths in order.
-        multithreaded_io: read the pictures of a clip with several threads.
+        multithreaded_io: read the images of a clip with several threads.
 
     Raises:
         RefusedArgumentError: not exactly one of function and list.
@@ -66,17 +66,17 @@ class FrameVideo(Video):
         multithreaded_io: bool = False,
         path_order_cache: dict[str, list[str]] | None = None,
     ) -> Self:
-        """The pictures of a folder in the order of the numbers in their names.
+        """The images of a folder in the order of the numbers in their names.
 
         Args:
             path: the folder.
             fps: frames a second.
-            multithreaded_io: read the pictures of a clip with several threads.
+            multithreaded_io: read the images of a clip with several threads.
             path_order_cache: remembers the order of each folder, for next time.
 
         Raises:
             VideoNotFoundError: there is no such folder.
-            DecodeError: there is no picture in the folder.
+            DecodeError: there is no image in the folder.
         """
         folder = os.fspath(path)
         if not os.path.isdir(folder):
@@ -87,7 +87,7 @@ class FrameVideo(Video):
             if path_order_cache is not None:
                 path_order_cache[folder] = paths
         if not paths:
-            raise DecodeError(folder, "no picture in this folder")
+            raise DecodeError(folder, "no image in this folder")
         return cls.from_frame_paths(paths, fps, multithreaded_io)
 
     @classmethod
@@ -97,14 +97,14 @@ class FrameVideo(Video):
         fps: Seconds = 30.0,
         multithreaded_io: bool = False,
     ) -> Self:
-        """Pictures in the order given.
+        """Images in the order given.
 
         Raises:
-            RefusedArgumentError: no picture.
+            RefusedArgumentError: no image.
             ConfigError: a rate that is not above 0.
         """
         if not video_frame_paths:
-            raise RefusedArgumentError("the list of pictures is empty")
+            raise RefusedArgumentError("the list of images is empty")
         if fps <= 0:
             raise ConfigError(f"fps = {fps}; it must be above 0")
         return cls(
@@ -143,8 +143,8 @@ class FrameVideo(Video):
             video; `audio`: None. None instead of all that if no frame begins in the interval.
 
         Raises:
-            VideoNotFoundError: a picture is missing.
-            DecodeError: a picture is damaged.
+            VideoNotFoundError: an image is missing.
+            DecodeError: an image is damaged.
         """
         start, end = exact_interval(start_sec, end_sec, exact_seconds(self._duration))
         first, stop = map(self._get_frame_index_for_time, (start, end))
@@ -174,5 +174,5 @@ class FrameVideo(Video):
 def _load_images_with_retries(
     image_paths: Sequence[str], num_retries: int = 10, multithreaded: bool = True
 ) -> Tensor:
-    """Pictures as uint8 T H W C; a disk that answers answers at once, so nothing is tried again."""
+    """Images as uint8 T H W C; a disk that answers answers at once, so nothing is tried again."""
     return read_pictures(list(image_paths), _THREADS if multithreaded else 1)

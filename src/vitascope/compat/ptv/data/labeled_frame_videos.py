@@ -66,7 +66,7 @@ class LabeledFrameVideos(ClipsOfVideos):
 
 
 class _Picked(Video):
-    """Pictures of which a clip shows only some."""
+    """Images of which a clip shows only some."""
 
     def __init__(self, file: FrameVideo, pick: Pick | None) -> None:
         self._video, self._pick = file, pick

@@ -23,7 +23,7 @@ class EncodedVideoInfo(DataclassFieldCaster):
 
 @dataclasses.dataclass
 class VideoFrameInfo(DataclassFieldCaster):
-    """Numbered pictures of a video; the fields are those of `sets.domsev.FrameFiles`."""
+    """Numbered images of a video; the fields are those of `sets.domsev.FrameFiles`."""
 
     video_id: str
     location: str
@@ -55,7 +55,7 @@ class VideoClipInfo(DataclassFieldCaster):
 
 @dataclasses.dataclass
 class ImageFrameInfo(DataclassFieldCaster):
-    """One picture of a video."""
+    """One image of a video."""
 
     video_id: str
     frame_id: str

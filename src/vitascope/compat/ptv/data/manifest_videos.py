@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class FileVideo(Video):
     """A video file that is opened anew for each clip.
 
-    A data set has hundreds of long films; all of them open at once would hold as many files and
+    A data set has hundreds of long videos; all of them open at once would hold as many files and
     their tables, in every worker. Run `vitascope check` on them once: the times of frames then
     come from its index and are not read from the file for every clip. A file that was cut off is
     refused.
@@ -135,13 +135,13 @@ def read_listed_videos(
     """The videos of a manifest.
 
     Videos kept as frames last as long as the table of facts says, but not longer than their
-    pictures, so that no clip lies where there is none.
+    images, so that no clip lies where there is none.
 
     Args:
-        data: table of the files or of the pictures of each video.
+        data: table of the files or of the images of each video.
         infos: table of facts; see `read_video_infos`.
         kind: which of both `data` is.
-        threads: read the pictures of a clip with several threads.
+        threads: read the images of a clip with several threads.
 
     Raises:
         ConfigError: an unknown kind.
@@ -181,10 +181,10 @@ def report_left_out(left_out: Mapping[str, str], total: int) -> None:
 
 
 def read_images(data: str | Path, infos: str | Path) -> dict[str, ImageFrameInfo]:
-    """Every picture of every video by its name without suffix, the last picture included.
+    """Every image of every video by its name without suffix, the last image included.
 
     Raises:
-        DatasetError: tables that cannot be read, or two pictures of one name.
+        DatasetError: tables that cannot be read, or two images of one name.
     """
     found: dict[str, ImageFrameInfo] = {}
     frames = read_frame_videos(infos, data)
@@ -194,7 +194,7 @@ def read_images(data: str | Path, infos: str | Path) -> dict[str, ImageFrameInfo
             name = PurePath(path).stem
             if name in found:
                 raise DatasetError(
-                    f"{path} and {found[name].frame_file_path} have one name; pictures are known "
+                    f"{path} and {found[name].frame_file_path} have one name; images are known "
                     f"by their names, so these must differ between videos"
                 )
             found[name] = ImageFrameInfo(video, name, number, path)
@@ -202,7 +202,7 @@ def read_images(data: str | Path, infos: str | Path) -> dict[str, ImageFrameInfo
 
 
 class ImageDataset:
-    """PyTorchVideo's reader of pictures; see `read_images`."""
+    """PyTorchVideo's reader of images; see `read_images`."""
 
     @staticmethod
     def _load_images(
@@ -234,7 +234,7 @@ class VideoDataset:
         video_infos: dict[str, VideoInfo],
         multithreaded_io: bool,
     ) -> dict[str, Video]:
-        """The videos of a table of pictures; `video_infos` keeps those that are used."""
+        """The videos of a table of images; `video_infos` keeps those that are used."""
         frames = load_dataclass_dict_from_csv(frame_manifest_file_path, VideoFrameInfo, "video_id")
         VideoDataset._remove_video_info_missing_or_incomplete_videos(frames, video_infos)
         return {
@@ -264,14 +264,14 @@ class VideoDataset:
         video_frames: Mapping[str, VideoFrameInfo],
         video_infos: Mapping[str, VideoInfo],
     ) -> list[str]:
-        """Paths of all pictures of a video, the last one included."""
+        """Paths of all images of a video, the last one included."""
         return list(_files(video_frames[video_infos[video_id].video_id]).paths())
 
     @staticmethod
     def _remove_video_info_missing_or_incomplete_videos(
         video_data_infos: dict[str, Any], video_infos: dict[str, VideoInfo]
     ) -> None:
-        """Takes out of both what only one has, and videos whose pictures do not fill their time."""
+        """Takes out of both what only one has, and videos whose images do not fill their time."""
         for name in [*video_infos, *video_data_infos]:
             data, info = video_data_infos.get(name), video_infos.get(name)
             if isinstance(data, VideoFrameInfo) and info is not None:

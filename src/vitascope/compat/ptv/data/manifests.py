@@ -46,7 +46,7 @@ def read_encoded_videos(infos: str | Path, files: str | Path) -> EncodedVideos:
 
 
 def find_frame_files(root: str | Path, *, nested: bool) -> dict[str, FrameFiles]:
-    """Finds numbered pictures.
+    """Finds numbered images.
 
     Args:
         root: a folder of folders.
@@ -74,7 +74,7 @@ def find_frame_files(root: str | Path, *, nested: bool) -> dict[str, FrameFiles]
         for (stem, length, suffix), numbers in sorted(runs.items()):
             video = stem.rstrip("_") if nested else folder
             if video in found:
-                raise DatasetError(f"{location}: two runs of pictures for the video {video}")
+                raise DatasetError(f"{location}: two runs of images for the video {video}")
             _without_gap(location, stem, numbers)
             found[video] = FrameFiles(
                 video, location, stem, length, min(numbers), max(numbers), suffix
@@ -113,7 +113,7 @@ def _without_gap(location: str, stem: str, numbers: Sequence[int]) -> None:
     missing = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers))
     if missing:
         raise DatasetError(
-            f"{location}: picture {missing[0]} of {stem!r} is missing; {len(missing)} gaps between "
+            f"{location}: image {missing[0]} of {stem!r} is missing; {len(missing)} gaps between "
             f"{min(numbers)} and {max(numbers)}"
         )
 

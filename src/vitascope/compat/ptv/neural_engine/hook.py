@@ -171,14 +171,14 @@ class DecodeHook(HookBase):
 class X3DClsHook(HookBase):
     """From `video` (C T H W, 0 to 255) to `action_class`, scores 1 x classes of X3D-S.
 
-    Frames, size and colors are those that the network was published with. The original has 32
-    frames of 256 x 256 whatever the network.
+    Frames, size and colors are those that the model was published with. The original has 32
+    frames of 256 x 256 whatever the model.
 
     Args:
-        executor: takes the prepared batch 1 C T H W and gives the scores; None is the network.
+        executor: takes the prepared batch 1 C T H W and gives the scores; None is the model.
         fail_strategy: see `HookBase`.
         priority: see `HookBase`.
-        model: the network; None fetches the published one.
+        model: the model; None fetches the published one.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class X3DClsHook(HookBase):
         self.card = get_card("x3d_s")
 
     def transform(self, video: torch.Tensor) -> torch.Tensor:
-        """A clip C T H W from 0 to 255 as the network takes it, C T H W."""
+        """A clip C T H W from 0 to 255 as the model takes it, C T H W."""
         pixels = self.card.pixels
         assert pixels.short_side is not None
         frames = F.uniform_temporal_subsample(video, self.card.clip.num_frames)

@@ -20,7 +20,7 @@ class RandomErasing:
 
     Args:
         probability: of erasing a clip (each frame, without `cube`).
-        min_area: smallest share of the picture that is erased.
+        min_area: smallest share of the image that is erased.
         max_area: largest share.
         min_aspect: least height by width of a box.
         max_aspect: greatest one; None is 1 / `min_aspect`.

@@ -73,7 +73,7 @@ def random_sized_crop_img(
 
 @dataclass(frozen=True, kw_only=True)
 class SpatialSampling:
-    """The view of a clip C T H W that enters a network.
+    """The view of a clip C T H W that enters a model.
 
     Attributes:
         min_scale: smallest short side in pixels.

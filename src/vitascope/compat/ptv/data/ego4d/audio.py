@@ -1,4 +1,4 @@
-"""The pictures of sound that PyTorchVideo's Ego4D data set gives, with torchaudio's definitions."""
+"""The images of sound that PyTorchVideo's Ego4D data set gives, with torchaudio's definitions."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
         return len(shape) != 2 or shape[0] < _LEAST_READINGS or shape[1] != 6
 
     def signal_transform(self, type: str = "spectrogram", sample_rate: int = 48000) -> nn.Module:
-        """What makes a picture of sound: "spectrogram", "melspectrogram" or "mfcc".
+        """What makes an image of sound: "spectrogram", "melspectrogram" or "mfcc".
 
         Raises:
             UnknownNameError: another name.
@@ -232,7 +232,7 @@ class Ego4dMomentsDataset(LabeledVideoDataset):
         return sample
 
     def _preproc_audio(self, audio: Tensor, audio_fps: int) -> dict[str, Any]:
-        """Sound S as signal 1 S with the picture of it."""
+        """Sound S as signal 1 S with the image of it."""
         mono = audio.reshape(1, -1)
         picture = self.signal_transform(self.audio_transform_type, audio_fps)(mono)
         return {"signal": mono, "spectrogram": picture, "sampling_rate": audio_fps}

@@ -97,19 +97,19 @@ class EpicKitchenDataset(Dataset[Any]):
 
     A sample is a dictionary: `video_id`; `video` float32 C T H W from 0 to 255; `audio` float32 S
     in [-1, 1], or None without sound; `actions`, those of the whole video; `start_time` and
-    `stop_time` in seconds. Where frames are picked or kept as pictures, `frame_indices` are their
+    `stop_time` in seconds. Where frames are picked or kept as images, `frame_indices` are their
     numbers in the video.
 
     Args:
         video_info_file_path: table of facts; see `read_video_infos`.
         actions_file_path: table of actions; see `read_epic_actions`.
         clip_sampler: (videos by id, their actions by id) -> the clips.
-        video_data_manifest_file_path: table of the pictures or of the file of each video; see
+        video_data_manifest_file_path: table of the images or of the file of each video; see
             `read_frame_files` and `read_encoded_videos`.
         dataset_type: which of both.
         transform: called with each sample; its result is the sample.
         frame_filter: picks from the frame numbers of a clip those to read.
-        multithreaded_io: read the pictures of a clip with several threads.
+        multithreaded_io: read the images of a clip with several threads.
         seed: what is drawn for a sample follows from it, the epoch and the number of the sample;
             None leaves torch's, numpy's and Python's generators as they are.
 
@@ -170,7 +170,7 @@ class EpicKitchenDataset(Dataset[Any]):
         Raises:
             MissingEntryError: the clip is of an unknown video.
             DatasetError: no frame begins in the clip.
-            DecodeError: a picture or the file is missing or damaged.
+            DecodeError: an image or the file is missing or damaged.
         """
         clip = known_clip(self.clips()[index], self._videos)
         sample: Sample = {
