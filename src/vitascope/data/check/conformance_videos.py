@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from vitascope.data.render import render_numbered
 
@@ -80,7 +81,7 @@ _GROUPS = {
     "long_b7": {"g": "250", "bf": "7", "b_strategy": "0", "x264-params": "b-pyramid=normal"},
     "open_b2": {"g": "10", "bf": "2", "b_strategy": "0", "x264-params": "open-gop=1"},
 }
-_TIMINGS = {
+_TIMINGS: dict[str, dict[str, Any]] = {
     "25fps": {},
     "ntsc": {"fps": Fraction(30000, 1001)},
     "variable": {"fps": Fraction(100), "pts": _VARIABLE},
@@ -104,7 +105,7 @@ def _samples() -> tuple[ConformanceVideo, ...]:
                 name = f"h264_{group}_{timing}.{suffix}"
                 options = _X264 | settings
                 drawn = {"name": name, "options": options, "rounding": rounding, **extra}
-                found.append(ConformanceVideo(**drawn))  # type: ignore[arg-type]
+                found.append(ConformanceVideo(**drawn))
     return (*found, *_MORE)
 
 
