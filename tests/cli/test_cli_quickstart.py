@@ -18,13 +18,13 @@ def read(path: Path) -> dict:
 
 def test_the_whole_way_in_small(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(quickstart, "FILMS", {"train": 4, "val": 1, "test": 2})
+    monkeypatch.setattr(quickstart, "VIDEOS", {"train": 4, "val": 1, "test": 2})
     words = ("quickstart", "--out", tmp_path / "q", "--videos", "4", "--json", tmp_path / "q.json")
     tiny = ("clip.num_frames=4", "pixels.crop=32", "pixels.short_side=32", "optim.epochs=1")
     done = cli(*words, *tiny, "data.workers=0", "data.cache=false")
     assert done.code == 0, done
     found = read(tmp_path / "q.json")
-    assert found["films"] == 8 * 7 and found["test"]["n_evaluated"] == 16
+    assert found["videos"] == 8 * 7 and found["test"]["n_evaluated"] == 16
     assert 0 <= found["top1"] <= 1 and 0 <= found["control_top1"] <= 1
     assert found["export_top1_agreement"] == 1 and found["export"]["ok"]
     assert found["prediction"]["top"][0]["label"] in found["classes"]
