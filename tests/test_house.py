@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from support.source_graph import SourceGraph
+from support.unreached import LATER, OLD
 
-ROOT = Path(__file__).resolve().parents[1] / "src" / "vitascope"
+REPO = Path(__file__).resolve().parents[1]
+ROOT = REPO / "src" / "vitascope"
 FILES = sorted(ROOT.rglob("*.py"))
 GRAPH = SourceGraph(ROOT)
 
@@ -221,6 +225,49 @@ def test_no_two_public_names_are_equal() -> None:
     twice = {name: found for name, found in homes.items() if len(found) > 1}
     assert twice.keys() <= EQUAL_NAMES.keys(), f"one name, one meaning: {twice}"
     assert EQUAL_NAMES.keys() <= twice.keys(), "rows that are no longer needed"
+
+
+# What a user starts from: commands, cards, the old names, and what the pages say.
+STARTS = (
+    "vitascope.cli", "vitascope.models.hub", "vitascope.compat.ptv", "vitascope.compat.decord",
+    "vitascope.compat.pytorchvideo",
+)  # fmt: skip
+
+
+def test_every_public_name_is_reached_or_has_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    starts = [n for n in GRAPH.uses if n[0] == "vitascope" or n[0].startswith(STARTS)]
+    starts += GRAPH.programs()
+    docs = REPO / "docs"
+    for page in (REPO / "README.md", *docs.rglob("*.md"), *docs.glob("*.py")):
+        starts += GRAPH.named_in(page.read_text("utf-8"))
+    unreached = GRAPH.public.keys() - GRAPH.reached(starts)
+    old, later = set(listed(OLD)), [n for rows in LATER.values() for n in listed(rows)]
+    assert len(later) == len(set(later)) and not old & set(later), "a name has two reasons"
+    with capsys.disabled():
+        print(
+            f"\n{len(GRAPH.public):,} public names; not reached: {len(old)} by old names of their"
+        )
+        print(f"own place, {len(later)} until later work:")
+        for work, rows in LATER.items():
+            print(f"  {len(list(listed(rows))):3} {work}")
+    missing = unreached - old - set(later)
+    missing -= GRAPH.reached([*old, *later])
+    assert not missing, f"reach these by a command, card or page, or delete them: {missing}"
+    assert old | set(later) <= unreached, f"no longer needed: {(old | set(later)) - unreached}"
+
+
+def test_old_names_without_a_row_are_names_of_pytorchvideo() -> None:
+    file = REPO.parent / "shared" / "reference" / "api" / "pytorchvideo_api.json"
+    if not file.is_file():
+        pytest.skip("the interface of PyTorchVideo is not at hand")
+    modules = json.loads(file.read_text("utf-8"))["modules"]
+    theirs = {name for module in modules.values() for name in module["names"]}
+    assert {name for _, name in listed(OLD)} <= theirs
+
+
+def listed(rows: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for module, names in rows.items():
+        yield from ((f"vitascope.{module}", name) for name in names.split())
 
 
 def test_import_loads_floor_0_only() -> None:

@@ -13,6 +13,7 @@ Name = tuple[str, str]
 
 _HOME = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 _DOTTED = re.compile(r"vitascope((?:\.\w+)+)")
+_CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
 _IMPORT = re.compile(r"from (vitascope[\w.]*) import \(?([^)\n]*(?:\n[^)\n]*)*?)\)?$", re.MULTILINE)
 
 
@@ -131,9 +132,21 @@ class SourceGraph:
         """Names of the package that a page mentions: dotted, or imported in a code block."""
         for tail in _DOTTED.findall(text):
             yield from self._split(f"{self.root.name}{tail}")
+            # A page about a module calls its names by what they are called there.
+            module = self.module_in(f"{self.root.name}{tail}")
+            if module is not None:
+                words = set(re.findall(r"\w+", "".join(_CODE.findall(text))))
+                yield from ((m, n) for m, n in self.public if m == module and n in words)
         for module, names in _IMPORT.findall(text):
             for name in re.split(r"[,\s]+", names):
                 yield from self._split(f"{module}.{name}")
+
+    def programs(self) -> Iterator[Name]:
+        """What the modules do that are run by themselves (`python -m`)."""
+        for module, tree in self.trees.items():
+            for node in tree.body:
+                if isinstance(node, ast.If) and "__main__" in ast.dump(node.test):
+                    yield module, ""
 
     def _split(self, dotted: str) -> Iterator[Name]:
         module = self.module_in(dotted)
@@ -158,7 +171,19 @@ class SourceGraph:
             if name not in seen:
                 seen.add(name)
                 waiting += self.uses.get(name, ())
+                lent = self._lenders.get(name)
+                waiting += [lent] if lent else []
         return seen
+
+    @cached_property
+    def _lenders(self) -> dict[Name, Name]:
+        """Name that a package took from one of its modules -> where it is defined."""
+        return {
+            (module, name): home
+            for module in self.trees
+            for name, home in self._bindings(module)
+            if home[1] and home != (module, name)
+        }
 
 
 def _files(root: Path) -> list[Path]:

@@ -27,11 +27,6 @@ def pack_pathways(clip: Tensor, strides: Sequence[int]) -> Tensor | list[Tensor]
     return uniform_temporal_subsample_repeated(clip, strides)
 
 
-def reverse_channels(clip: Tensor) -> Tensor:
-    """RGB becomes BGR and back, for models that were trained on BGR: C T H W."""
-    return clip.flip(0)
-
-
 class PackPathway(nn.Module):
     """Packs clips C T H W for the pathways of a `ClipSpec`.
 

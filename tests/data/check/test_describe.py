@@ -7,15 +7,21 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.videos import film
-from vitascope.data.check.describe import describe, require_readable
+from vitascope.data.check.describe import Summary, read_headers, require_readable, summarize
 from vitascope.data.check.direction import direction_classes
+from vitascope.data.records import Table
 from vitascope.data.tables.read import read_table
 from vitascope.errors import DatasetError
 from vitascope.spec import ClipSpec
+
+
+def describe(table: Table, clip: ClipSpec | None = None, **options: Any) -> Summary:
+    return summarize(table, read_headers(table, **options), clip)
 
 
 @pytest.fixture(scope="module")

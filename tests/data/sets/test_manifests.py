@@ -18,6 +18,7 @@ import pytest
 
 from vitascope.compat.ptv.data import json_dataset, manifests
 from vitascope.compat.ptv.data.charades import read_charades
+from vitascope.compat.ptv.data.domsev import _get_overlap_for_time_range_pair
 from vitascope.compat.ptv.data.frame_lists import read_frame_list
 from vitascope.compat.ptv.data.labeled_video_paths import LabeledVideoPaths
 from vitascope.compat.ptv.data.ssv2 import read_ssv2_frames
@@ -176,11 +177,10 @@ def epic_windows(case: Case) -> Any:
 
 def domsev_cases(case: Case) -> Any:
     if case["what"] == "overlap of times":
-        both = [[Clip(*pair) for pair in row[:2]] for row in case["yields"]]
-        shared = [domsev.overlap(a, b) for a, b in both]
+        shared = [_get_overlap_for_time_range_pair(*a, *b) for a, b, _ in case["yields"]]
         return [
-            [*row[:2], None if c is None else [int(c.start), int(c.end)]]
-            for row, c in zip(case["yields"], shared, strict=True)
+            [*row[:2], None if pair is None else list(pair)]
+            for row, pair in zip(case["yields"], shared, strict=True)
         ]
     if case["what"].startswith("seconds to frame index"):
         return [[s, domsev.frame_at(Fraction(str(s)), Fraction(30))] for s, _ in case["yields"]]

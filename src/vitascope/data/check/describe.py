@@ -146,22 +146,6 @@ class Headers:
     asked: int
 
 
-def describe(
-    table: Table,
-    clip: ClipSpec | None = None,
-    *,
-    jobs: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    most: int = 20_000,
-) -> Summary:
-    """Sums up a data set by reading the headers of its files; no image is decoded.
-
-    A header tells nothing of damage further on: `check` decodes everything. Arguments as for
-    `read_headers` and `summarize`.
-    """
-    return summarize(table, read_headers(table, jobs=jobs, progress=progress, most=most), clip)
-
-
 def read_headers(
     table: Table,
     *,

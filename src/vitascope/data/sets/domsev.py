@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vitascope.data.clips import Clip
 from vitascope.data.records import Table
 from vitascope.data.sets.card import DatasetCard
 from vitascope.data.sets.locate import Places
@@ -87,12 +86,6 @@ def read_domsev(
             for i, path in enumerate(files.paths())
         )
     return found
-
-
-def overlap(one: Clip, other: Clip) -> Clip | None:
-    """The time that both intervals share; None if there is none."""
-    start, end = max(one.start, other.start), min(one.end, other.end)
-    return Clip(start, end) if start < end else None
 
 
 def frame_at(time: Fraction, fps: Fraction) -> int:

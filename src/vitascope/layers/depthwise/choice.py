@@ -113,11 +113,6 @@ def depthwise_choices() -> tuple[DepthwiseChoice, ...]:
     return tuple(_choices.values())
 
 
-def forget_choices() -> None:
-    """Measures every case again when it is met next."""
-    _choices.clear()
-
-
 def mode() -> str:
     """The value of `VITASCOPE_DEPTHWISE`.
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vitascope.models.card import ModelCard
 
-# prefix of a name -> module LIBRARY beside this one with a function `LIBRARY_card(name, args)`
 LIBRARIES = {"hf": "transformers", "timm": "timm"}
+"""Prefix of a name -> the library's package."""
+
+# Loaded when asked for: each needs its library.
+_CARDS = {
+    "hf": "vitascope.models.foreign.transformers:transformers_card",
+    "timm": "vitascope.models.foreign.timm:timm_card",
+}
 
 
 def is_foreign(name: str) -> bool:
@@ -32,7 +38,6 @@ def foreign_card(name: str, args: Mapping[str, Any] | None = None) -> ModelCard:
         WeightsError: the configuration cannot be read.
     """
     prefix, _, source = name.partition(":")
-    library = LIBRARIES[prefix]
-    module = importlib.import_module(f"vitascope.models.foreign.{library}")
-    card: ModelCard = getattr(module, f"{library}_card")(source, dict(args or {}))
-    return card
+    module, _, function = _CARDS[prefix].partition(":")
+    build: Callable[..., ModelCard] = getattr(importlib.import_module(module), function)
+    return build(source, dict(args or {}))
