@@ -1,6 +1,6 @@
 """Clips a second of random training clips: vitascope beside the decoders that people call directly.
 
-Every way gives the same clip: 8 frames spread over 2 s at a random place, short side 256, centre
+Every way gives the same clip: 8 frames spread over 2 s at a random place, short side 256, center
 crop 224. The ways take turns clip by clip, in another order in each round, so that whatever else
 the machine does hits all of them alike. Run it on an idle machine:
 
@@ -71,7 +71,7 @@ def render(path: Path, seconds: int, codec: str, options: dict[str, str]) -> Non
 
 
 def crop(frames: torch.Tensor) -> torch.Tensor:
-    """The centre of frames T H W C, as float C T H W."""
+    """The center of frames T H W C, as float C T H W."""
     top, left = ((side - CROP) // 2 for side in frames.shape[1:3])
     return frames[:, top : top + CROP, left : left + CROP].permute(3, 0, 1, 2).float() / 255
 

@@ -8,7 +8,7 @@ All three are the same model with the same weights on the same clips under bf16 
 - auto: the same, with the kernel that was measured to be faster for each convolution.
 
 They take turns step by step in changing order, and a ratio is the median of the ratios of
-neighbours. Before anything is timed, the scores in float32 with the Triton kernels are compared
+neighbors. Before anything is timed, the scores in float32 with the Triton kernels are compared
 with those of before.
 
     python benchmarks/depthwise_gpu.py                       # x3d_s, x3d_m and csn_r101

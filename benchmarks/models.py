@@ -8,7 +8,7 @@ Both are the same model with the same weights on the same clips, in one process:
   as two matrix products with a softmax between them.
 
 Runs alternate (ours, theirs, theirs, ours, ...), so that a slower moment of the machine strikes
-both, and the ratio is the median of the ratios of neighbours. Before anything is timed, the scores
+both, and the ratio is the median of the ratios of neighbors. Before anything is timed, the scores
 of both are compared.
 
     python benchmarks/models.py                      # all families, 2 threads
@@ -260,7 +260,7 @@ class Timing:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast ours is: median of the ratios of neighbours."""
+        """How many times as fast ours is: median of the ratios of neighbors."""
         return median(b / a for a, b in zip(self.ours, self.theirs, strict=True))
 
 

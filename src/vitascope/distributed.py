@@ -190,7 +190,7 @@ def gather_with_gradient(x: Tensor, local: bool = False) -> Tensor:
 
 
 class GroupGather(Function):
-    """Sum over groups of neighbouring local processes; the gradient is summed alike.
+    """Sum over groups of neighboring local processes; the gradient is summed alike.
 
     Called as `GroupGather.apply(x, num_sync_devices, num_groups)`.
     """

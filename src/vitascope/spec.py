@@ -1,7 +1,7 @@
 """Frozen facts that data, models and serving share: what a clip, a pixel and a label are.
 
 Everything here is immutable, comparable and goes to JSON and back without loss, because it is
-stored in every checkpoint and every exported artefact.
+stored in every checkpoint and every exported artifact.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class PixelSpec:
         crop: height and width (h, w) in pixels of what enters the model; one number is a square.
         mean: mean of each channel, R G B, on a scale of 0 to 1.
         std: standard deviation of each channel on the same scale.
-        fit: "crop" keeps the aspect ratio and cuts the centre; "squash" scales the whole frame to
+        fit: "crop" keeps the aspect ratio and cuts the center; "squash" scales the whole frame to
             `crop`, so that nothing is cut off and the aspect ratio is lost.
     """
 
@@ -307,7 +307,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """Everything that is needed to use a set of weights: stored in checkpoints and artefacts.
+    """Everything that is needed to use a set of weights: stored in checkpoints and artifacts.
 
     Attributes:
         model: card name of the architecture ("x3d_s").
@@ -343,7 +343,7 @@ class Weights:
         url: the file.
         dialect: whose names the entries have ("pytorchvideo", "pyslowfast", "caffe2", ...).
         sha256: checksum of the file; None where the publisher gives none and nobody measured it.
-        license: licence of the weights.
+        license: license of the weights.
         size: bytes of the file; None where nobody measured them.
     """
 

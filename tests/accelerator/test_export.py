@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from vitascope.accelerator.export import (
     TARGETS,
-    Artefact,
-    artefact_path,
+    Artifact,
+    artifact_path,
     export_model,
-    open_artefact,
+    open_artifact,
     require_target,
 )
 from vitascope.accelerator.export.onnx import quiet_exporter
@@ -94,7 +94,7 @@ def _clips(count: int = 5, size: int = 16) -> list[Tensor]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], Path]:
-    """Copies one artefact of each target, written once, into a folder."""
+    """Copies one artifact of each target, written once, into a folder."""
     folder = tmp_path_factory.mktemp("written")
 
     def copy(to: str, into: Path) -> Path:
@@ -116,7 +116,7 @@ def _write(path: Path, to: str, model: nn.Module | None = None) -> tuple[nn.Modu
 
 @needs
 @pytest.mark.parametrize("to", NAMES)
-def test_artefact_computes_the_same_and_carries_its_contract(to: str, tmp_path: Path) -> None:
+def test_artifact_computes_the_same_and_carries_its_contract(to: str, tmp_path: Path) -> None:
     model = Small().train()
     path, checked = export_model(model, CONTRACT, _clips(), tmp_path / "out", to=to, repeats=3)
     assert path == tmp_path / "out" / f"model{TARGETS[to].suffix}"
@@ -130,7 +130,7 @@ def test_artefact_computes_the_same_and_carries_its_contract(to: str, tmp_path: 
     json.dumps(checked.to_json())
     assert model.training and model.head.weight.requires_grad, "the caller's model was changed"
 
-    opened = open_artefact(path, threads=1)
+    opened = open_artifact(path, threads=1)
     assert opened.contract == CONTRACT
     assert opened.target == to
     model.eval()
@@ -147,7 +147,7 @@ def test_pathways_become_separate_inputs(to: str, tmp_path: Path) -> None:
     path, checked = export_model(model, CONTRACT, clips, tmp_path, to=to, repeats=1)
     assert checked.ok
     batch = [torch.randn(5, 3, 2, 8, 8), torch.randn(5, 3, 8, 8, 8)]
-    torch.testing.assert_close(open_artefact(path)(batch), model(batch).detach())
+    torch.testing.assert_close(open_artifact(path)(batch), model(batch).detach())
 
 
 @needs
@@ -161,7 +161,7 @@ def test_pathways_of_the_contract_are_packed_inside(to: str, tmp_path: Path) -> 
     assert checked.ok
     batch = torch.randn(5, 3, 8, 8, 8)
     expected = model([batch[:, :, [0, 7]], batch]).detach()  # first and last frame
-    torch.testing.assert_close(open_artefact(path)(batch), expected)
+    torch.testing.assert_close(open_artifact(path)(batch), expected)
 
 
 @needs
@@ -180,19 +180,19 @@ def test_beyond_tolerance_no_file_is_kept(
     path, checked = export_model(Moody(), CONTRACT, _clips(), tmp_path / "m", to=to, repeats=1)
     assert not checked.ok
     assert checked.max_abs_diff == pytest.approx(0.5, abs=1e-4)
-    # The older artefact under that name is untouched, and no temporary file remains.
+    # The older artifact under that name is untouched, and no temporary file remains.
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
 @needs
 @pytest.mark.parametrize("to", NAMES)
-def test_exporting_again_replaces_the_artefact(
+def test_exporting_again_replaces_the_artifact(
     to: str, tmp_path: Path, written: Callable[[str, Path], Path]
 ) -> None:
     written(to, tmp_path / "m")
     model, path = _write(tmp_path / "m", to, Small(4))
     x = torch.randn(1, 3, 4, 16, 16)
-    torch.testing.assert_close(open_artefact(path)(x), model.eval()(x).detach())
+    torch.testing.assert_close(open_artifact(path)(x), model.eval()(x).detach())
 
 
 @needs
@@ -211,7 +211,7 @@ def test_unusable_files_are_named(
     else:
         path.unlink()
     with pytest.raises(WeightsError, match=path.name):
-        open_artefact(path)
+        open_artifact(path)
 
 
 @needs
@@ -227,7 +227,7 @@ def test_files_of_other_programs_have_no_contract(tmp_path: Path) -> None:
         torch.export.save(program, pt2)
     for path in (onnx, xml, pt2):
         with pytest.raises(WeightsError, match=r"foreign.*no vitascope contract"):
-            open_artefact(path)
+            open_artifact(path)
 
 
 @needs
@@ -236,10 +236,10 @@ def test_openvino_needs_its_pair(tmp_path: Path, written: Callable[[str, Path], 
     weights = path.with_suffix(".bin")
     weights.write_bytes(weights.read_bytes()[:64])
     with pytest.raises(WeightsError, match=r"model\.xml"):
-        open_artefact(path)
+        open_artifact(path)
     weights.unlink()
     with pytest.raises(WeightsError, match=r"model\.bin must lie beside it"):
-        open_artefact(path)
+        open_artifact(path)
 
 
 class _Bomb:
@@ -306,14 +306,14 @@ def test_unknown_target_lists_the_known(tmp_path: Path) -> None:
         export_model(Small(), CONTRACT, _clips(), tmp_path, to="onxx")
 
 
-def test_names_of_artefacts(tmp_path: Path) -> None:
+def test_names_of_artifacts(tmp_path: Path) -> None:
     onnx = TARGETS["onnx"]
-    assert artefact_path(tmp_path, onnx) == tmp_path / "model.onnx"
-    assert artefact_path(tmp_path / "a.onnx", onnx) == tmp_path / "a.onnx"
+    assert artifact_path(tmp_path, onnx) == tmp_path / "model.onnx"
+    assert artifact_path(tmp_path / "a.onnx", onnx) == tmp_path / "a.onnx"
     with pytest.raises(ConfigError, match=r"a\.onnx"):
-        artefact_path(tmp_path / "a.xml", onnx)
+        artifact_path(tmp_path / "a.xml", onnx)
     with pytest.raises(WeightsError, match=r"\.onnx \(onnx\)"):
-        open_artefact(tmp_path / "model.tflite")
+        open_artifact(tmp_path / "model.tflite")
 
 
 def test_no_clips_no_export(tmp_path: Path) -> None:
@@ -339,9 +339,9 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
         export_model(Small(), CONTRACT, _clips(), tmp_path / "file" / "m", to="torch.export")
 
 
-def test_an_artefact_is_called_like_a_model() -> None:
-    artefact = Artefact(Path("x"), "onnx", CONTRACT, lambda x: torch.as_tensor(x) * 2)
-    assert artefact(torch.ones(1, 1)).item() == 2
+def test_an_artifact_is_called_like_a_model() -> None:
+    artifact = Artifact(Path("x"), "onnx", CONTRACT, lambda x: torch.as_tensor(x) * 2)
+    assert artifact(torch.ones(1, 1)).item() == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the fault is one of Linux")
@@ -353,7 +353,7 @@ def test_the_stack_of_signal_handlers_is_left_alone(
     call = ctypes.CDLL(None).sigaltstack
     before, after = (ctypes.create_string_buffer(3 * 8) for _ in range(2))  # stack_t
     call(None, before)
-    artefact = open_artefact(written(to, tmp_path / "model"))
-    artefact(_clips()[0][None])
+    artifact = open_artifact(written(to, tmp_path / "model"))
+    artifact(_clips()[0][None])
     call(None, after)
     assert before.raw == after.raw

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from vitascope.accelerator.export import TARGETS, export_model, open_artefact
+from vitascope.accelerator.export import TARGETS, export_model, open_artifact
 from vitascope.models.registry import create_model, get_card
 from vitascope.spec import Contract, LabelSpec
 
@@ -43,7 +43,7 @@ def _check(model: nn.Module, name: str, to: str, frames: int, crop: int, path: P
     assert checked.allowed > 2 * checked.tolerance, "scores too small to show a difference"
     batch = torch.stack(clips)
     expected = model.eval()(batch).detach()
-    torch.testing.assert_close(open_artefact(path)(batch), expected, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(open_artifact(path)(batch), expected, atol=1e-3, rtol=1e-4)
     return path
 
 

@@ -25,7 +25,7 @@ from vitascope.layers.mobile_cpu.convolutions import (
 )
 from vitascope.models.efficient_x3d import X3dBottleneckBlock, create_efficient_x3d
 
-# PyTorch says that its quantised types and this way to them are on their way out.
+# PyTorch says that its quantized types and this way to them are on their way out.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*quant:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*quant:DeprecationWarning"),

@@ -62,9 +62,9 @@ LEFT = [
 
 
 @pytest.mark.parametrize(("transmuter", "conv"), CASES)
-@pytest.mark.parametrize("quantise", [False, True])
+@pytest.mark.parametrize("quantize", [False, True])
 def test_a_block_and_its_deployed_form_compute_the_convolution(
-    transmuter, conv: nn.Conv3d, quantise: bool
+    transmuter, conv: nn.Conv3d, quantize: bool
 ) -> None:
     x = torch.randn(2, 4, 5, 8, 6)
     want = conv(x)
@@ -73,11 +73,11 @@ def test_a_block_and_its_deployed_form_compute_the_convolution(
     block = transmuter(conv)
     torch.testing.assert_close(block(x), want)
     assert block.kernel.conv.weight is conv.weight and block.kernel.conv.bias is conv.bias
-    deployed = convert_to_deployable_form(block, x, convert_for_quantize=quantise)
+    deployed = convert_to_deployable_form(block, x, convert_for_quantize=quantize)
     torch.testing.assert_close(deployed(x), want)
     kinds = {type(m) for m in deployed.modules()}
-    assert (nn.Conv2d in kinds) == quantise
-    kept = convert_to_deployable_form(block, x, quantise, native_conv3d_op_qnnpack=True)
+    assert (nn.Conv2d in kinds) == quantize
+    kept = convert_to_deployable_form(block, x, quantize, native_conv3d_op_qnnpack=True)
     assert nn.Conv2d not in {type(m) for m in kept.modules()}
 
 
@@ -98,7 +98,7 @@ def test_a_network_is_transmuted_in_place() -> None:
         want = model(x)
         parameters = {id(p) for p in model.parameters()}
         assert transmute_model(model) is model
-        assert {id(p) for p in model.parameters()} == parameters  # an optimiser still fits
+        assert {id(p) for p in model.parameters()} == parameters  # an optimizer still fits
         plain = [m for m in model.modules() if type(m) is nn.Conv3d]
         inside = [m for b in model.modules() if isinstance(b, EfficientBlockBase)
                   for m in b.modules()]  # fmt: skip

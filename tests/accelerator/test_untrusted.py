@@ -20,7 +20,7 @@ from tests.engine.test_hostile_records import VALUES, places
 from tests.models.weights.test_hostile_pickles import mutated
 from tests.support.limits import needs_limits, sweep
 
-from vitascope.accelerator.export import open_artefact
+from vitascope.accelerator.export import open_artifact
 from vitascope.accelerator.export.operators import OPERATORS, is_harmless
 from vitascope.errors import WeightsError
 
@@ -123,12 +123,12 @@ def test_what_pytorch_would_run_is_refused(
         bad.rename(tmp_path / "half.pt2")
         bad = rewrite(tmp_path / "half.pt2", bad, ATTACKS[attack], "model_weights_config.json")
     with pytest.raises(WeightsError, match=r"bad\.pt2: .*--trust \(trust=True") as caught:
-        open_artefact(bad)
+        open_artifact(bad)
     assert "\n" not in str(caught.value)
     print(caught.value)
     assert not Path("ran").exists()
     try:
-        open_artefact(bad, trust=True)(_clips()[0][None])
+        open_artifact(bad, trust=True)(_clips()[0][None])
     except Exception as error:
         print(f"trusted: {type(error).__name__}")
     assert Path("ran").exists(), "the attack does not work, so the test proves nothing"
@@ -210,7 +210,7 @@ def test_programs_with_anything_else_are_refused(what: str, good: Path, tmp_path
     change, word = REFUSED[what]
     bad = rewrite(good, tmp_path / "bad.pt2", change)
     with pytest.raises(WeightsError, match=rf"bad\.pt2: .*{word}.*--trust") as caught:
-        open_artefact(bad)
+        open_artifact(bad)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 
@@ -222,13 +222,13 @@ def test_a_graph_that_does_not_fit_together_is_one_line(
     with pytest.raises(
         WeightsError, match=r"bad\.pt2: not a complete torch\.export file"
     ) as caught:
-        open_artefact(unknown)
+        open_artifact(unknown)
     assert "\n" not in str(caught.value) and capfd.readouterr().err == ""
 
 
 def test_clips_of_another_size_are_named(good: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot compute a clip of 1x3x4x8x9 \("):
-        open_artefact(good)(torch.zeros(1, 3, 4, 8, 9))
+        open_artifact(good)(torch.zeros(1, 3, 4, 8, 9))
 
 
 def stored(change: Callable[[dict[str, Any]], None]) -> Change:
@@ -261,7 +261,7 @@ def test_tensors_that_are_not_there_are_refused(what: str, good: Path, tmp_path:
     change, word = PAYLOADS[what]
     bad = rewrite(good, tmp_path / "bad.pt2", change, "model_weights_config.json")
     with pytest.raises(WeightsError, match=rf"bad\.pt2: .*{word}"):
-        open_artefact(bad)
+        open_artifact(bad)
 
 
 def test_archives_that_expand_or_have_other_parts_are_refused(good: Path, tmp_path: Path) -> None:
@@ -278,17 +278,17 @@ def test_archives_that_expand_or_have_other_parts_are_refused(good: Path, tmp_pa
         with zipfile.ZipFile(bad, "a") as archive:
             archive.writestr(name, content)
         with pytest.raises(WeightsError, match=r"bad\.pt2: it "):
-            open_artefact(bad)
+            open_artifact(bad)
     shutil.copy(good, bad)
     with zipfile.ZipFile(bad, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model/extra/zeros", bytes(10**8))
     with pytest.raises(WeightsError, match="members that expand"):
-        open_artefact(bad)
+        open_artifact(bad)
     shutil.copy(good, bad)
     with zipfile.ZipFile(bad, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("model/models/model.json", b"{}")
     with pytest.raises(WeightsError, match="two members"):
-        open_artefact(bad)
+        open_artifact(bad)
 
 
 def test_traces_and_guards_are_not_even_read(
@@ -305,7 +305,7 @@ def test_traces_and_guards_are_not_even_read(
 
     changed = rewrite(good, tmp_path / "changed.pt2", change)
     video = _clips()[0][None]
-    assert torch.equal(open_artefact(changed)(video), open_artefact(good)(video))
+    assert torch.equal(open_artifact(changed)(video), open_artifact(good)(video))
     assert not Path("ran").exists()
 
 
@@ -346,7 +346,7 @@ class Everyday(torch.nn.Module):
 def test_what_vitascope_writes_needs_no_trust(kind: type, tmp_path: Path) -> None:
     model, path = _write(tmp_path / "m", "torch.export", kind())
     video = torch.randn(3, 3, 4, 16, 16)
-    torch.testing.assert_close(open_artefact(path)(video), model.eval()(video).detach())
+    torch.testing.assert_close(open_artifact(path)(video), model.eval()(video).detach())
 
 
 # Other formats.
@@ -379,7 +379,7 @@ def test_onnx_with_other_files_or_operators_is_refused(
     for number, location in enumerate(("../secret", str(tmp_path / "secret"), "beside.bin", "")):
         bad = changed(f"{number}.onnx", outside(location))
         with pytest.raises(WeightsError, match=r"takes weights from another file.*--trust"):
-            open_artefact(bad)
+            open_artifact(bad)
 
     def inside_a_branch(model: Any) -> None:
         node = model.graph.node.add(op_type="If", name="x")
@@ -388,15 +388,15 @@ def test_onnx_with_other_files_or_operators_is_refused(
         tensor.external_data.add(key="location", value="/etc/passwd")
 
     with pytest.raises(WeightsError, match="another file, '/etc/passwd'"):
-        open_artefact(changed("branch.onnx", inside_a_branch))
+        open_artifact(changed("branch.onnx", inside_a_branch))
     for domain in ("com.microsoft", "evil", "ai.onnx.contrib"):
 
         def own_domain(model: Any, domain: str = domain) -> None:
             model.graph.node[0].domain = domain
 
         with pytest.raises(WeightsError, match=f"an operator of '{domain}'.*--trust"):
-            open_artefact(changed("domain.onnx", own_domain))
-    assert open_artefact(path).target == "onnx"
+            open_artifact(changed("domain.onnx", own_domain))
+    assert open_artifact(path).target == "onnx"
 
 
 @pytest.mark.export
@@ -415,23 +415,23 @@ def test_openvino_with_entities_or_other_layers_is_refused(tmp_path: Path) -> No
     for name, document_type in bad.items():
         path.write_text(text[:head] + document_type + text[head:], encoding="utf-8")
         with pytest.raises(WeightsError, match=r"a document type, .*--trust"):
-            open_artefact(path)
+            open_artifact(path)
         print(name)
     for version in ("extension", "experimental", "../opset1", ""):
         path.write_text(re.sub('version="opset1"', f'version="{version}"', text, count=1))
         with pytest.raises(WeightsError, match=r"which is no operator set.*--trust"):
-            open_artefact(path)
+            open_artifact(path)
     moved = re.sub(r'offset="\d+" size="(\d+)"', rf'offset="{2**40}" size="\1"', text, count=1)
     path.write_text(moved, encoding="utf-8")
     with pytest.raises(WeightsError, match=r"model\.xml"):
-        open_artefact(path)
+        open_artifact(path)
     path.write_text(text, encoding="utf-8")
-    assert open_artefact(path).target == "openvino"
+    assert open_artifact(path).target == "openvino"
 
 
 def test_the_working_folder_is_not_touched(good: Path, tmp_path: Path) -> None:
     before = sorted(os.listdir(tmp_path))
-    open_artefact(good)
+    open_artifact(good)
     assert sorted(os.listdir(tmp_path)) == before
 
 
@@ -454,7 +454,7 @@ def test_hostile_values_in_every_field_of_an_export(good: Path, tmp_path: Path) 
             for path in rng.sample(found, min(len(found), 400)):
                 for value in rng.sample(VALUES, 4):
                     bad = rewrite(good, tmp_path / "bad.pt2", at(*path, value), member)
-                    yield f"{path} = {value!r:.40}", lambda bad=bad: open_artefact(bad)(video)
+                    yield f"{path} = {value!r:.40}", lambda bad=bad: open_artifact(bad)(video)
 
     before = sorted(os.listdir(tmp_path))
     counts = sweep(cases(), "fields of an export")
@@ -477,6 +477,6 @@ def test_100_mutated_exports(to: str, good: Path, tmp_path: Path) -> None:
             if to == "openvino":
                 shutil.copy(path.with_suffix(".bin"), bad.with_suffix(".bin"))
             bad.write_bytes(mutated(content, rng))
-            yield f"{to} {number}", lambda bad=bad: open_artefact(bad)
+            yield f"{to} {number}", lambda bad=bad: open_artifact(bad)
 
     sweep(cases(), f"mutated {to} exports")

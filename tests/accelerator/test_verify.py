@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vitascope.accelerator.artefact import Inputs, pathways
+from vitascope.accelerator.artifact import Inputs, pathways
 from vitascope.accelerator.verify import verify_export
 from vitascope.errors import VerificationError
 

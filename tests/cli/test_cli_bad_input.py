@@ -68,8 +68,8 @@ def test_missing_files_of_a_list_are_all_counted(refuse, clips):
 
 def test_unknown_column(refuse, clips):
     file = clips.parent / "l.csv"
-    file.write_text(rows(clips).replace("path,label\n", "path,label,colour\n", 1))
-    assert "l.csv, row 1: unknown column 'colour'. Known: path, label" in refuse(file)
+    file.write_text(rows(clips).replace("path,label\n", "path,label,color\n", 1))
+    assert "l.csv, row 1: unknown column 'color'. Known: path, label" in refuse(file)
 
 
 def test_label_outside_the_class_list(refuse, clips):

@@ -89,7 +89,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_pipe_gets_no_colours():
+def test_a_pipe_gets_no_colors():
     done = spawn("train", "--help")
     assert done.returncode == 0 and not ANSI.search(done.stdout + done.stderr)
     assert "[PATH=VALUE]..." in done.stdout

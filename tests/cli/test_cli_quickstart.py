@@ -28,7 +28,7 @@ def test_the_whole_way_in_small(tmp_path, monkeypatch):
     assert 0 <= found["top1"] <= 1 and 0 <= found["control_top1"] <= 1
     assert found["export_top1_agreement"] == 1 and found["export"]["ok"]
     assert found["prediction"]["top"][0]["label"] in found["classes"]
-    assert Path(found["artefact"]).is_file()
+    assert Path(found["artifact"]).is_file()
     page = Path(found["report"]).read_text()
     assert "With shuffled frames" in page and "Exported models" in page
     parts = re.findall(r"^(\d)\. [A-Z]", done.out, re.MULTILINE)

@@ -273,7 +273,7 @@ def test_sound(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delay", [Fraction(0), Fraction(1, 2)])
 def test_sound_of_frames(tmp_path: Path, delay: Fraction) -> None:
-    """The parts of neighbouring frames touch, also where frames and samples do not go together."""
+    """The parts of neighboring frames touch, also where frames and samples do not go together."""
     wave = tone(2, 8000)
     path = film_with_sound(tmp_path / "s.mov", wave, 8000, fps=30, frames=60, delay=delay)
     reader = AVReader(str(path), width=64)

@@ -68,7 +68,7 @@ def test_views_of_an_evaluation(records: list[VideoRecord]) -> None:
     assert window.shape == (3, 4, 80, 128, 3)
     assert [numbers(v) for v in window] == [[1, 3, 5, 7], [9, 11, 13, 15], [17, 19, 21, 23]]
     whole = ClipDataset(records, VIDEO, train=False, views=views)[0]["video"]
-    # Centres of 18 parts of 24 frames, dealt out to three clips.
+    # Centers of 18 parts of 24 frames, dealt out to three clips.
     dense = [int((k + 0.5) * 24 / 18) for k in range(18)]
     assert [numbers(v) for v in whole] == [dense[0::3], dense[1::3], dense[2::3]]
     one = ClipDataset(records, VIDEO, train=False)[0]["video"]
@@ -110,7 +110,7 @@ def test_trimmed_videos_show_nothing_outside(records: list[VideoRecord]) -> None
             range(5, 15)
         )
     late = replace(records[0], start=Fraction(3))
-    with pytest.raises(DatasetError, match=r"0.mp4 \(list.csv, row 1\): the labelled part starts "
+    with pytest.raises(DatasetError, match=r"0.mp4 \(list.csv, row 1\): the labeled part starts "
                        "at 3 s and the video ends at 2 s"):  # fmt: skip
         ClipDataset([late], WINDOW, train=True)[0]
 

@@ -130,7 +130,7 @@ def test_ordinary_files_are_not_decoded_for_their_times(tmp_path: Path, monkeypa
             assert len(video.times) == 40 and video.timeline.how == "packets"
 
 
-def test_frames_without_a_time_are_put_between_their_neighbours() -> None:
+def test_frames_without_a_time_are_put_between_their_neighbors() -> None:
     times: list[int | None] = [40 * k for k in range(12)]
     times[3] = times[7] = times[8] = None
     assert repair(times, 40) == ([40 * k for k in range(12)], 1)

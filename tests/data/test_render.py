@@ -93,7 +93,7 @@ def test_a_drawn_clip_shows_its_motion() -> None:
         for number in range(20):
             clip = motion_clip(motion, (1, number), 16, (80, 80)).astype(np.float32).mean(axis=3)
             poses = motion_path(motion, (1, number), 16)
-            # The pattern around the object's centre in one frame is found again, in the next,
+            # The pattern around the object's center in one frame is found again, in the next,
             # nearer to where the class says it goes than to where it was.
             hits = []
             for t in range(15):

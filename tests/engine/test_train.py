@@ -135,7 +135,7 @@ def test_every_task_resumes_to_the_same_bits(films: Path, tmp_path: Path, task: 
     assert fit_until(recipe, tmp_path / "run", 5, "step") is None
     fit(recipe, tmp_path / "run", resume=True)
     assert digests(tmp_path / "run") == digests(tmp_path / "straight"), (
-        f"task {task!r}: something besides weights, optimiser and step decides its loss"
+        f"task {task!r}: something besides weights, optimizer and step decides its loss"
     )
 
 

@@ -26,8 +26,8 @@ def _gradient(height: int, width: int) -> Image:
 def test_png_is_lossless(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     np.testing.assert_array_equal(_decode(png(image)), image)
-    grey = image[..., 0]
-    np.testing.assert_array_equal(_decode(png(grey))[..., 1], grey)
+    gray = image[..., 0]
+    np.testing.assert_array_equal(_decode(png(gray))[..., 1], gray)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (31, 45), (120, 90)])
@@ -41,7 +41,7 @@ def test_jpeg_is_close_and_small(size: tuple[int, int]) -> None:
         assert len(data) < image.size / 3
 
 
-def test_colours_keep_their_places() -> None:
+def test_colors_keep_their_places() -> None:
     image = np.zeros((32, 96, 3), np.uint8)
     image[:, :32, 0] = image[:, 32:64, 1] = image[:, 64:, 2] = 255
     decoded = _decode(jpeg(image, step=2)).astype(int)

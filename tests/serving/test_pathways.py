@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from support.videos import film
-from vitascope.accelerator.artefact import Packing
-from vitascope.accelerator.export import open_artefact
+from vitascope.accelerator.artifact import Packing
+from vitascope.accelerator.export import open_artifact
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.records import VideoRecord
 from vitascope.engine.build import load_model
@@ -100,7 +100,7 @@ def test_features_give_the_scores_back(run: Path, video: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.export
 @pytest.mark.parametrize("to", ["onnx", "openvino", "torch.export"])
-def test_an_artefact_takes_the_whole_clip(to: str, run: Path, video: Path, tmp_path: Path) -> None:
+def test_an_artifact_takes_the_whole_clip(to: str, run: Path, video: Path, tmp_path: Path) -> None:
     original = load(run)
     path, checked = original.export(to, [video], tmp_path, repeats=1)
     assert checked.ok
@@ -115,7 +115,7 @@ def test_an_artefact_takes_the_whole_clip(to: str, run: Path, video: Path, tmp_p
         )
     clips = original.clips(video, views="3x1")  # as a program without vitascope would call it
     expected = _network()(PackPathway(CLIP)(clips)).detach()
-    torch.testing.assert_close(open_artefact(path)(clips), expected, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(open_artifact(path)(clips), expected, atol=1e-3, rtol=1e-4)
 
 
 def test_packing_is_that_of_the_training() -> None:

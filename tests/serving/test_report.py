@@ -161,7 +161,7 @@ def test_matrix_of_another_size_is_refused() -> None:
         RunReport(title="t", classes=("a", "b", "c"), confusion=((1, 0), (0, 1)))
 
 
-def test_unlabelled_example_makes_no_judgement() -> None:
+def test_unlabeled_example_makes_no_judgment() -> None:
     example = Example(path="x.mp4", truth=None, top=[("go", 0.5)], frames=[])
     text = _page(render_report(RunReport(title="t", examples=[example]))).text
     assert "says go" in text and "right" not in text and "wrong" not in text

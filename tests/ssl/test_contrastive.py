@@ -58,14 +58,14 @@ def test_training_lowers_the_loss_and_remembers_features(index: int) -> None:
     torch.manual_seed(1)
     model = models()[index]
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(trained, lr=0.3)
+    optimizer = torch.optim.SGD(trained, lr=0.3)
     clips, positions = views(3), torch.tensor([7, 0, 3, 9])
     losses = []
     for _ in range(25):
         contrast = model(clips, positions)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         contrast.loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(float(contrast.loss.detach()))
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     assert all(p.grad is not None for p in trained)

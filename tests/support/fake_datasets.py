@@ -136,7 +136,7 @@ def _ava(root: Path, version: str = "2.2") -> None:
     rows = "x,0902,0.1,0.1,0.5,0.9,12,0\nx,0902,0.1,0.1,0.5,0.9,80,0\nx,0903,0.3,0,0.9,1,1,1\n"
     write(root / f"ava_train_v{version}.csv", rows + "y,0904,0.2,0.2,0.6,0.6,4,0\n")
     write(root / f"ava_val_v{version}.csv", "z,0902,0.1,0.1,0.5,0.9,12,0\n")
-    # The labelled part of a video begins at its fifteenth minute.
+    # The labeled part of a video begins at its fifteenth minute.
     videos(root / "videos", "x.mkv", "y.mp4", "z.mp4", frames=906, fps=1)
 
 

@@ -12,7 +12,7 @@ from vitascope.errors import ConfigError, InputError
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import (
     evaluation_transform,
-    normalise,
+    normalize,
     resize,
     scaled_size,
     view_windows,
@@ -34,17 +34,17 @@ def ramp(h: int, w: int) -> torch.Tensor:
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255,) * 3}
 
 
-def test_normalise_is_the_definition_and_leaves_its_input_alone():
+def test_normalize_is_the_definition_and_leaves_its_input_alone():
     pixels = PixelSpec(short_side=8, crop=(8, 8), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     x = frames().permute(3, 0, 1, 2)
     kept = x.clone()
     expected = (
         x.double() / 255 - torch.tensor([0.1, 0.2, 0.3]).double().view(3, 1, 1, 1)
     ) / torch.tensor([0.4, 0.5, 0.6]).double().view(3, 1, 1, 1)
-    assert torch.allclose(normalise(x, pixels).double(), expected, atol=1e-6)
+    assert torch.allclose(normalize(x, pixels).double(), expected, atol=1e-6)
     assert torch.equal(x, kept)
     whole = x.float()
-    assert torch.allclose(normalise(whole, pixels).double(), expected, atol=1e-6)
+    assert torch.allclose(normalize(whole, pixels).double(), expected, atol=1e-6)
     assert torch.equal(whole, kept.float())
 
 

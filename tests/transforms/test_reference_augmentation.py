@@ -139,7 +139,7 @@ def test_the_mirror_image_is_not_lost_with_a_resized_crop():
 def test_borders_are_grey_in_both_dtypes():
     x = torch.full((2, 3, 20, 20), 200, dtype=torch.uint8)
     moved = OPERATIONS["TranslateX"]
-    for name, clip, grey in (("uint8", x, 127.5), ("float", x / 255, 0.5)):
+    for name, clip, gray in (("uint8", x, 127.5), ("float", x / 255, 0.5)):
         augment = RandAugment(magnitude=10, prob=1.0, num_layers=14)
         (translate,) = (
             t for t in augment.randaug_fn.transforms_list if t.transform_name == "TranslateX"
@@ -151,7 +151,7 @@ def test_borders_are_grey_in_both_dtypes():
             ),
         )
         values = sorted({round(float(v), 2) for v in got.float().unique()})
-        assert len(values) == 2 and abs(values[0] - grey) <= 1, name
+        assert len(values) == 2 and abs(values[0] - gray) <= 1, name
     assert set(moved(x, 0.45, [0.5] * 3).unique().tolist()) == {0, 200}
 
 

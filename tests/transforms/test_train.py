@@ -13,8 +13,8 @@ from vitascope.transforms.preprocess import evaluation_transform
 from vitascope.transforms.train import (
     CropWindow,
     TrainTransform,
-    apply_colour,
-    colour_matrix,
+    apply_color,
+    color_matrix,
     erased_box,
     show,
 )
@@ -91,7 +91,7 @@ def test_switching_one_item_on_leaves_the_draws_of_the_others_alone():
         assert 0.01 < hidden.float().mean() < 0.4
         ys, xs = torch.nonzero(hidden, as_tuple=True)
         box = erased[:, :, ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-        assert (box == 0).all(), "the hidden part is one box of the mean colour"
+        assert (box == 0).all(), "the hidden part is one box of the mean color"
 
 
 def test_windows_have_the_asked_area_ratio_and_reach_every_place():
@@ -141,7 +141,7 @@ def test_show_cuts_mirrors_and_turns():
     assert cut.dtype == torch.uint8
     assert torch.equal(cut[:, 0], x[0, 4:36, 10:42].permute(2, 0, 1))
     assert torch.equal(show(x, CropWindow(4, 10, 32, 32, 0.0, True), (32, 32)), cut.flip(3))
-    # A quarter turn samples at pixel centres, so it gives the very pixels.
+    # A quarter turn samples at pixel centers, so it gives the very pixels.
     turned = show(x, CropWindow(4, 10, 32, 32, math.pi / 2), (32, 32))
     assert torch.allclose(turned[:, 0], torch.rot90(cut[:, 0], 1, (1, 2)).float(), atol=1e-3)
     tiny = show(x, CropWindow(4, 10, 32, 32, 1e-7), (32, 32))
@@ -156,32 +156,30 @@ def test_outside_of_the_frame_the_edge_goes_on():
 
 
 def test_a_turned_window_of_a_large_frame_is_not_aliased():
-    # Stripes of one pixel must average to grey at an eighth of the size.
+    # Stripes of one pixel must average to gray at an eighth of the size.
     x = (torch.arange(320) % 2 * 255).to(torch.uint8).view(1, 1, 320, 1)
     clip = show(x.expand(1, 240, 320, 3), CropWindow(0, 0, 240, 320, math.radians(3)), (30, 40))
     assert (clip[:, :, 3:-3, 3:-3] - 127.5).abs().max() < 10
 
 
-def test_colour_matrix_against_the_steps_one_by_one():
+def test_color_matrix_against_the_steps_one_by_one():
     x = torch.from_numpy(np.random.default_rng(3).uniform(90, 150, (3, 2, 5, 6))).float()
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1, 1)
     mean = float((x * luma).sum(0).mean())
     step = x * 1.1
     step = (step - 1.1 * mean) * 0.8 + 1.1 * mean
-    grey = (step * luma).sum(0, keepdim=True)
-    step = grey + (step - grey) * 1.3
-    assert torch.allclose(
-        apply_colour(x, *colour_matrix(1.1, 0.8, 1.3, 0.0, mean)), step, atol=0.01
-    )
-    grey = apply_colour(x, *colour_matrix(1, 1, 0, 0.2, mean))
-    assert torch.allclose(grey[0], grey[2], atol=0.05)
-    assert torch.allclose(grey[0], (x * luma).sum(0), atol=0.05)
-    # A full turn is nothing; a third of a turn keeps the brightness and swaps the colours.
-    assert torch.allclose(apply_colour(x, *colour_matrix(1, 1, 1, 1.0, mean)), x, atol=0.01)
-    turned = apply_colour(x, *colour_matrix(1, 1, 1, 1 / 3, mean))
+    gray = (step * luma).sum(0, keepdim=True)
+    step = gray + (step - gray) * 1.3
+    assert torch.allclose(apply_color(x, *color_matrix(1.1, 0.8, 1.3, 0.0, mean)), step, atol=0.01)
+    gray = apply_color(x, *color_matrix(1, 1, 0, 0.2, mean))
+    assert torch.allclose(gray[0], gray[2], atol=0.05)
+    assert torch.allclose(gray[0], (x * luma).sum(0), atol=0.05)
+    # A full turn is nothing; a third of a turn keeps the brightness and swaps the colors.
+    assert torch.allclose(apply_color(x, *color_matrix(1, 1, 1, 1.0, mean)), x, atol=0.01)
+    turned = apply_color(x, *color_matrix(1, 1, 1, 1 / 3, mean))
     assert torch.allclose((turned * luma).sum(0), (x * luma).sum(0), atol=0.2)
     assert (turned - x).abs().max() > 5
-    assert apply_colour(x, *colour_matrix(9, 1, 1, 0, mean)).max() == 255
+    assert apply_color(x, *color_matrix(9, 1, 1, 0, mean)).max() == 255
 
 
 def test_erased_boxes_lie_inside_and_have_the_stated_area():

@@ -1,7 +1,7 @@
 """Plain convolutions of a model become the blocks that have a form for deployment.
 
 Only what computes exactly the same is replaced: a block is made around the very weights of the
-convolution, so an optimiser goes on updating them. `accelerator.convert` then makes the form for
+convolution, so an optimizer goes on updating them. `accelerator.convert` then makes the form for
 deployment.
 """
 
@@ -28,7 +28,7 @@ Transmuter = Callable[[nn.Module], EfficientBlockBase | None]
 def _plain(module: nn.Module) -> nn.Conv3d | None:
     """The module, if it is a 3-D convolution and nothing else.
 
-    A subclass may compute something else (weights that are normalised first, for example), and
+    A subclass may compute something else (weights that are normalized first, for example), and
     padding with anything but zeros is in no block.
     """
     if type(module) not in (nn.Conv3d, DepthwiseConv3d):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vitascope.accelerator.artefact import Forward, Inputs, pathways
+from vitascope.accelerator.artifact import Forward, Inputs, pathways
 from vitascope.errors import VerificationError
 
 
@@ -33,7 +33,7 @@ class Verification:
         latency_ms_before: the same for the original.
         repeats: timed runs of each model, taken in turns.
         threads: threads that each model computes with.
-        size_bytes: size of the artefact's files.
+        size_bytes: size of the artifact's files.
         size_bytes_before: size of the original's parameters and buffers.
     """
 

@@ -42,7 +42,7 @@ def bench_data(
         from vitascope.distributed import cores
         from vitascope.engine.bench import measure_data, measure_model, workers_needed
 
-        table = read_table(data, labelled=False)
+        table = read_table(data, labeled=False)
         columns = SpinnerColumn(), TextColumn("{task.description}")
         with out.progress(*columns) as progress:
             task = progress.add_task("loading clips", total=None)

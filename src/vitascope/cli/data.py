@@ -165,7 +165,7 @@ def prepare_dataset(
         from vitascope.data.tables.read import read_table
 
         settings = Settings(short_side=short_side, crf=crf, keyframes=keyframes)
-        table = read_table(data, labelled=False)
+        table = read_table(data, labeled=False)
         with out.progress(TextColumn("encoding"), *BAR) as progress:
             bar = progress.add_task("encoding", total=None)
             report = prepare(

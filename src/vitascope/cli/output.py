@@ -41,7 +41,7 @@ class PlainConsole(Console):
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that prints text as it is: no markup in file names, no colour in a pipe."""
+    """A console that prints text as it is: no markup in file names, no color in a pipe."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
     return PlainConsole(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)

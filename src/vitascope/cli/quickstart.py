@@ -229,16 +229,16 @@ def _export(out: Output, run: Path, to: str) -> tuple[Path | None, Verification]
     out.data.update(
         export=checked.to_json(),
         export_top1_agreement=checked.top1_agreement,
-        artefact=exported.path,
+        artifact=exported.path,
     )
     return exported.path, checked
 
 
-def _predict(out: Output, artefact: Path, video: str) -> None:
+def _predict(out: Output, artifact: Path, video: str) -> None:
     from vitascope.serving.predictor import load
 
-    prediction = load(artefact).predict(video, top=3)
-    out.say(f"vitascope predict {artefact} {video} --top 3", style="dim", whole=True)
+    prediction = load(artifact).predict(video, top=3)
+    out.say(f"vitascope predict {artifact} {video} --top 3", style="dim", whole=True)
     for label, score in prediction.top:
         out.say(f"  {percent(score):>7}  {label}")
     out.data["prediction"] = prediction.to_json()

@@ -151,7 +151,7 @@ class ClipDataset(Dataset[Sample]):
 
         Raises:
             DecodeError: the video cannot be read, and the policy is "error".
-            DatasetError: the labelled interval or the short-clip rule does not fit the video, and
+            DatasetError: the labeled interval or the short-clip rule does not fit the video, and
                 the policy is "error".
         """
         video, key = item if isinstance(item, tuple) else (item, (self.seed, 0, int(item)))
@@ -312,7 +312,7 @@ def _within(video: Decoder, record: VideoRecord) -> Clip:
     end = video.duration if record.end is None else min(record.end, video.duration)
     if start >= end:
         raise DatasetError(
-            f"{record.path}{_origin(record)}: the labelled part starts at {float(start):g} s and "
+            f"{record.path}{_origin(record)}: the labeled part starts at {float(start):g} s and "
             f"the video ends at {float(video.duration):g} s. Correct the times of the row"
         )
     return Clip(start, end)

@@ -49,7 +49,7 @@ class Frames:
     """Decoded frames.
 
     Attributes:
-        data: uint8 Tensor T H W C, colours in the order R G B, turned upright.
+        data: uint8 Tensor T H W C, colors in the order R G B, turned upright.
         pts: time of each frame in seconds from the first frame of the video.
         durations: seconds that each frame is shown.
     """
@@ -213,7 +213,7 @@ def open_video(
         decoder: backend by name; a folder always uses "images". Only "pyav" reads what is not a
             local file.
         size: height and width in pixels of the frames that `read` and `stream` return, scaled
-            while colours are converted; None leaves them as stored.
+            while colors are converted; None leaves them as stored.
         fps: frames a second of a folder of frames, which has no times of its own (default 25);
             not allowed for a file.
         threads: decoding threads. One gives the same speed in many loader workers and never

@@ -56,7 +56,7 @@ def select(
 
     With coverage "window" the samples lie `sampling_rate / fps` seconds apart, each in the middle
     of its part of the clip, so that times rounded by a container cannot move a sample to the
-    neighbouring frame. Without `fps` they are every `sampling_rate`-th frame from the one shown
+    neighboring frame. Without `fps` they are every `sampling_rate`-th frame from the one shown
     at the start. With coverage "video" the clip is cut into T equal parts and one frame is taken
     from each: its middle, or with `rng` (training) a random instant of the part.
 
@@ -66,7 +66,7 @@ def select(
         spec: number and spacing of the samples, and the rule for short videos.
         within: the part of the video that may be seen: all of it, or the trimmed interval of an
             annotation.
-        rng: moves the samples of coverage "video"; None keeps them centred.
+        rng: moves the samples of coverage "video"; None keeps them centered.
 
     Raises:
         DatasetError: the rule is "error" and the video ends before the clip does, or has fewer

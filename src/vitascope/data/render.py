@@ -22,15 +22,15 @@ Grid = npt.NDArray[np.floating[Any]]
 # --- numbered frames ---------------------------------------------------------------------------
 
 _BITS = 16
-_ROWS, _COLUMNS = 5, 8  # 16 bits, their complement, and a row of colours
-_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
+_ROWS, _COLUMNS = 5, 8  # 16 bits, their complement, and a row of colors
+_COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 
 
 def numbered_frame(number: int, size: tuple[int, int] = (80, 128)) -> Image:
     """An image that says its number in black and white blocks.
 
     Two rows of blocks carry the 16 bits, two more their complement, and a row below shows red,
-    green, blue and white, so that colour order and orientation can be seen as well.
+    green, blue and white, so that color order and orientation can be seen as well.
 
     Args:
         number: 0 to 65535.
@@ -41,7 +41,7 @@ def numbered_frame(number: int, size: tuple[int, int] = (80, 128)) -> Image:
     bits = np.array([number >> i & 1 for i in range(_BITS)], np.uint8)
     blocks = np.empty((_ROWS, _COLUMNS, 3), np.uint8)
     blocks[:4] = (np.concatenate([bits, 1 - bits]) * 255).reshape(4, _COLUMNS, 1)
-    blocks[4] = np.repeat(np.array(_COLOURS, np.uint8), _COLUMNS // 4, axis=0)
+    blocks[4] = np.repeat(np.array(_COLORS, np.uint8), _COLUMNS // 4, axis=0)
     rows = np.arange(size[0]) * _ROWS // size[0]
     columns = np.arange(size[1]) * _COLUMNS // size[1]
     return blocks[rows][:, columns]
@@ -50,7 +50,7 @@ def numbered_frame(number: int, size: tuple[int, int] = (80, 128)) -> Image:
 def read_number(image: Image) -> int | None:
     """The number in an image made by `numbered_frame`; None if it cannot be read for certain.
 
-    The image may have been compressed and scaled; wrong colours or a turned image give None.
+    The image may have been compressed and scaled; wrong colors or a turned image give None.
     """
     height, width = image.shape[:2]
     middles = np.empty((_ROWS, _COLUMNS, 3))
@@ -61,9 +61,9 @@ def read_number(image: Image) -> int | None:
             block = image[top : max(bottom, top + 1), left : max(right, left + 1)]
             middles[row, column] = block.mean(axis=(0, 1))
     bits = middles[:4].mean(axis=2).reshape(2, _BITS) > 127.5
-    colours = middles[4] > 127.5
-    expected = np.repeat(np.array(_COLOURS) > 127, _COLUMNS // 4, axis=0)
-    if (bits[0] == bits[1]).any() or (colours != expected).any():
+    colors = middles[4] > 127.5
+    expected = np.repeat(np.array(_COLORS) > 127, _COLUMNS // 4, axis=0)
+    if (bits[0] == bits[1]).any() or (colors != expected).any():
         return None
     return int(sum(int(bit) << i for i, bit in enumerate(bits[0])))
 
@@ -149,7 +149,7 @@ def motion_clip(
 ) -> Image:
     """Draws one clip, uint8 T H W C: a textured object that moves over a drifting background.
 
-    Shape, colours, textures, the object's size, speed and start, and the background's drift are
+    Shape, colors, textures, the object's size, speed and start, and the background's drift are
     drawn independently of the class. The image wraps around: what leaves on one side comes
     back on the other.
     """
@@ -166,7 +166,7 @@ def motion_clip(
     cos, sin = np.cos(angle), np.sin(angle)
     u, v = (x * cos + y * sin) / radius, (y * cos - x * sin) / radius
     inside = np.clip(_SHAPES[int(rng.integers(len(_SHAPES)))](u, v) * radius + 0.5, 0, 1)
-    back, fore, stripe = _colours(rng)
+    back, fore, stripe = _colors(rng)
     stripes = np.sin(u * float(rng.uniform(2.5, 5)) + float(rng.uniform(0, 6)))
     paint = fore + (stripe - fore) * np.clip(stripes * 3 + 0.5, 0, 1)[..., None]
     scene = _background(rng, frames, size)[..., None] * 60 + back
@@ -219,8 +219,8 @@ _SHAPES: tuple[Callable[[Grid, Grid], Grid], ...] = (
 )
 
 
-def _colours(rng: np.random.Generator) -> tuple[Grid, Grid, Grid]:
-    """Colours of background, object and stripe: any hue, the object lighter than what is behind it.
+def _colors(rng: np.random.Generator) -> tuple[Grid, Grid, Grid]:
+    """Colors of background, object and stripe: any hue, the object lighter than what is behind it.
 
     Growing and shrinking are told apart by which side of an edge is the object. Were that side
     drawn too, its recognition would take most of a short training.

@@ -36,7 +36,7 @@ class DataSpeed:
         clips: number of clips that were measured.
         read: seconds to read the whole file (an upper bound: a decoder may need a part).
         decode: seconds to open the video, which is then in memory, and decode the frames.
-        transform: seconds to augment, crop and normalise.
+        transform: seconds to augment, crop and normalize.
         failed: videos that could not be read; they are left out.
     """
 

@@ -1,4 +1,4 @@
-"""Charts as inline SVG and HTML, and the page around them, which has light and dark colours."""
+"""Charts as inline SVG and HTML, and the page around them, which has light and dark colors."""
 
 from __future__ import annotations
 
@@ -247,8 +247,8 @@ def matrix(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         for j, count in enumerate(row):
             share = count / total if total else 0.0
             said = f"{name} taken for {classes[j]}: {count} of {total}"
-            colour = "--good" if i == j else "--bad"
-            style = f' style="background:rgb(var({colour}) / {share:.3f})"' if count else ""
+            color = "--good" if i == j else "--bad"
+            style = f' style="background:rgb(var({color}) / {share:.3f})"' if count else ""
             over = ' class="over"' if share > 0.6 else ""
             cells.append(f'<td{over}{style} title="{escape(said)}">{count or ""}</td>')
         body.append(

@@ -6,7 +6,7 @@ points to a complete file: the new one or the previous one. Only when the record
 the previous tensor file removed; a full disk therefore costs the new checkpoint, never the old.
 
 Tensor names are those of the model's state dict. Two prefixes are reserved: "ema." for the
-moving average of the weights and "optim." for the state of the optimiser. Loading reads
+moving average of the weights and "optim." for the state of the optimizer. Loading reads
 safetensors and JSON only, and so never executes code.
 """
 

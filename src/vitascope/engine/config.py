@@ -121,9 +121,9 @@ class AugmentConfig:
         brightness: greatest relative change of brightness, 0 to 1.
         contrast: greatest relative change of contrast, 0 to 1.
         saturation: greatest relative change of saturation, 0 to 1.
-        hue: greatest turn of the hue in turns of the colour circle, 0 to 0.5.
-        grayscale: probability that all colour goes.
-        erase: probability that a box in all frames is set to the mean colour.
+        hue: greatest turn of the hue in turns of the color circle, 0 to 0.5.
+        grayscale: probability that all color goes.
+        erase: probability that a box in all frames is set to the mean color.
         rotate: greatest rotation in degrees, either way.
         translate: greatest shift as a share of the window's sides, either way.
         mixup: alpha of MixUp (arXiv:1710.09412).
@@ -183,7 +183,7 @@ class OptimConfig:
     """How weights are updated.
 
     Attributes:
-        name: optimiser.
+        name: optimizer.
         lr: peak learning rate, for `batch_size` clips an update.
         weight_decay: decay of weights; norms, biases and position embeddings have none.
         momentum: momentum of sgd, first beta of adam and adamw.

@@ -1,4 +1,4 @@
-"""Optimisers: which parameters decay, which rate each layer has, and the state as tensors."""
+"""Optimizers: which parameters decay, which rate each layer has, and the state as tensors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def parameter_groups(
             `VideoModel.param_depth` counts them.
 
     Returns:
-        Dicts for a torch optimiser with the extra entries "names" and "share" (of the rate).
+        Dicts for a torch optimizer with the extra entries "names" and "share" (of the rate).
 
     Raises:
         ConfigError: layer decay for a model that does not say how deep a parameter lies.
@@ -67,7 +67,7 @@ def parameter_groups(
 
 
 def create_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all trainable parameters of the model.
+    """The recipe's optimizer over all trainable parameters of the model.
 
     Raises:
         ConfigError: nothing to train, or layer decay on a model without depths.
@@ -100,7 +100,7 @@ def _named(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
 
 
 def flatten_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """State of an optimiser as tensors named "optim.<parameter>.<entry>".
+    """State of an optimizer as tensors named "optim.<parameter>.<entry>".
 
     Rates and decays of the groups are no state: they follow from the recipe and the step.
     """
@@ -116,13 +116,13 @@ def restore_state(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) 
     """Puts back what `flatten_state` gave (names here without the prefix).
 
     Raises:
-        WeightsError: an entry of a parameter that the optimiser does not have.
+        WeightsError: an entry of a parameter that the optimizer does not have.
     """
     parameters = dict(_named(optimizer))
     for key, value in flat.items():
         name, _, entry = key.rpartition(".")
         if name not in parameters:
-            raise WeightsError(f"optimiser state of {name!r}, which is no parameter of the model")
+            raise WeightsError(f"optimizer state of {name!r}, which is no parameter of the model")
         parameter = parameters[name]
         if value.ndim and value.shape == parameter.shape:
             # In the memory layout of the parameter (channels last): the fused kernels walk

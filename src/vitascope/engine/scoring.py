@@ -32,7 +32,7 @@ _SHUFFLE = 0x5AFF1E  # first word of the key that permutes frames
 
 @dataclass(frozen=True, kw_only=True)
 class EvalResult:
-    """Scores of a model on labelled videos.
+    """Scores of a model on labeled videos.
 
     Attributes:
         classes: class names in the order of the scores.
@@ -194,7 +194,7 @@ def score_videos(
 
     Args:
         model: maps B C T H W to logits.
-        dataset: labelled videos with evaluation views.
+        dataset: labeled videos with evaluation views.
         classes: class names in the order of the logits.
         how: batches, precision, processes.
         split: name of the split, for the result.

@@ -97,7 +97,7 @@ class TrainResult:
 
 
 def restore(setup: Setup) -> State:
-    """Brings model, optimiser and average to the last checkpoint; a new run starts at step 0.
+    """Brings model, optimizer and average to the last checkpoint; a new run starts at step 0.
 
     Raises:
         WeightsError: the checkpoint is damaged or of another model.

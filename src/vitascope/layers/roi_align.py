@@ -98,7 +98,7 @@ def roi_align(
         spatial_scale: positions of the map for each unit of the boxes.
         sampling_ratio: samples for each cell and side; 0 or less takes one for each position of
             the map that a cell covers.
-        aligned: positions of the map are pixel centres, half a position from its corner. Without
+        aligned: positions of the map are pixel centers, half a position from its corner. Without
             it boxes are shifted by half a position, and none is smaller than one position (the
             form of the first publication, which PyTorchVideo's detection models were trained with).
 
@@ -183,7 +183,7 @@ class RoIAlign(nn.Module):
         output_size: cells (height, width).
         spatial_scale: positions of the map for each unit of the boxes.
         sampling_ratio: samples for each cell and side; 0 or less adapts to the box.
-        aligned: positions of the map are pixel centres.
+        aligned: positions of the map are pixel centers.
     """
 
     def __init__(

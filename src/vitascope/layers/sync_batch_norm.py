@@ -33,7 +33,7 @@ class _SyncBatchNorm(_BatchNorm):
         self.num_sync_devices = num_sync_devices
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalises `input` (B C, or B C and further dimensions)."""
+        """Normalizes `input` (B C, or B C and further dimensions)."""
         if not self.training or get_world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)  # type: ignore[no-untyped-call]
@@ -174,7 +174,7 @@ class SubBatchNorm3d(nn.Module):
         super()._save_to_state_dict(*args, **kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises B C T H W.
+        """Normalizes B C T H W.
 
         Raises:
             InputError: in training, a batch that is no multiple of `num_splits`.

@@ -41,7 +41,7 @@ def contrast_logits(query: Tensor, key: Tensor, negatives: Tensor, temperature: 
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.1) -> Tensor:
-    """Normalised temperature-scaled cross entropy (arXiv:2002.05709).
+    """Normalized temperature-scaled cross entropy (arXiv:2002.05709).
 
     Each of the 2B rows has its other view as positive and all other rows as negatives.
 

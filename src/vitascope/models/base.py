@@ -137,7 +137,7 @@ def check_input(x: Any, spec: InputSpec, *, values: bool = False) -> None:
             bad = int((~torch.isfinite(part)).sum())
             raise InputError(
                 f"{name}: {bad} of {part.numel()} values are NaN or infinite. Look at the "
-                f"normalisation (a std of 0?) and at the decoded frames."
+                f"normalization (a std of 0?) and at the decoded frames."
             )
 
 

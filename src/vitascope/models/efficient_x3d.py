@@ -68,7 +68,7 @@ class X3dBottleneckBlock(EfficientBlockBase):
         super().__init__()
         norm: dict[str, Any] = {"norm_eps": norm_eps, "norm_momentum": norm_momentum}
         self._use_residual = use_residual
-        self._sum = FloatFunctional()  # a module, so that quantisation can replace it
+        self._sum = FloatFunctional()  # a module, so that quantization can replace it
         self._relu_in_sum = False
         self._res_proj: nn.Module | None = None
         if use_residual and (spatial_stride != 1 or in_channels != out_channels):

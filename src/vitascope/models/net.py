@@ -23,7 +23,7 @@ class Net(VideoModel):
     """Blocks one after the other; the last ones are the head.
 
     Args:
-        blocks: the blocks. What they hold is initialised as in a ResNet.
+        blocks: the blocks. What they hold is initialized as in a ResNet.
         head_start: index of the first block of the head; None takes the last block if it has a
             classifying layer `proj`, and else says that there is no head.
         inputs: what the model accepts; None skips the checks.

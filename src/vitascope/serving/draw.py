@@ -20,9 +20,9 @@ Image = npt.NDArray[np.uint8]
 
 
 def png(image: Image) -> bytes:
-    """Encodes an H W 3 (R G B) or H W (grey) uint8 image without loss."""
+    """Encodes an H W 3 (R G B) or H W (gray) uint8 image without loss."""
     height, width = image.shape[:2]
-    colour = 2 if image.ndim == 3 else 0
+    color = 2 if image.ndim == 3 else 0
     rows = np.ascontiguousarray(image).reshape(height, -1)
     # Filter type 0 (none) stands before every row.
     raw = np.hstack([np.zeros((height, 1), np.uint8), rows]).tobytes()
@@ -31,7 +31,7 @@ def png(image: Image) -> bytes:
         check = zlib.crc32(kind + data)
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(raw, 9)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in parts)
 
@@ -41,7 +41,7 @@ def jpeg(image: Image, step: int = 4) -> bytes:
 
     Args:
         image: height and width at least 2.
-        step: size of the quantiser's steps, 2 (best, largest) to 31.
+        step: size of the quantizer's steps, 2 (best, largest) to 31.
     """
     height, width = image.shape[:2]
     encoder = av.CodecContext.create("mjpeg", "w")

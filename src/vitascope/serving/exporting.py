@@ -78,7 +78,7 @@ def find_clips(run: str | Path, data: str | Path | None = None) -> list[str]:
             "(--data DATA)"
         )
     try:
-        table = read_table(data or folder / "split.csv", labelled=False)
+        table = read_table(data or folder / "split.csv", labeled=False)
     except DatasetError as error:
         if data is not None:
             raise

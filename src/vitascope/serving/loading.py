@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.artefact import Forward, Inputs, pathways
-from vitascope.accelerator.export import TARGETS, open_artefact
+from vitascope.accelerator.artifact import Forward, Inputs, pathways
+from vitascope.accelerator.export import TARGETS, open_artifact
 from vitascope.engine.build import load_model
 from vitascope.engine.checkpoint import PICKLES
 from vitascope.engine.device import network_input
@@ -86,9 +86,9 @@ def open_model(
     suffixes = {target.suffix: target.name for target in TARGETS.values()}
     run = any((path / f"{name}.json").is_file() for name in ("best", "last"))
     if path.is_dir() and not run and not is_foreign_checkpoint(path):
-        path = _only_artefact(path, tuple(suffixes))
+        path = _only_artifact(path, tuple(suffixes))
     if path.suffix in suffixes:
-        opened = open_artefact(path, trust=trust)
+        opened = open_artifact(path, trust=trust)
         return ModelSource(path, opened.target, opened.contract, opened, trust=trust)
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise WeightsError(f"{path} holds only the weights; give {path.with_suffix('.xml')}")
@@ -104,7 +104,7 @@ def open_model(
     return _from_checkpoint(path, torch.device(device))
 
 
-def _only_artefact(folder: Path, suffixes: tuple[str, ...]) -> Path:
+def _only_artifact(folder: Path, suffixes: tuple[str, ...]) -> Path:
     found = sorted(file for file in folder.iterdir() if file.suffix in suffixes)
     if len(found) == 1:
         return found[0]

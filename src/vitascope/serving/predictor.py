@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitascope.accelerator.artefact import Forward, Inputs
+from vitascope.accelerator.artifact import Forward, Inputs
 from vitascope.accelerator.export import export_model
 from vitascope.accelerator.verify import Verification
 from vitascope.data.cache.video import TIME_LIMIT
@@ -302,7 +302,7 @@ class Predictor:
             repeats: timed runs of each model.
 
         Returns:
-            The artefact's path and the check; with `ok` False nothing was written.
+            The artifact's path and the check; with `ok` False nothing was written.
 
         Raises:
             WeightsError: this model is an exported one already.

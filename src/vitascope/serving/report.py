@@ -88,7 +88,7 @@ class RunReport:
         examples: clips with predictions.
         worst: clips with the highest loss, the worst first.
         data: tables about the data set.
-        exports: file and check of each exported artefact.
+        exports: file and check of each exported artifact.
         environment: versions, processor, threads and the like.
         recipe: the complete recipe as text.
     """
@@ -192,7 +192,7 @@ def _classes(report: RunReport) -> str:
         matrix.append(
             _card(
                 "<h3>Confusion matrix</h3><p class='soft'>Rows: the true class. Columns: what the "
-                "model said. The stronger the colour, the larger the share of the row.</p>"
+                "model said. The stronger the color, the larger the share of the row.</p>"
                 + charts.matrix(names, counts)
             )
         )

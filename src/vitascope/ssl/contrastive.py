@@ -40,7 +40,7 @@ class ContrastiveModel(nn.Module, ABC):
     Args:
         backbone: maps a clip to projections B D, or to a list of projections and predictions.
         dim: width of the projections.
-        length: clips of the data set, whose features are kept for nearest neighbours; 0 for none.
+        length: clips of the data set, whose features are kept for nearest neighbors; 0 for none.
         temperature: divides similarities.
     """
 
@@ -132,7 +132,7 @@ class SimCLRModel(ContrastiveModel):
         super().__init__(backbone, dim, length, temperature)
 
     def compare(self, views: Sequence[Clip], index: Tensor | None) -> tuple[Contrast, Tensor]:
-        """Normalised temperature-scaled cross entropy of the first two views."""
+        """Normalized temperature-scaled cross entropy of the first two views."""
         first, second = self.project(views[0]), self.project(views[1])
         loss = nt_xent(gather_with_gradient(first), gather_with_gradient(second), self.temperature)
         return Contrast(loss), first
@@ -150,7 +150,7 @@ class MemoryModel(ContrastiveModel):
         momentum: share of the new feature when it is remembered.
         duration: moments of a clip that are remembered; None for one.
         interpolate: compare with the mean of the moments around a time.
-        keep_nearest: keep the features for nearest neighbours too.
+        keep_nearest: keep the features for nearest neighbors too.
     """
 
     views_needed = 1

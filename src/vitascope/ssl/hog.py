@@ -20,7 +20,7 @@ def gaussian_window(size: int) -> Tensor:
 
 
 class HOGLayer(nn.Module):
-    """Orientation histograms of cells of an image, for each colour.
+    """Orientation histograms of cells of an image, for each color.
 
     Args:
         nbins: orientations from 0 to 180 degrees.

@@ -52,7 +52,7 @@ class MaskSpec:
         decoder_kernel: window (T, H, W) of the pooling of keys and values in them.
         decoder_stride: its step.
         first_frames: predict the first frame of each token only, not all of its frames (pixels).
-        normalise: scale the pixels of each token to mean 0 and deviation 1.
+        normalize: scale the pixels of each token to mean 0 and deviation 1.
         scale_init: divide the start values of each block by the root of twice its depth.
     """
 
@@ -68,7 +68,7 @@ class MaskSpec:
     decoder_kernel: tuple[int, ...] = ()
     decoder_stride: tuple[int, ...] = ()
     first_frames: bool = True
-    normalise: bool = True
+    normalize: bool = True
     scale_init: bool = False
 
     def __post_init__(self) -> None:
@@ -397,7 +397,7 @@ class MaskedMViT(nn.Module):
             u = 1 if self.spec.first_frames else step
             parts = frames.unfold(2, u, u).unfold(3, p, p).unfold(4, p, p)  # B C t h w u p p
             label = parts.permute(0, 2, 3, 4, 5, 6, 7, 1).flatten(1, 3).flatten(2)
-        if self.spec.normalise:
+        if self.spec.normalize:
             mean, var = label.mean(-1, keepdim=True), label.var(-1, keepdim=True)
             label = (label - mean) / (var + 1.0e-6) ** 0.5
         return label

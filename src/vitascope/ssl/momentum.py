@@ -10,7 +10,7 @@ from torch import nn
 
 
 def follower(network: nn.Module) -> nn.Module:
-    """A copy of a model that no optimiser trains."""
+    """A copy of a model that no optimizer trains."""
     copied = copy.deepcopy(network)
     for parameter in copied.parameters():
         parameter.requires_grad_(False)

@@ -9,7 +9,7 @@ from vitascope.transforms.augmentations import AugmentTransform
 from vitascope.transforms.augmix import AugMix
 from vitascope.transforms.mix import CutMix, MixUp, MixVideo, RandomMix
 from vitascope.transforms.pathways import PackPathway
-from vitascope.transforms.preprocess import evaluation_transform, normalise
+from vitascope.transforms.preprocess import evaluation_transform, normalize
 from vitascope.transforms.rand_augment import RandAugment
 from vitascope.transforms.train import TrainTransform
 from vitascope.transforms.transforms import (
@@ -68,5 +68,5 @@ __all__ = [
     "UniformTemporalSubsampleRepeated",
     "create_video_transform",
     "evaluation_transform",
-    "normalise",
+    "normalize",
 ]

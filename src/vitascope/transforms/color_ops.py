@@ -1,4 +1,4 @@
-"""Changes of colour and contrast of frames ... C H W in [0, 1] as float or [0, 255] as uint8.
+"""Changes of color and contrast of frames ... C H W in [0, 1] as float or [0, 255] as uint8.
 
 The results equal those of torchvision's tensor functions (and so of PyTorchVideo), computed here
 without torchvision. Statistics (mean, extremes, histogram) are those of each frame alone.

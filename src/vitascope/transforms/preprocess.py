@@ -63,7 +63,7 @@ def resize(frames: Tensor, height: int, width: int, antialias: bool = True) -> T
     return scaled.permute(0, 2, 3, 1)
 
 
-def normalise(x: Tensor, pixels: PixelSpec) -> Tensor:
+def normalize(x: Tensor, pixels: PixelSpec) -> Tensor:
     """Brings pixel values to the scale of the model.
 
     Args:
@@ -106,12 +106,12 @@ def view_windows(height: int, width: int, crop: tuple[int, int], crops: int) -> 
         height: of the frame in pixels.
         width: of the frame.
         crop: height and width of a window.
-        crops: 1 the centre; 3 both ends and the middle of the direction with more room;
-            5 the corners and the centre.
+        crops: 1 the center; 3 both ends and the middle of the direction with more room;
+            5 the corners and the center.
 
     Returns:
         The windows, the 3 in order from left to right (or top to bottom), the 5 row by row with
-        the centre last.
+        the center last.
 
     Raises:
         ConfigError: `crops` is another number.
@@ -164,7 +164,7 @@ def evaluation_transform(
             scaled = resize(frames, height, width, antialias)
             boxes = view_windows(height, width, pixels.crop, crops)
             windows = [_cut(scaled, box) for box in boxes]
-        return [normalise(window.permute(3, 0, 1, 2), pixels) for window in windows]
+        return [normalize(window.permute(3, 0, 1, 2), pixels) for window in windows]
 
     return transform
 

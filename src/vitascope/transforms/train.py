@@ -1,7 +1,7 @@
 """Random changes of a clip for training from scratch on little data, in about a millisecond.
 
 One set of draws serves all frames, so motion stays what it was. Crop, mirror image, shift and
-rotation are one resampling; brightness, contrast, saturation, hue and the loss of colour are one
+rotation are one resampling; brightness, contrast, saturation, hue and the loss of color are one
 3 x 3 matrix. Every clip draws the same count of numbers whatever is switched on, so that switching
 one item on leaves the draws of the others alone.
 """
@@ -19,11 +19,11 @@ from torch import Tensor
 from vitascope.errors import ConfigError
 from vitascope.spec import PixelSpec
 from vitascope.transforms.color_ops import REC601
-from vitascope.transforms.preprocess import check_frames, normalise, resize
+from vitascope.transforms.preprocess import check_frames, normalize, resize
 from vitascope.transforms.spatial import window_sides
 
 _LUMA = np.array(REC601)
-# Colour difference axes (YIQ); hue is the angle in their plane.
+# Color difference axes (YIQ); hue is the angle in their plane.
 _YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 _ERASE_AREA = (0.02, 0.33)
 _ERASE_RATIO = (0.3, 3.3)
@@ -47,7 +47,7 @@ class CropWindow:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTransform:
-    """Random crop, mirror image, rotation, shift, colour and erased box, the same in all frames.
+    """Random crop, mirror image, rotation, shift, color and erased box, the same in all frames.
 
     Called with uint8 frames T H W C and a generator, it returns a float32 clip C T h w.
     Whatever lies outside of the frame repeats the pixels at its edge.
@@ -64,9 +64,9 @@ class TrainTransform:
         brightness: greatest relative change, from 0 to 1.
         contrast: greatest relative change around the mean brightness of the clip, from 0 to 1.
         saturation: greatest relative change, from 0 to 1.
-        hue: greatest turn of the hue in turns of the colour circle, from 0 to 0.5.
-        grayscale: probability that all colour goes.
-        erase: probability that a box in all frames is set to the mean colour; it covers 2 to
+        hue: greatest turn of the hue in turns of the color circle, from 0 to 0.5.
+        grayscale: probability that all color goes.
+        erase: probability that a box in all frames is set to the mean color; it covers 2 to
             33 % of the image.
         rotate: greatest rotation in degrees, either way.
         translate: greatest shift as a share of the window's sides, either way; without it the
@@ -110,9 +110,9 @@ class TrainTransform:
         u = rng.random(_DRAWS)
         window = self.window(frames.shape[1], frames.shape[2], u[:8])
         clip = show(frames, window, self.pixels.crop)
-        if matrix_and_offset := self._colour(clip, u[8:13]):
-            clip = apply_colour(clip, *matrix_and_offset)
-        clip = normalise(clip, self.pixels)
+        if matrix_and_offset := self._color(clip, u[8:13]):
+            clip = apply_color(clip, *matrix_and_offset)
+        clip = normalize(clip, self.pixels)
         if u[13] < self.erase:
             top, left, height, width = erased_box(*self.pixels.crop, rng.random(4))
             clip[:, :, top : top + height, left : left + width] = 0
@@ -149,7 +149,7 @@ class TrainTransform:
         angle = math.radians(self.rotate) * (2 * u[6] - 1)
         return CropWindow(round(y), round(x), rows, columns, angle, bool(u[7] < self.hflip))
 
-    def _colour(self, clip: Tensor, u: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def _color(self, clip: Tensor, u: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         gray = bool(u[4] < self.grayscale)
         amounts = (self.brightness, self.contrast, self.saturation, self.hue)
         if clip.shape[0] != 3 or not (gray or any(amounts)):
@@ -159,10 +159,10 @@ class TrainTransform:
         # A sum of whole numbers: the same on any number of threads.
         sums = clip.flatten(1).sum(1, dtype=torch.int64).numpy()
         mean = float(_LUMA @ sums) / clip[0].numel()
-        return colour_matrix(brightness, contrast, 0.0 if gray else saturation, turn, mean)
+        return color_matrix(brightness, contrast, 0.0 if gray else saturation, turn, mean)
 
 
-def colour_matrix(
+def color_matrix(
     brightness: float, contrast: float, saturation: float, turn: float, mean: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """One linear map for a change of brightness, contrast, saturation and hue, in this order.
@@ -170,23 +170,23 @@ def colour_matrix(
     Args:
         brightness: factor; 1 changes nothing.
         contrast: factor of the distance to the mean brightness.
-        saturation: factor of the distance to grey; 0 is black and white.
+        saturation: factor of the distance to gray; 0 is black and white.
         turn: rotation of the hue in turns.
         mean: mean brightness of the clip before the change.
 
     Returns:
         A 3 x 3 matrix and an offset of 3, for red, green, blue columns.
     """
-    grey = np.tile(_LUMA, (3, 1))
+    gray = np.tile(_LUMA, (3, 1))
     cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
     rotation = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     hue = np.linalg.inv(_YIQ) @ rotation @ _YIQ
-    colour = hue @ (saturation * np.eye(3) + (1 - saturation) * grey)
-    offset = colour @ np.full(3, (1 - contrast) * brightness * mean)
-    return brightness * contrast * colour, offset
+    color = hue @ (saturation * np.eye(3) + (1 - saturation) * gray)
+    offset = color @ np.full(3, (1 - contrast) * brightness * mean)
+    return brightness * contrast * color, offset
 
 
-def apply_colour(clip: Tensor, matrix: np.ndarray, offset: np.ndarray) -> Tensor:
+def apply_color(clip: Tensor, matrix: np.ndarray, offset: np.ndarray) -> Tensor:
     """Maps the three channels of a clip and cuts the result to 0..255.
 
     Args:

@@ -51,7 +51,7 @@ def create_video_transform(
 ) -> Compose:
     """The transforms that most video classifiers are trained or tested with.
 
-    In order: frames are subsampled, augmented as `aug_type` says, scaled to 0..1 and normalised;
+    In order: frames are subsampled, augmented as `aug_type` says, scaled to 0..1 and normalized;
     then training scales the short side at random, crops and mirrors at random (or cuts a random
     window instead of the first two), and testing scales the short side and cuts the middle.
 

@@ -191,7 +191,7 @@ def check_between(case: Case) -> None:
 def check_views(case: Case) -> None:
     got = slowfast.view_order(case["num_ensemble_views"], case["num_spatial_crops"])
     assert [list(v) for v in got] == case["kinetics"]
-    # Charades and SSv2 name the centre 0 where there is only one crop.
+    # Charades and SSv2 name the center 0 where there is only one crop.
     crops = [0 if case["num_spatial_crops"] == 1 else crop for _, crop in got]
     assert crops == case["charades_ssv2_spatial"]
 

@@ -1,7 +1,7 @@
 """What programs reach in PyTorchVideo's data modules beside the recorded interface.
 
 The record has the public names of each module; here are the names that a module took from its
-neighbours, which programs import from it all the same, and the underscored helpers that the
+neighbors, which programs import from it all the same, and the underscored helpers that the
 original's own modules, its tests or PySlowFast use.
 """
 
@@ -18,7 +18,7 @@ from support.model_reference import old_names
 
 pytestmark = pytest.mark.filterwarnings("ignore:pytorchvideo:DeprecationWarning")
 
-# module below pytorchvideo.data -> names of its neighbours
+# module below pytorchvideo.data -> names of its neighbors
 TAKEN = {
     "ava": "ClipInfo ClipSampler LabeledVideoDataset",
     "charades": "ClipSampler FrameVideo MultiProcessSampler",

@@ -77,7 +77,7 @@ def test_a_sample_has_everything_of_its_window(root: Path) -> None:
     assert second["labels_onehot"] == [0, 1] and second["labels_id"] == 1
     assert first["video_uid"] == "a" and first["clip_uid"] == "c-a" and first["duration"] == 3.0
 
-    # Also outside of training frames are scaled to [0, 1] and normalised; PyTorchVideo forgot it.
+    # Also outside of training frames are scaled to [0, 1] and normalized; PyTorchVideo forgot it.
     whole = EncodedVideo(root / "a.mov").get_clip(Fraction(9, 10), Fraction(19, 10))["video"]
     scaled = short_side_scale((whole / 255 - 0.45) / 0.225, 256)
     left = round((scaled.shape[-1] - 224) / 2)

@@ -131,7 +131,7 @@ def test_frames_are_picked_as_their_rules_say() -> None:
         OneOfEachPart(0, True)
 
 
-def test_ava_clips_lie_around_the_labelled_second(frames: Path, tmp_path: Path) -> None:
+def test_ava_clips_lie_around_the_labeled_second(frames: Path, tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text(listed())
     rows = ["a,0901,.1,.1,.2,.2,12,1", "b,0902,.1,.2,.3,.4,80,1", "b,0902,.1,.2,.3,.4,9,1"]
     (tmp_path / "l.csv").write_text("\n".join(rows))

@@ -44,7 +44,7 @@ def test_errors_of_threads_are_raised() -> None:
     assert sorted(done) == [1, 1, 2, 2]
 
 
-def test_a_clip_is_written_with_its_colours(tmp_path: Path) -> None:
+def test_a_clip_is_written_with_its_colors(tmp_path: Path) -> None:
     frames = np.stack([numbered_frame(i) for i in range(6)])
     clip = torch.from_numpy(frames).permute(3, 0, 1, 2)
     stream = utils.export_video_array(clip.float(), tmp_path / "a.mp4", 30)
@@ -74,8 +74,8 @@ def test_a_clip_is_written_with_its_colours(tmp_path: Path) -> None:
     gray = utils.export_video_array(clip, tmp_path / "gray.mp4", 30, out_format="gray")
     assert gray.height == 80
     with open_video(tmp_path / "gray.mp4") as video:
-        colours = video.read([0]).data.numpy().astype(int)
-    assert np.abs(colours - colours[..., :1]).max() <= 3
+        colors = video.read([0]).data.numpy().astype(int)
+    assert np.abs(colors - colors[..., :1]).max() <= 3
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

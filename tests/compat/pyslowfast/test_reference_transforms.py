@@ -104,7 +104,7 @@ def box_arithmetic(name: str, case: dict, reference: Reference) -> None:
     )
 
 
-def colours(name: str, case: dict, reference: Reference) -> None:
+def colors(name: str, case: dict, reference: Reference) -> None:
     draws = Replay(case.get("draws", []))
     rng = {"rng": draws} if "draws" in case else {}
     args = dict(case["args"])
@@ -246,7 +246,7 @@ WALKS: dict[str, Callable[[str, dict, Reference], None]] = {
             "lighting_list",
             "pad_image",
         ),
-        colours,
+        colors,
     ),
 }
 

@@ -88,12 +88,12 @@ class _Wrong:
 
     def read(self, indices, size=None) -> Frames:
         wanted = list(indices)
-        if self._fault == "neighbour" and 30 in wanted and len(wanted) < 10:
+        if self._fault == "neighbor" and 30 in wanted and len(wanted) < 10:
             wanted[wanted.index(30)] = 29
         if self._fault == "order":
             wanted = sorted(wanted)
         found = self._inner.read(wanted, size)
-        if self._fault == "colours":
+        if self._fault == "colors":
             return replace(found, data=found.data.flip(-1))
         if self._fault == "dark":
             return replace(found, data=found.data // 8 * 7)
@@ -116,9 +116,9 @@ class _Wrong:
     [
         ("times", "times are off by up to 0.002000 s"),
         ("short", "47 frames instead of 48"),
-        ("neighbour", "frame 29 came instead of 30"),
+        ("neighbor", "frame 29 came instead of 30"),
         ("order", "in any order"),
-        ("colours", "frame None came instead of 0"),
+        ("colors", "frame None came instead of 0"),
         ("dark", "differ"),
         ("stream", "as a stream"),
     ],

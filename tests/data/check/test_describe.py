@@ -89,7 +89,7 @@ def test_unreadable_files_stop_the_work_before_it_begins(folder: Path) -> None:
     assert describe(good).total_hours == pytest.approx((2 + 1 + 3) / 3600)
 
 
-def test_labelled_parts_and_selections(folder: Path) -> None:
+def test_labeled_parts_and_selections(folder: Path) -> None:
     table = read_table(folder)
     whole = [r for r in table.records if r.split == "train"]
     parts = (

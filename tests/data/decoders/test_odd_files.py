@@ -139,7 +139,7 @@ def test_marks_of_key_frames_are_not_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed")
-def test_colours_that_are_given_once_stay(tmp_path: Path) -> None:
+def test_colors_that_are_given_once_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.mov"
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=2"]
     subprocess.run([*command, "-c:v", "smc", "-g", "5", str(path)], check=True)

@@ -141,7 +141,7 @@ def test_sound_in_views_batches_and_workers(loud: Path, tmp_path: Path) -> None:
         ClipDataset(records, WINDOW, train=True, modalities=[Audio(), Audio()])[0]
 
 
-def test_sound_outside_the_labelled_part_is_not_heard(tmp_path: Path) -> None:
+def test_sound_outside_the_labeled_part_is_not_heard(tmp_path: Path) -> None:
     path = film_with_sound(tmp_path / "a.mov", chirp(2, 16000), 16000)
     record = VideoRecord(str(path), 0, start=Fraction(1, 2), end=Fraction(4, 5))
     sample = ClipDataset([record], WINDOW, train=False, modalities=[Audio(16000)])[0]
@@ -205,8 +205,8 @@ def test_stored_flow_belongs_to_the_frames_of_the_clip(tmp_path: Path) -> None:
         write_flo(kinds["flo"] / f"{i}.flo", flow)
         assert np.array_equal(read_flo(kinds["flo"] / f"{i}.flo"), flow)
         for axis, name in enumerate("xy"):
-            grey = np.round((flow[..., axis] + 20) * 255 / 40).astype(np.uint8)
-            cv2.imwrite(str(kinds["pictures"] / f"flow_{name}_{i:05d}.png"), grey)
+            gray = np.round((flow[..., axis] + 20) * 255 / 40).astype(np.uint8)
+            cv2.imwrite(str(kinds["pictures"] / f"flow_{name}_{i:05d}.png"), gray)
     for name, suffix in (("array", ".npy"), ("arrays", ".npz")):
         kinds[name].rmdir()
         save = np.save if suffix == ".npy" else np.savez

@@ -1,6 +1,6 @@
 """The lists of PyTorchVideo and PySlowFast: every reference case, right or refused with reason.
 
-Cases without a judgement are met exactly. Where the reference says that a behaviour is wrong or
+Cases without a judgment are met exactly. Where the reference says that a behavior is wrong or
 silent, `BETTER` holds what is done instead; a case that is in neither fails the test.
 """
 
@@ -102,7 +102,7 @@ def video_tables(case: Case) -> Any:
             for name, (info, path) in manifests.read_encoded_videos("i.csv", "e.csv").videos.items()
         }
     found = domsev.read_frame_videos("i.csv", "f.csv")
-    if len(found.videos) == 2:  # the judgement: what is dropped must be said
+    if len(found.videos) == 2:  # the judgment: what is dropped must be said
         assert found.left_out == {
             "P01_02": "60 frames, and 165 are expected", "P09_09": "no frames of it in f.csv"
         }  # fmt: skip
@@ -185,11 +185,11 @@ def domsev_cases(case: Case) -> Any:
     if case["what"].startswith("seconds to frame index"):
         return [[s, domsev.frame_at(Fraction(str(s)), Fraction(30))] for s, _ in case["yields"]]
     [found] = domsev.read_domsev("i.csv", "f.csv", "l.csv").values()
-    labelled = [f for f in found if f.label_id is not None]
+    labeled = [f for f in found if f.label_id is not None]
     return {
-        "frames": len(found), "labelled": len(labelled),
-        "first": [labelled[0].frame_id, labelled[0].label_id],
-        "last": [labelled[-1].frame_id, labelled[-1].label_id],
+        "frames": len(found), "labelled": len(labeled),
+        "first": [labeled[0].frame_id, labeled[0].label_id],
+        "last": [labeled[-1].frame_id, labeled[-1].label_id],
         "frame_numbers": [found[0].number, found[-1].number],
     }  # fmt: skip
 
@@ -348,7 +348,7 @@ def clip(path: str, start: float, end: float, noun: list[Any], verb: list[Any]) 
     return [path, {**times, "noun_label": noun, "verb_label": verb}]
 
 
-# (reader's function, what) -> what is done instead of the reference's behaviour.
+# (reader's function, what) -> what is done instead of the reference's behavior.
 BETTER: dict[tuple[str, str], Any] = {
     ("ptv_paths", "absolute path in the list and a prefix"): Refused("not below the prefix"),
     ("ptv_paths", "commas instead of blanks"): TWO,

@@ -126,10 +126,10 @@ def test_missing_data(tmp_path: Path) -> None:
 
 def test_videos_without_classes(tmp_path: Path) -> None:
     touch(tmp_path, "1.mp4", "deep/2.mp4")
-    table = read_table(tmp_path, labelled=False)
+    table = read_table(tmp_path, labeled=False)
     assert [r.label for r in table.records] == [None, None]
     assert [os.path.relpath(r.path, tmp_path) for r in table.records] == ["1.mp4", "deep/2.mp4"]
-    one = read_table(tmp_path / "1.mp4", labelled=False)
+    one = read_table(tmp_path / "1.mp4", labeled=False)
     assert [r.path for r in one.records] == [str(tmp_path / "1.mp4")]
 
 
@@ -310,7 +310,7 @@ def test_all_missing_files_are_counted(tmp_path: Path) -> None:
         read_table(tmp_path)
 
 
-def test_a_wrong_root_is_recognised(tmp_path: Path) -> None:
+def test_a_wrong_root_is_recognized(tmp_path: Path) -> None:
     file = write(tmp_path / "data", "l.csv", "data/1.mp4,a\ndata/2.mp4,b\n") if (
         touch(tmp_path, "data/1.mp4", "data/2.mp4")) else None  # fmt: skip
     with pytest.raises(DatasetError, match=f"2 of 2 rows .*these exist below {tmp_path}"):

@@ -277,7 +277,7 @@ def test_weights_for_another_clip_are_refused(tmp_path: Path) -> None:
 
 
 def test_pixels_come_from_the_processor(tmp_path: Path) -> None:
-    """Of ViViT's form, which shifts the scaled values and then normalises them."""
+    """Of ViViT's form, which shifts the scaled values and then normalizes them."""
     from vitascope.transforms.preprocess import evaluation_transform
 
     stored = {

@@ -1,4 +1,4 @@
-"""Weight files of Transformers and timm: recognised, loaded, computing what the originals do."""
+"""Weight files of Transformers and timm: recognized, loaded, computing what the originals do."""
 
 from __future__ import annotations
 

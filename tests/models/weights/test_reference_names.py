@@ -98,7 +98,7 @@ def rows(first: int, shape: Any, dim: int) -> Tensor:
 
 
 def native_state(table: Any, own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A file under native names, every entry recognisable."""
+    """A file under native names, every entry recognizable."""
     state: dict[str, Tensor] = {}
     for index, (native, ours) in enumerate(table):
         if isinstance(ours, list):

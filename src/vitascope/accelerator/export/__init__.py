@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.artefact import Artefact, Inputs, Packing, pathways
-from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artefact, target_of
+from vitascope.accelerator.artifact import Artifact, Inputs, Packing, pathways
+from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artifact, target_of
 from vitascope.accelerator.verify import Verification, verify_export
 from vitascope.errors import ConfigError, RunError, VerificationError, VitascopeError
 from vitascope.files import draft_folder
@@ -22,11 +22,11 @@ from vitascope.spec import Contract
 
 __all__ = [
     "TARGETS",
-    "Artefact",
+    "Artifact",
     "ExportTarget",
-    "artefact_path",
+    "artifact_path",
     "export_model",
-    "open_artefact",
+    "open_artifact",
     "require_target",
     "target_of",
 ]
@@ -45,8 +45,8 @@ def require_target(name: str) -> ExportTarget:
     return target
 
 
-def artefact_path(path: str | Path, target: ExportTarget) -> Path:
-    """Where an artefact goes: `path` itself if it has the right suffix, else `path`/model.suffix.
+def artifact_path(path: str | Path, target: ExportTarget) -> Path:
+    """Where an artifact goes: `path` itself if it has the right suffix, else `path`/model.suffix.
 
     Raises:
         ConfigError: `path` ends in the suffix of another target.
@@ -77,20 +77,20 @@ def export_model(
     check, so that nothing half-written and nothing wrong ever stands under `path`.
 
     A model of several pathways gets one input, as every other: the packing of the clip becomes
-    part of the artefact. Clips that are lists make one input a pathway instead.
+    part of the artifact. Clips that are lists make one input a pathway instead.
 
     Args:
         model: maps B C T H W (or a list, for pathways) to scores B N; it is copied, not changed.
         contract: classes, clip and pixels; it goes into the file.
         clips: real clips C T H W as the evaluation transform gives them (or lists of pathways).
-            Their size becomes the size of the artefact's inputs; the batch dimension stays free.
+            Their size becomes the size of the artifact's inputs; the batch dimension stays free.
         path: the file, or a folder in which it becomes `model` with the target's suffix.
         to: name of the target ("onnx").
         tolerance: replaces the target's own; see `ExportTarget.tolerance`.
         repeats: timed runs of each model.
 
     Returns:
-        The path of the artefact, and what the check showed. If its `ok` is False the conversion
+        The path of the artifact, and what the check showed. If its `ok` is False the conversion
         was beyond tolerance and there is no file.
 
     Raises:
@@ -101,7 +101,7 @@ def export_model(
         RunError: the folder cannot be written.
     """
     target = require_target(to)
-    path = artefact_path(path, target)
+    path = artifact_path(path, target)
     if not clips:
         raise VerificationError("a conversion is checked on real clips, and there are none")
     plain = copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
@@ -163,9 +163,9 @@ def _write(
 
 
 def _into_place(files: Sequence[Path], path: Path) -> None:
-    """Renames the artefact's files into place, the one that names it last.
+    """Renames the artifact's files into place, the one that names it last.
 
-    An older artefact of that name is taken away first: its main file beside the new companion
+    An older artifact of that name is taken away first: its main file beside the new companion
     would be a pair that does not belong together.
     """
     companions = [file for file in files if file.name != path.name]

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.artefact import (
+from vitascope.accelerator.artifact import (
     KEY,
     OUTPUT_NAME,
-    Artefact,
+    Artifact,
     Flat,
     Inputs,
     contract_text,
@@ -88,7 +88,7 @@ class OnnxTarget:
         program.model.metadata_props[KEY] = contract_text(contract)
         program.save(path, external_data=False)
 
-    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
+    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artifact:
         """Opens an ONNX file that carries a contract.
 
         Without `trust` a file with weights in other files, which may lie anywhere, or with
@@ -121,7 +121,7 @@ class OnnxTarget:
             }
             return torch.from_numpy(session.run(None, arrays)[0])
 
-        return Artefact(path, self.name, parse_contract(text, path), forward)
+        return Artifact(path, self.name, parse_contract(text, path), forward)
 
 
 # Whose operators compute tensors out of tensors, in every build of onnxruntime.

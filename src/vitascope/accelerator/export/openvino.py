@@ -9,10 +9,10 @@ from xml.parsers import expat
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.artefact import (
+from vitascope.accelerator.artifact import (
     KEY,
     OUTPUT_NAME,
-    Artefact,
+    Artifact,
     Flat,
     Inputs,
     contract_text,
@@ -65,7 +65,7 @@ class OpenVinoTarget:
         # The default halves the weights to float16, which moves scores by more than our tolerance.
         openvino.save_model(converted, str(path), compress_to_fp16=False)
 
-    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
+    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artifact:
         """Opens an .xml whose .bin lies beside it.
 
         Without `trust` a file with a document type (which may define entities) or with layers
@@ -100,7 +100,7 @@ class OpenVinoTarget:
             arrays = [x.detach().cpu().contiguous().numpy() for x in pathways(inputs)]
             return torch.from_numpy(compiled(arrays)[0].copy())
 
-        return Artefact(path, self.name, contract, forward)
+        return Artifact(path, self.name, contract, forward)
 
 
 _XML = 64 << 20  # bytes; that of a model of a thousand layers has 2 MB

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import nn
 
-from vitascope.accelerator.artefact import Artefact, Inputs
+from vitascope.accelerator.artifact import Artifact, Inputs
 from vitascope.accelerator.export.onnx import OnnxTarget
 from vitascope.accelerator.export.openvino import OpenVinoTarget
 from vitascope.accelerator.export.torch_export import TorchExportTarget
@@ -28,7 +28,7 @@ class ExportTarget(Protocol):
 
     @property
     def suffix(self) -> str:
-        """Suffix of the file that stands for the artefact (".onnx"); no two targets share one."""
+        """Suffix of the file that stands for the artifact (".onnx"); no two targets share one."""
 
     @property
     def extra(self) -> str:
@@ -55,7 +55,7 @@ class ExportTarget(Protocol):
             MissingExtraError: a package is missing.
         """
 
-    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
+    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artifact:
         """Opens what `write` wrote.
 
         Args:
@@ -76,7 +76,7 @@ for _target in (OnnxTarget(), OpenVinoTarget(), TorchExportTarget()):
 
 
 def target_of(path: Path) -> ExportTarget:
-    """The target whose artefacts end like `path`.
+    """The target whose artifacts end like `path`.
 
     Raises:
         WeightsError: no target writes such files.
@@ -88,6 +88,6 @@ def target_of(path: Path) -> ExportTarget:
     raise WeightsError(f"{path}: no export target writes files like this. Known: {known}")
 
 
-def open_artefact(path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
-    """Opens an exported model, recognised by its suffix; see `ExportTarget.open`."""
+def open_artifact(path: Path, threads: int | None = None, *, trust: bool = False) -> Artifact:
+    """Opens an exported model, recognized by its suffix; see `ExportTarget.open`."""
     return target_of(path).open(path, threads, trust=trust)

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vitascope.accelerator.artefact import (
+from vitascope.accelerator.artifact import (
     KEY,
-    Artefact,
+    Artifact,
     Flat,
     Inputs,
     contract_text,
@@ -48,7 +48,7 @@ class TorchExportTarget:
             program.example_inputs = None  # a clip as large as the weights of a small model
             torch.export.save(program, path, extra_files={CONTRACT_FILE: contract_text(contract)})
 
-    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artefact:
+    def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artifact:
         """Opens a .pt2 file; `threads` are PyTorch's, of which a process has one pool.
 
         Without `trust` PyTorch gets only what `read_archive` understood of the file.
@@ -70,4 +70,4 @@ class TorchExportTarget:
                 scores: Tensor = module(*pathways(inputs))
             return scores
 
-        return Artefact(path, self.name, contract, forward)
+        return Artifact(path, self.name, contract, forward)

@@ -16,7 +16,7 @@ from vitascope.compat.decord.video_reader import Uri, VideoReader, whole_numbers
 class AVReader:
     """Reads frames with their sound: the samples from the time of a frame to that of the next.
 
-    Sound and frames count from the first frame, so that the parts of neighbouring frames touch.
+    Sound and frames count from the first frame, so that the parts of neighboring frames touch.
 
     Args:
         uri: see `VideoReader`.

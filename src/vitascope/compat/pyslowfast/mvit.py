@@ -160,7 +160,7 @@ def mask_spec(keys: Keys) -> MaskSpec:
         decoder_kernel=tuple(keys["MASK.DEC_KV_KERNEL"]),
         decoder_stride=tuple(keys["MASK.DEC_KV_STRIDE"]),
         first_frames=keys["MASK.TIME_STRIDE_LOSS"],
-        normalise=keys["MASK.NORM_PRED_PIXEL"],
+        normalize=keys["MASK.NORM_PRED_PIXEL"],
         scale_init=keys["MASK.SCALE_INIT_BY_DEPTH"],
     )
 

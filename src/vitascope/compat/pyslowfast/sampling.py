@@ -170,13 +170,13 @@ def ssv2_frames(
     return [int(rng.integers(a, b + 1)) for a, b in pairwise(edges)]
 
 
-def ava_frames(centre: int, half: int, sampling_rate: int, num_frames: int) -> list[int]:
-    """Every `sampling_rate`-th frame of [centre - half, centre + half), inside the video."""
-    wanted = range(centre - half, centre + half, sampling_rate)
+def ava_frames(center: int, half: int, sampling_rate: int, num_frames: int) -> list[int]:
+    """Every `sampling_rate`-th frame of [center - half, center + half), inside the video."""
+    wanted = range(center - half, center + half, sampling_rate)
     return [min(max(i, 0), num_frames - 1) for i in wanted]
 
 
 def view_order(num_clips: int, num_crops: int) -> Sequence[tuple[int, int]]:
-    """(clip, crop) of each test view: the crops of a clip follow each other; 1 is the centre."""
+    """(clip, crop) of each test view: the crops of a clip follow each other; 1 is the center."""
     crops = (1,) if num_crops == 1 else range(num_crops)
     return [(clip, crop) for clip in range(num_clips) for crop in crops]

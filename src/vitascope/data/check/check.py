@@ -90,7 +90,7 @@ def _videos(data: Iterable[str | Path]) -> tuple[list[str], tuple[str, ...]]:
         if Path(item).is_file() and not _is_list(Path(item)):
             paths[str(item)] = None
             continue
-        table = read_table(item, labelled=False)
+        table = read_table(item, labeled=False)
         paths.update((record.path, None) for record in table.records)
         warnings += table.warnings
         if all(record.label is None for record in table.records) and Path(item).is_dir():

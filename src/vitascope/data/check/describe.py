@@ -65,7 +65,7 @@ class Summary:
         classes: class names in order.
         counts: split -> class -> videos; the split is "all" without a split.
         headers: files whose header was asked for; fewer than there are only in huge data sets.
-        seconds: shortest, median and longest video (or labelled part) in seconds; None unknown.
+        seconds: shortest, median and longest video (or labeled part) in seconds; None unknown.
         total_hours: all videos together, if every header was read.
         fps: (frames a second, files), most frequent first.
         sizes: (width, height, files), most frequent first.
@@ -276,7 +276,7 @@ def _read_header(source: Source) -> Header:
 
 
 def _length(record: VideoRecord, header: Header | None) -> float | None:
-    """Seconds of the labelled part, as far as known."""
+    """Seconds of the labeled part, as far as known."""
     if record.end is not None:
         return float(record.end - (record.start or 0))
     if header is None or header.seconds is None:

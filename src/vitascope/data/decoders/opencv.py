@@ -16,7 +16,7 @@ from vitascope.data.decoders.timeline import Timeline
 from vitascope.errors import DecodeError
 from vitascope.optional import require
 
-_SAME_PICTURE = 12.0  # mean difference, 0 to 255, that other colours and rounding may make
+_SAME_PICTURE = 12.0  # mean difference, 0 to 255, that other colors and rounding may make
 _SAME_TIME = 1e-3  # seconds; OpenCV tells times in milliseconds
 
 

@@ -1,4 +1,4 @@
-"""From a decoded frame to an upright RGB array: colours, scaling, rotation."""
+"""From a decoded frame to an upright RGB array: colors, scaling, rotation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SCALED = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXA
 class Converter:
     """Turns frames of one stream upright and into RGB.
 
-    Full and limited range and the colour matrix are taken from the frame (unmarked video is
+    Full and limited range and the color matrix are taken from the frame (unmarked video is
     BT.601, as in FFmpeg); 10 and more bits are scaled to 8; alpha is dropped; interlaced frames
     stay woven. The size and the rotation of the first frame hold for the whole video: a frame
     of another size is scaled to it.

@@ -351,7 +351,7 @@ class _Run:
             return
         begin = timeline.key(key)
         if source.has_palette:
-            key = -1  # some formats give the colours at the beginning only
+            key = -1  # some formats give the colors at the beginning only
         self._disposable = source.disposable
         skip = self._skip if self._disposable is not None else None
         # Some formats guess the times of the packets that follow a seek, until the first one

@@ -253,7 +253,7 @@ class Source:
 
     @property
     def has_palette(self) -> bool:
-        """Whether pixels are numbers of colours, which are given apart from the images."""
+        """Whether pixels are numbers of colors, which are given apart from the images."""
         return bool(self.stream.codec_context.pix_fmt == "pal8")
 
     @property

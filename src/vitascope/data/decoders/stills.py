@@ -37,13 +37,13 @@ def gif_is_whole(read: Read, size: int, closed: bool) -> bool:
     """
     place = 0
     if read(0, 3) == b"GIF":
-        place = 13 + _colours(read(10, 1))
+        place = 13 + _colors(read(10, 1))
     while place < size:
         head = read(place, 10)
         if head[:1] == b"\x21":
             place += 2
         elif head[:1] == b"\x2c" and len(head) == 10:
-            place += 11 + _colours(head[9:])
+            place += 11 + _colors(head[9:])
         else:
             return head[:1] != b"\x2c"
         length = 1
@@ -55,6 +55,6 @@ def gif_is_whole(read: Read, size: int, closed: bool) -> bool:
     return place == size and not closed
 
 
-def _colours(flags: bytes) -> int:
-    """Bytes of a table of colours."""
+def _colors(flags: bytes) -> int:
+    """Bytes of a table of colors."""
     return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0

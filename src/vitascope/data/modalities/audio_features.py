@@ -16,7 +16,7 @@ from vitascope.errors import ConfigError, InputError
 class LogMel:
     """Turns sound into the logarithm of its power in bands that are even on the mel scale.
 
-    Row k belongs to the samples [k * hop, (k + 1) * hop) and its window is centred on them, so
+    Row k belongs to the samples [k * hop, (k + 1) * hop) and its window is centered on them, so
     rows share the clock of the frames: a clip of 1 s has 1 / hop rows. Beyond the ends of the
     clip the window sees zeros.
 

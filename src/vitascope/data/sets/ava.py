@@ -65,7 +65,7 @@ class AvaPerson:
 
 @dataclass(frozen=True)
 class AvaKeyframe:
-    """The people of one labelled second of one video."""
+    """The people of one labeled second of one video."""
 
     video: str
     second: int

@@ -23,9 +23,9 @@ class DatasetCard:
     Attributes:
         name: short name.
         title: the name that its authors use.
-        task: one label a clip; several labels; boxes with labels; labelled parts of long videos.
+        task: one label a clip; several labels; boxes with labels; labeled parts of long videos.
         num_classes: number of classes; for verbs and nouns of both, "97 verbs, 300 nouns".
-        splits: clips (or labelled parts) of each split as published; empty where the authors
+        splits: clips (or labeled parts) of each split as published; empty where the authors
             give none.
         sources: for "classes" and for each split, where its figure was seen. Copies of a data set
             that are to be had today may hold fewer clips.

@@ -19,7 +19,7 @@ NUM_CLASSES = 157
 
 @dataclass(frozen=True)
 class CharadesVideo:
-    """A video with its labelled parts.
+    """A video with its labeled parts.
 
     Attributes:
         name: the video's id.

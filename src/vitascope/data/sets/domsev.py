@@ -30,7 +30,7 @@ class SceneSpan:
 
 
 @dataclass(frozen=True)
-class LabelledFrame:
+class LabeledFrame:
     """One image; the label of a frame that no span covers is None."""
 
     frame_id: str
@@ -61,7 +61,7 @@ def read_scene_spans(path: str | Path) -> dict[str, tuple[SceneSpan, ...]]:
 
 def read_domsev(
     infos: str | Path, frames: str | Path, labels: str | Path
-) -> dict[str, tuple[LabelledFrame, ...]]:
+) -> dict[str, tuple[LabeledFrame, ...]]:
     """Every frame of every video with its label.
 
     Args:
@@ -82,7 +82,7 @@ def read_domsev(
         }
         first = files.min_frame_number
         found[video] = tuple(
-            LabelledFrame(_stem(path), path, first + i, label.get(first + i))
+            LabeledFrame(_stem(path), path, first + i, label.get(first + i))
             for i, path in enumerate(files.paths())
         )
     return found

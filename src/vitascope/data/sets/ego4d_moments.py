@@ -1,4 +1,4 @@
-"""Ego4D moments: labelled intervals of clips of long videos."""
+"""Ego4D moments: labeled intervals of clips of long videos."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Moment:
-    """One labelled interval.
+    """One labeled interval.
 
     Attributes:
         path: the video's file.
         video_uid: the video's id.
-        clip_uid: id of the clip it was labelled in.
+        clip_uid: id of the clip it was labeled in.
         duration: seconds of the video.
         clip: interval of that clip in the video.
         label: name of the class.
         label_id: its number in the label map.
-        interval: the labelled interval in the video.
+        interval: the labeled interval in the video.
     """
 
     path: str
@@ -191,5 +191,5 @@ EGO4D_MOMENTS = DatasetCard(
     find="ego4d_moments:find_ego4d_moments",
     paper="arXiv:2110.07058",
     homepage="https://ego4d-data.org",
-    terms="Ego4D licence, on request",
+    terms="Ego4D license, on request",
 )

@@ -19,7 +19,7 @@ from vitascope.data.tables.columns import read_columns, seconds, text, whole
 
 @dataclass(frozen=True)
 class EpicAction:
-    """One labelled action; times in exact seconds, frames counted from 0 by the authors.
+    """One labeled action; times in exact seconds, frames counted from 0 by the authors.
 
     Attributes:
         start_timestamp: the start as written.

@@ -40,14 +40,14 @@ def read_ssv2(
     """
     classes = read_classes(labels)
     found = Found("Something-Something v2", os.path.abspath(root), classes=classes)
-    labelled = True
+    labeled = True
     for split, path in annotations.items():
         for video, label, where in read_ssv2_entries(path, classes):
-            labelled &= label is not None
+            labeled &= label is not None
             name = None if label is None else classes.names[label]
             file = os.path.join(found.root, video + suffix)
             found.drafts.append(Draft(file, video + suffix, name, split, where=where))
-    return table_from(found, files=files, labelled=labelled)
+    return table_from(found, files=files, labeled=labeled)
 
 
 def read_ssv2_entries(path: str | Path, classes: ClassList) -> list[tuple[str, int | None, str]]:

@@ -1,7 +1,7 @@
 """Writing a data set as tar shards (the layout of WebDataset), with an index.
 
 A sample is `NUMBER.SUFFIX` (the video as it is), `NUMBER.cls` (its class) and `NUMBER.json` (label,
-class name, labelled part, source). Where everything will lie is computed before anything is
+class name, labeled part, source). Where everything will lie is computed before anything is
 written, so a shard that is already there can be told from one that has to be written again.
 """
 

@@ -88,7 +88,7 @@ def from_folder(
     folder: Path,
     ignore_columns: Iterable[str] = (),
     classes: ClassList | None = None,
-    labelled: bool = True,
+    labeled: bool = True,
 ) -> Found:
     """A folder: lists, split folders, class folders or one list in it, in this order."""
     classes = classes or find_classes(folder)
@@ -100,7 +100,7 @@ def from_folder(
         )
     splits = _split_folders(folder)
     if splits:
-        return _from_split_folders(Found("split folders", root, classes=classes), splits, labelled)
+        return _from_split_folders(Found("split folders", root, classes=classes), splits, labeled)
     left_out: Counter[str] = Counter()
     videos = list_videos(folder, left_out)
     if not videos:
@@ -111,14 +111,14 @@ def from_folder(
         found = from_list(single, folder, ignore_columns, classes)
         found.layout = "list in a folder"
         return found
-    if len(top) == len(videos) or not labelled:
-        if labelled:
+    if len(top) == len(videos) or not labeled:
+        if labeled:
             raise _no_class(folder, top)
         found = Found("videos without classes", root, classes=classes)
         found.drafts = [Draft(os.path.abspath(v), _shown(v, folder)) for v in videos]
     else:
         found = Found("class folders", root, classes=classes)
-        _add_class_folders(found, folder, None, labelled)
+        _add_class_folders(found, folder, None, labeled)
         if top:
             found.notes.append(
                 f"left out: {len(top)} videos that lie in no class folder, such as "
@@ -139,10 +139,10 @@ def _from_split_lists(found: Found, lists: dict[str, Path], ignore_columns: Iter
     return found
 
 
-def _from_split_folders(found: Found, splits: dict[str, str], labelled: bool) -> Found:
+def _from_split_folders(found: Found, splits: dict[str, str], labeled: bool) -> Found:
     folder = Path(found.root)
     for split, name in splits.items():
-        _add_class_folders(found, folder / name, split, labelled)
+        _add_class_folders(found, folder / name, split, labeled)
         found.notes.append(f"split {split} is the folder {name}")
     other = [name for name in subfolders(folder) if name not in splits.values()]
     if other:
@@ -190,7 +190,7 @@ def _split_folders(folder: Path) -> dict[str, str]:
     return {split: named[split] for split in ("train", "val", "test") if split in named}
 
 
-def _add_class_folders(found: Found, folder: Path, split: str | None, labelled: bool) -> None:
+def _add_class_folders(found: Found, folder: Path, split: str | None, labeled: bool) -> None:
     known = None if found.classes is None else set(found.classes.names)
     empty, strangers = [], []
     for name in subfolders(folder):
@@ -212,7 +212,7 @@ def _add_class_folders(found: Found, folder: Path, split: str | None, labelled: 
             )  # fmt: skip
     if strangers:
         found.notes.append(f"left out: folders that are no class ({', '.join(strangers[:5])})")
-    if empty and labelled:
+    if empty and labeled:
         more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
         raise DatasetError(
             f"{folder / empty[0]}{more}: class folder without a video. Put videos into it, remove "

@@ -27,7 +27,7 @@ def read_table(
     *,
     labels: str | Path | Sequence[str] | None = None,
     root: str | Path | None = None,
-    labelled: bool = True,
+    labeled: bool = True,
     ignore_columns: Iterable[str] = (),
 ) -> Table:
     """Finds the videos, labels and splits of a data set.
@@ -44,10 +44,10 @@ def read_table(
     given by itself, without `root`, may name absolute paths elsewhere.
 
     Args:
-        data: folder or list; with `labelled=False` also a single video.
+        data: folder or list; with `labeled=False` also a single video.
         labels: class names in order, or a file of them; labels outside are refused.
         root: folder that the paths of a list start from; None is the list's own folder.
-        labelled: False accepts videos without labels and a single class.
+        labeled: False accepts videos without labels and a single class.
         ignore_columns: columns of lists to leave out although their name is unknown.
 
     Raises:
@@ -65,36 +65,36 @@ def read_table(
     if not path.exists():
         raise _not_found(path)
     if path.is_dir():
-        found = from_folder(path, ignore_columns, classes, labelled)
-    elif not labelled and has_video_suffix(path.name):
+        found = from_folder(path, ignore_columns, classes, labeled)
+    elif not labeled and has_video_suffix(path.name):
         found = Found("one video", os.path.abspath(path.parent), classes=classes)
         found.drafts = [Draft(os.path.abspath(path), path.name)]
     else:
         found = from_list(path, None if root is None else Path(root), ignore_columns, classes)
     table = table_from(
-        found, files="require" if found.layout.startswith("list") else "trust", labelled=labelled
+        found, files="require" if found.layout.startswith("list") else "trust", labeled=labeled
     )
-    if labelled and labels is None and len({r.label for r in table.records}) < 2:
+    if labeled and labels is None and len({r.label for r in table.records}) < 2:
         only = table.classes[table.records[0].label or 0]
         raise DatasetError(f"{data}: only one class ({only!r}); a classifier needs at least two")
     return table
 
 
-def table_from(found: Found, *, files: Files = "require", labelled: bool = True) -> Table:
+def table_from(found: Found, *, files: Files = "require", labeled: bool = True) -> Table:
     """Checks drafts, numbers their labels, and makes a table of them.
 
     Args:
         found: what a layout or a published list gave.
         files: "require" refuses the lot if a file is missing, "skip" leaves missing ones out with
             a warning that counts them, "trust" does not look.
-        labelled: whether every video needs a label.
+        labeled: whether every video needs a label.
 
     Raises:
         DatasetError: missing files, missing labels, labels outside the class list, two labels
             for one video, or a split for some videos only.
     """
     warnings = _check_files(found, files) if files != "trust" else []
-    names, numbers = _number_labels(found, labelled)
+    names, numbers = _number_labels(found, labeled)
     if len({d.split is None for d in found.drafts}) == 2:
         draft = next(d for d in found.drafts if d.split is None)
         raise DatasetError(f"{draft.where}: no split, while other rows have one")
@@ -165,10 +165,10 @@ def _fault(path: str) -> str | None:
     return None
 
 
-def _number_labels(found: Found, labelled: bool) -> tuple[tuple[str, ...], list[int | None]]:
+def _number_labels(found: Found, labeled: bool) -> tuple[tuple[str, ...], list[int | None]]:
     drafts = found.drafts
     bare = [d for d in drafts if d.label is None]
-    if bare and (labelled or len(bare) < len(drafts)):
+    if bare and (labeled or len(bare) < len(drafts)):
         raise DatasetError(
             f"{bare[0].shown} ({_row_of(bare[0].where)}): no label; {len(bare)} of {len(drafts)} "
             f"rows affected. Rows are path,label"

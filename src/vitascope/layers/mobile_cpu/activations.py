@@ -14,13 +14,13 @@ from vitascope.layers.swish import Swish as _Swish
 
 
 class Swish(NoOpConvertBlock):
-    """x * sigmoid(x); the form for deployment can be quantised."""
+    """x * sigmoid(x); the form for deployment can be quantized."""
 
     def __init__(self) -> None:
         super().__init__(_Swish())
 
     def convert(self, *args: Any, **kwargs: Any) -> None:
-        """Makes the product a module, which quantisation can replace.
+        """Makes the product a module, which quantization can replace.
 
         Args:
             args: not used here.

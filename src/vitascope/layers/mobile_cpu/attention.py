@@ -67,7 +67,7 @@ class _Scale(nn.Module):
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.block = block
-        self.product = FloatFunctional()  # a module, so that quantisation can replace it
+        self.product = FloatFunctional()  # a module, so that quantization can replace it
 
     def forward(self, x: Tensor) -> Tensor:
         scale: Tensor = self.block(x.flatten(2).mean(2))

@@ -18,7 +18,7 @@ Triple = tuple[int, int, int]
 
 
 def _plain(conv: nn.Conv3d) -> nn.Conv3d:
-    """The convolution as PyTorch's own class, the only one that quantisation replaces.
+    """The convolution as PyTorch's own class, the only one that quantization replaces.
 
     What a depthwise convolution has of its own are gradients, and kernels of a GPU.
     """

@@ -87,7 +87,7 @@ class TemporalConv(nn.Module):
 class FramewiseConv(nn.Module):
     """A k x h x w convolution as a sum over its k taps in time, each one over images.
 
-    With k = 1 it is one convolution of all frames. The sums are modules, so that quantisation can
+    With k = 1 it is one convolution of all frames. The sums are modules, so that quantization can
     measure and replace them like the convolutions.
     """
 

@@ -212,7 +212,7 @@ def timm_card(
             std=tuple(config.get("std", IMAGENET_STD)),
         ),
         labels=LabelSpec(names=names) if len(names) == classes else LabelSpec(name=imagenet),
-        note="An image encoder of timm; the licence of its weights is on its own card.",
+        note="An image encoder of timm; the license of its weights is on its own card.",
         kept=tuple(resized),
         load=partial(_load, source=source),
     )

@@ -298,7 +298,7 @@ def transformers_card(source: str, args: dict[str, Any]) -> ModelCard:
         pixels=pixels_of(stored, size, published),
         labels=LabelSpec(names=() if generic else names),
         paper=published.paper,
-        note="A model of Transformers; the licence of its weights is on its own card.",
+        note="A model of Transformers; the license of its weights is on its own card.",
         kept=("config",),
         load=partial(_load, source=source),
     )

@@ -29,8 +29,8 @@ def _efficient(
             note=(
                 ""
                 if precision == "fp32"
-                else "Scores after quantisation to int8 of the model with float32 weights; no "
-                "quantised weights are published."
+                else "Scores after quantization to int8 of the model with float32 weights; no "
+                "quantized weights are published."
             ),
         )
     )

@@ -21,7 +21,7 @@ _MASKFEAT, _MAE = f"{_PROJECTS}/maskfeat/README.md", f"{_PROJECTS}/mae/README.md
 _V2_FILES = "model_zoo/mvitv2/pysf_video_models"
 _K400, _K600 = LabelSpec(name="kinetics400"), LabelSpec(name="kinetics600")
 _SSV2, _IN1K = LabelSpec(name="ssv2"), LabelSpec(name="imagenet1k")
-_FIVE, _CENTRE = ViewProtocol(clips=5, crops=1), ViewProtocol(clips=1, crops=1)
+_FIVE, _CENTER = ViewProtocol(clips=5, crops=1), ViewProtocol(clips=1, crops=1)
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _IMAGE_PIXELS = PixelSpec(short_side=256, crop=(224, 224), mean=_MEAN, std=_STD)
 
@@ -178,7 +178,7 @@ mvit_base_16 = _card(
 )  # fmt: skip
 _card(
     "mvit_base_16", "in1k", _image(**_stages(_B)),
-    scores("imagenet1k/val", _ZOO, _CENTRE, top1=82.9, top5=96.3), _IN1K,
+    scores("imagenet1k/val", _ZOO, _CENTER, top1=82.9, top5=96.3), _IN1K,
     weights=ptv("imagenet/MVIT_B_16_f292487636.pyth"), paper=_V1,
     note="The source gives errors, 17.1 and 3.7.",
 )  # fmt: skip
@@ -209,7 +209,7 @@ _card(
 )  # fmt: skip
 _card(
     "mvit_base_16", "psf_in1k", {**_JOINT_IMAGE, **_native()},
-    scores("imagenet1k/val", _ZOO, _CENTRE, top1=82.9, top5=96.3), _IN1K, paper=_V1,
+    scores("imagenet1k/val", _ZOO, _CENTER, top1=82.9, top5=96.3), _IN1K, paper=_V1,
     note="The weights lie in a drive without a direct link; MODEL_ZOO.md of PySlowFast has it.",
 )  # fmt: skip
 
@@ -273,8 +273,8 @@ def _v2_image(size: str, args: dict[str, Any], top1: float, cost: tuple[float, f
     return _card(
         f"mvitv2_{size}_image", "in1k",
         _image(**args, **_v2(temporal=False), cls_embed_on=False),
-        scores("imagenet1k/val", _V2, _CENTRE, top1=top1), _IN1K,
-        cost=_cost(*cost, _V2, _CENTRE), weights=published_file(url, "pyslowfast"),
+        scores("imagenet1k/val", _V2, _CENTER, top1=top1), _IN1K,
+        cost=_cost(*cost, _V2, _CENTER), weights=published_file(url, "pyslowfast"),
         paper=_V2_PAPER,
     )  # fmt: skip
 
@@ -289,8 +289,8 @@ def _rev_image(
 ) -> ModelCard:
     return _card(
         name, "in1k", {**_image(**args), "sep_pos_embed": False, "separate_qkv": True},
-        scores("imagenet1k/val", _ZOO, _CENTRE, top1=top[0], top5=top[1]), _IN1K,
-        cost=_cost(*cost, _REV, _CENTRE), weights=psf(f"rev/{file}", "pyslowfast"),
+        scores("imagenet1k/val", _ZOO, _CENTER, top1=top[0], top5=top[1]), _IN1K,
+        cost=_cost(*cost, _REV, _CENTER), weights=psf(f"rev/{file}", "pyslowfast"),
         paper="2302.04869",
     )  # fmt: skip
 
@@ -328,7 +328,7 @@ def _masked(
     start: str,
     *,
     cost: tuple[float, float] | None = None,
-    views: ViewProtocol = _CENTRE,
+    views: ViewProtocol = _CENTER,
 ) -> ModelCard:
     """A model fine-tuned after masked pre-training, whose own weights are not published."""
     image = args["temporal_size"] == 1

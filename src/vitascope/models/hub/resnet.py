@@ -10,7 +10,7 @@ from torch import nn
 from vitascope.models.acoustic_resnet import create_acoustic_resnet
 from vitascope.models.card import ModelCard, publish
 from vitascope.models.hub.rows import (
-    CENTRE,
+    CENTER,
     DENSE,
     LOGITS,
     PSF_ZOO,
@@ -176,7 +176,7 @@ slow_r50_detection = publish(
         pixels=pixels(256),
         labels=LabelSpec(name="ava"),
         task="detection",
-        results=scores("ava2.2/val", PTV_ZOO, CENTRE, mAP=19.5),
+        results=scores("ava2.2/val", PTV_ZOO, CENTER, mAP=19.5),
         weights=ptv("ava/SLOW_4x16_R50_DETECTION.pyth"),
         cost=(
             Cost(
@@ -200,7 +200,7 @@ slow_r50_detection_pyslowfast = publish(
         pixels=pixels(256),
         labels=LabelSpec(name="ava"),
         task="detection",
-        results=scores("ava2.2/val", PSF_ZOO, CENTRE, mAP=19.5),
+        results=scores("ava2.2/val", PSF_ZOO, CENTER, mAP=19.5),
         weights=psf("model_zoo/ava/C2D_8x8_R50.pkl"),
         paper="arXiv:1812.03982",
         note="Pre-trained on Kinetics-400. Boxes are not shifted, unlike in newer configurations.",
@@ -224,7 +224,7 @@ image_resnet_r50 = publish(
         ),
         labels=LabelSpec(name="imagenet1k"),
         # The source gives errors, 23.6 and 6.8.
-        results=scores("imagenet1k/val", PSF_ZOO, CENTRE, top1=76.4, top5=93.2),
+        results=scores("imagenet1k/val", PSF_ZOO, CENTER, top1=76.4, top5=93.2),
         weights=psf("model_zoo/kinetics400/R50_IN1K.pyth", "pyslowfast"),
         paper="arXiv:1512.03385",
         note="Images are clips of one frame. A start for 3-D models, by inflation.",

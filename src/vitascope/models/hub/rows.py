@@ -18,7 +18,7 @@ PSF_FILES = "https://dl.fbaipublicfiles.com/pyslowfast"
 DENSE = ViewProtocol(clips=10, crops=3)
 THREE_CROPS = ViewProtocol(clips=1, crops=3)
 TEN_CLIPS = ViewProtocol(clips=10, crops=1)
-CENTRE = ViewProtocol(clips=1, crops=1)
+CENTER = ViewProtocol(clips=1, crops=1)
 
 LOGITS = {"head_activation": None}
 
@@ -47,7 +47,7 @@ def clip(
 
 
 def pixels(crop: int) -> PixelSpec:
-    """A centre square of `crop` pixels of frames whose short side is scaled to as much."""
+    """A center square of `crop` pixels of frames whose short side is scaled to as much."""
     return PixelSpec(short_side=crop, crop=(crop, crop))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from vitascope.models.audio_visual_slowfast import create_audio_visual_slowfast
 from vitascope.models.card import ModelCard, publish
 from vitascope.models.hub.rows import (
-    CENTRE,
+    CENTER,
     DENSE,
     LOGITS,
     PSF_ZOO,
@@ -228,7 +228,7 @@ def _detection(
 
 slowfast_r50_detection = _detection(
     "slowfast_r50_detection", "ava22_8x8", {}, _8X8,
-    scores("ava2.2/val", PTV_ZOO, CENTRE, mAP=24.67), "ava/SLOWFAST_8x8_R50_DETECTION.pyth",
+    scores("ava2.2/val", PTV_ZOO, CENTER, mAP=24.67), "ava/SLOWFAST_8x8_R50_DETECTION.pyth",
     (Cost(gflops=None, parameters=33.82, source=PTV_ZOO, note=_DOWN),),
     "Pre-trained on Kinetics-400.",
 )  # fmt: skip
@@ -236,18 +236,18 @@ _NLN_101: dict[str, Any] = {**_R101_50_50, **_NONLOCAL}
 _K600 = "Pre-trained on Kinetics-600. With non-local blocks."
 slowfast_r101_detection_v21 = _detection(
     "slowfast_r101_detection", "ava21_8x8", _NLN_101, _8X8,
-    scores("ava2.1/val", PSF_ZOO, CENTRE, mAP=28.2),
+    scores("ava2.1/val", PSF_ZOO, CENTER, mAP=28.2),
     "model_zoo/ava/SLOWFAST_32x2_R101_50_50_v2.1.pkl", note=_K600,
 )  # fmt: skip
 slowfast_r101_detection = _detection(
     "slowfast_r101_detection", "ava22_8x8", _NLN_101, _8X8,
-    scores("ava2.2/val", PSF_ZOO, CENTRE, mAP=29.1),
+    scores("ava2.2/val", PSF_ZOO, CENTER, mAP=29.1),
     "model_zoo/ava/SLOWFAST_32x2_R101_50_50.pkl", note=_K600,
 )  # fmt: skip
 slowfast_r101_detection_16x8 = _detection(
     "slowfast_r101_detection", "ava22_16x8",
     {**_NLN_101, "head_pool_kernel_sizes": ((16, 1, 1), (64, 1, 1))}, _16X8,
-    scores("ava2.2/val", PSF_ZOO, CENTRE, mAP=29.4),
+    scores("ava2.2/val", PSF_ZOO, CENTER, mAP=29.4),
     "model_zoo/ava/SLOWFAST_64x2_R101_50_50.pkl", note=_K600,
 )  # fmt: skip
 

@@ -52,7 +52,7 @@ class RoIVariant:
     Attributes:
         resolution: cells (height and width) to which a box is sampled.
         scale: pixels of the clip for each position of the last grid.
-        aligned: positions are pixel centres (PySlowFast).
+        aligned: positions are pixel centers (PySlowFast).
     """
 
     resolution: int = 7

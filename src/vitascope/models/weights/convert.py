@@ -45,7 +45,7 @@ def convert_state_dict(
 ) -> tuple[dict[str, Tensor], ConversionReport]:
     """Translates the entries of a checkpoint to our names for a model.
 
-    The dialect is recognised by the names: PyTorchVideo, PySlowFast (its own models and those
+    The dialect is recognized by the names: PyTorchVideo, PySlowFast (its own models and those
     wrapped in "model."), Caffe2 blobs, image ResNets of torchvision or timm, video classifiers of
     Transformers and encoders of timm for a model of theirs, each bare, inside a
     container ("model_state", "state_dict", "blobs", ...) or behind a prefix ("module."). Weights
@@ -67,7 +67,7 @@ def convert_state_dict(
     entries, container = unwrap(state_dict, what)
     tensors, ignored = split_tensors(entries)
     own = dict(model.state_dict())
-    reading = _recognise([*tensors], model, what)
+    reading = _recognize([*tensors], model, what)
     named: dict[str, Tensor] = {}
     theirs: dict[str, str] = {}
     for name, value in tensors.items():
@@ -123,7 +123,7 @@ def _cannot_have(
     return kept
 
 
-def _recognise(names: list[str], model: nn.Module, what: str) -> _Reading:
+def _recognize(names: list[str], model: nn.Module, what: str) -> _Reading:
     """The reading under which most names are names of the network."""
     own = [*model.state_dict()]
     wanted = frozenset(own)

@@ -25,7 +25,7 @@ _HEADS = (
     "classifier.", "head.fc.", "head.weight", "head.bias",
 )  # fmt: skip
 # What vitascope's own files hold besides the weights.
-_AVERAGE, _OPTIMISER = "ema.", "optim."
+_AVERAGE, _OPTIMIZER = "ema.", "optim."
 
 
 def load_into(
@@ -127,7 +127,7 @@ def _weights_alone(content: Any) -> Any:
     }
     if average:
         return average
-    return {n: v for n, v in content.items() if not str(n).startswith(_OPTIMISER)}
+    return {n: v for n, v in content.items() if not str(n).startswith(_OPTIMIZER)}
 
 
 def _without_head(report: ConversionReport) -> ConversionReport:

@@ -1,4 +1,4 @@
-"""AVA with PyTorchVideo's interface: clips around labelled seconds of folders of frames."""
+"""AVA with PyTorchVideo's interface: clips around labeled seconds of folders of frames."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vitascope.data.sets.ava import (
 )
 from vitascope.errors import ConfigError
 
-Labelled = list[tuple[str, dict[str, Any]]]
+Labeled = list[tuple[str, dict[str, Any]]]
 
 
 class AvaLabeledVideoFramePaths:
@@ -40,8 +40,8 @@ class AvaLabeledVideoFramePaths:
         frame_labels_file: str | Path,
         video_path_prefix: str,
         label_map_file: str | Path | None = None,
-    ) -> Labelled:
-        """The labelled seconds, each as (folder of the frames, dictionary).
+    ) -> Labeled:
+        """The labeled seconds, each as (folder of the frames, dictionary).
 
         The dictionary has `boxes` (left, top, right, bottom as fractions), `labels` and
         `extra_info` of each person, `video_index`, and `clip_index`, the seconds from the first
@@ -164,7 +164,7 @@ def Ava(
     seed: int | None = None,
     on_bad: OnBad = "retry",
 ) -> LabeledVideoDataset:
-    """AVA with PyTorchVideo's interface: a clip around each labelled second.
+    """AVA with PyTorchVideo's interface: a clip around each labeled second.
 
     Samples have `video` and what `AvaLabeledVideoFramePaths.from_csv` says.
 
@@ -174,7 +174,7 @@ def Ava(
         video_path_prefix: folder that the paths of the frames start from.
         label_map_file: keeps the classes of this file only.
         clip_sampler: gives the length of the clips; it must be given.
-        video_sampler: class of the sampler of labelled seconds.
+        video_sampler: class of the sampler of labeled seconds.
         transform: called with each sample.
         seed: see `LabeledVideoDataset`.
         on_bad: see `LabeledVideoDataset`.
@@ -195,7 +195,7 @@ def Ava(
 
 
 class TimeStampClipSampler:
-    """The clip around a labelled second, with the length of another sampler's clips.
+    """The clip around a labeled second, with the length of another sampler's clips.
 
     Args:
         clip_sampler: gives the length.

@@ -39,7 +39,7 @@ from vitascope.compat.ptv.data.video_base import Video
 from vitascope.data.clips import exact_seconds
 from vitascope.data.decoders.images import read_pictures
 from vitascope.data.sets.domsev import (
-    LabelledFrame,
+    LabeledFrame,
     SceneSpan,
     frame_at,
     read_domsev,
@@ -148,7 +148,7 @@ class DomsevFrameDataset(Dataset[Any]):
         tables = video_info_file_path, video_data_manifest_file_path
         videos = read_domsev(*tables, labels_file_path)
         self.left_out = dict(read_frame_videos(*tables).left_out)
-        self._frames: list[LabelledFrame] = []
+        self._frames: list[LabeledFrame] = []
         for name, frames in videos.items():
             known = [frame for frame in frames if frame.label_id is not None]
             if len(known) < len(frames):

@@ -95,7 +95,7 @@ def _time(clip: dict[str, Any], key: str, where: str) -> Fraction:
 
 
 class UntrimmedClipSampler:
-    """Clips by another sampler inside the labelled part of a longer video.
+    """Clips by another sampler inside the labeled part of a longer video.
 
     Args:
         clip_sampler: places the clips as if the part were the whole video.
@@ -106,7 +106,7 @@ class UntrimmedClipSampler:
 
     @property
     def samples_per_video(self) -> int | None:
-        """Clips of each labelled part, where the sampler fixes them."""
+        """Clips of each labeled part, where the sampler fixes them."""
         return samples_per_video(self._trimmed_clip_sampler)
 
     def __call__(
@@ -146,7 +146,7 @@ def clip_recognition_dataset(
 ) -> LabeledVideoDataset:
     """Clips with a verb and a noun (PyTorchVideo's interface); see `read_json_clips`.
 
-    Samples have `clip_start_sec` and `clip_end_sec` of the labelled part, `verb_label` and
+    Samples have `clip_start_sec` and `clip_end_sec` of the labeled part, `verb_label` and
     `noun_label` (numbers in alphabetical order). Arguments are those of `labeled_video_dataset`.
 
     Raises:

@@ -29,7 +29,7 @@ def check_prefix(paths: Iterable[str], prefix: str) -> None:
 
 
 class PrefixedPaths:
-    """Labelled paths, of which relative ones start from a folder that can be changed."""
+    """Labeled paths, of which relative ones start from a folder that can be changed."""
 
     _paths_and_labels: list[tuple[str, Any]]
     _path_prefix: str

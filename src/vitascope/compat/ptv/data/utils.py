@@ -147,7 +147,7 @@ def export_video_array(
         height: pixels to scale to; None keeps those of the frames.
         width: pixels to scale to; None keeps those of the frames.
         in_format: how the channels are to be read, by FFmpeg's name: rgb24 or bgr24.
-        out_format: format that frames pass through before they are encoded; with "gray" colours
+        out_format: format that frames pass through before they are encoded; with "gray" colors
             are lost.
         video_codec: FFmpeg's name of the encoder.
         options: settings of the encoder.

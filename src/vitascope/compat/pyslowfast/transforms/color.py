@@ -1,4 +1,4 @@
-"""PySlowFast's colour transforms on float frames T C H W; one draw serves all frames.
+"""PySlowFast's color transforms on float frames T C H W; one draw serves all frames.
 
 Frames are RGB by default; `channels="bgr"` is PySlowFast's order.
 """
@@ -16,7 +16,7 @@ from vitascope.transforms.color_ops import REC601
 from vitascope.transforms.random_source import RandomSource, as_draws, permutation
 
 Channels = Literal["rgb", "bgr"]
-# Variance of ImageNet's colours and their axes, in the order red, green, blue (AlexNet).
+# Variance of ImageNet's colors and their axes, in the order red, green, blue (AlexNet).
 EIGENVALUES = (0.2175, 0.0188, 0.0045)
 EIGENVECTORS = (
     (-0.5675, 0.7192, 0.4009),
@@ -75,7 +75,7 @@ def contrast_jitter(
 def saturation_jitter(
     var: float, images: Tensor, channels: Channels = "rgb", *, rng: RandomSource = None
 ) -> Tensor:
-    """Changes the distance to grey by up to `var`, relatively."""
+    """Changes the distance to gray by up to `var`, relatively."""
     share = 1.0 + as_draws(rng).uniform(-var, var)
     return blend(images, grayscale(images, channels), share)
 
@@ -124,7 +124,7 @@ def lighting_jitter(
     *,
     rng: RandomSource = None,
 ) -> Tensor:
-    """Adds a random colour along the axes in which natural colours vary (AlexNet).
+    """Adds a random color along the axes in which natural colors vary (AlexNet).
 
     Args:
         images: float T 3 H W.

@@ -1,4 +1,4 @@
-"""Random erasing (arXiv:1708.04896) of clips: boxes are filled with zeros, a colour or noise."""
+"""Random erasing (arXiv:1708.04896) of clips: boxes are filled with zeros, a color or noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Mode = Literal["const", "rand", "pixel"]
 
 
 class RandomErasing:
-    """Fills random boxes of normalised frames T C H W; the input is not changed.
+    """Fills random boxes of normalized frames T C H W; the input is not changed.
 
     Args:
         probability: of erasing a clip (each frame, without `cube`).
@@ -24,7 +24,7 @@ class RandomErasing:
         max_area: largest share.
         min_aspect: least height by width of a box.
         max_aspect: greatest one; None is 1 / `min_aspect`.
-        mode: "const" fills with 0 (the mean of normalised frames), "rand" with one random colour
+        mode: "const" fills with 0 (the mean of normalized frames), "rand" with one random color
             for each box, "pixel" with noise; both from the standard normal distribution.
         min_count: fewest boxes; they share the area.
         max_count: most boxes; None is `min_count`.

@@ -161,7 +161,7 @@ def lighting_list(
     *,
     rng: RandomSource = None,
 ) -> list[np.ndarray]:
-    """Adds one random colour to all images; see `color.lighting_jitter`."""
+    """Adds one random color to all images; see `color.lighting_jitter`."""
     changed = color.lighting_jitter(
         _stack(images, order), alphastd, eigval, eigvec, channels, rng=rng
     )

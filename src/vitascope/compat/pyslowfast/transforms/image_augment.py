@@ -36,7 +36,7 @@ class AugmentSettings:
     """What operations need beside their strength.
 
     Attributes:
-        fill: colour of pixels from outside of the frame.
+        fill: color of pixels from outside of the frame.
         interpolation: "nearest", "bilinear" or "bicubic".
         translate_const: greatest shift in pixels of `TranslateX` and `TranslateY`.
         translate_pct: greatest shift of `TranslateXRel` and `TranslateYRel` as a share of the side.
@@ -231,7 +231,7 @@ def rand_augment_transform(
         config: "rand" and options joined by "-": m9 level, n2 operations, mstd0.5 standard
             deviation of the level, inc1 operations that get stronger with the level (inc0: not),
             w0 weights of the operations. Without options m10-n2.
-        fill: colour of pixels from outside of the frame.
+        fill: color of pixels from outside of the frame.
         interpolation: "nearest", "bilinear" or "bicubic".
         translate_const: see `AugmentSettings`.
         translate_pct: see `AugmentSettings`.

@@ -16,7 +16,7 @@ HOP = 512  # samples from one column to the next
 class Spectrogram(nn.Module):
     """Power of each frequency, sound ... S to ... F T.
 
-    Column t is centred on sample 512 t, the ends are mirrored, the window is Hann's; so
+    Column t is centered on sample 512 t, the ends are mirrored, the window is Hann's; so
     F = n_fft / 2 + 1 and T = S / 512 + 1, rounded down.
 
     Args:

@@ -1,4 +1,4 @@
-"""PyTorchVideo's Ego4dMomentsDataset: frames, sound and motion around each labelled moment."""
+"""PyTorchVideo's Ego4dMomentsDataset: frames, sound and motion around each labeled moment."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ _log = logging.getLogger(__name__)
 
 
 class Ego4dMomentsDataset(LabeledVideoDataset):
-    """Windows around labelled moments.
+    """Windows around labeled moments.
 
     A sample has, beside what the annotation says of the moment (`clip_uid`, `video_uid`,
     `labels`, `labels_id`, ...) and the indices of `LabeledVideoDataset`:
 
-    - `video` float32 3 T 224 224, scaled to [0, 1] and normalised; randomly scaled, cropped and
+    - `video` float32 3 T 224 224, scaled to [0, 1] and normalized; randomly scaled, cropped and
       mirrored in the split "train", the middle otherwise;
     - `clip_start` and `clip_end` in seconds, `labels_onehot`, a list of 0 and 1;
     - with `decode_audio`: `audio`, a dictionary of `signal` 1 S at 48 kHz, `spectrogram` and

@@ -40,7 +40,7 @@ class MomentsClipSampler(ClipSampler):
     """One clip of a fixed length around each label, moved into the video.
 
     Args:
-        window_sec: seconds of the clip; 0 takes the labelled interval as it is.
+        window_sec: seconds of the clip; 0 takes the labeled interval as it is.
     """
 
     samples_per_video = 1

@@ -51,7 +51,7 @@ def _listed(value: Any) -> list[Any]:
 
 @dataclass
 class ActionData(DataclassFieldCaster):
-    """One labelled action; a field may be given as the text of the table."""
+    """One labeled action; a field may be given as the text of the table."""
 
     participant_id: str
     video_id: str

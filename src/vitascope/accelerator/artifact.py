@@ -1,4 +1,4 @@
-"""What every exported artefact has in common: a contract, named inputs, and a way to run it."""
+"""What every exported artifact has in common: a contract, named inputs, and a way to run it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pathways(inputs: Inputs) -> list[Tensor]:
 
 
 def input_names(inputs: Inputs) -> list[str]:
-    """Names of an artefact's inputs: "video", or "video_0", "video_1", ... for pathways."""
+    """Names of an artifact's inputs: "video", or "video_0", "video_1", ... for pathways."""
     count = len(pathways(inputs))
     return ["video"] if count == 1 else [f"video_{i}" for i in range(count)]
 
@@ -40,7 +40,7 @@ OUTPUT_NAME = "scores"
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Artifact:
     """An exported model that is open and can be run.
 
     Attributes:
