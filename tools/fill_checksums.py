@@ -1,4 +1,4 @@
-"""Fills in length and sha256 of every published file, on a machine with a model.
+"""Fills in length and sha256 of every published file, on a machine with a network.
 
     python tools/fill_checksums.py            # only files that have none
     python tools/fill_checksums.py --all      # fetch all again, and say what differs

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import random
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -155,16 +154,13 @@ def epic_windows(case: Case) -> Any:
 
 
 def domsev_cases(case: Case) -> Any:
-    domsev, clips = (
-        importlib.import_module(f"vitascope.data.{n}") for n in ("sets.domsev", "clips")
-    )
+    old = ptv(".domsev")
     if case["what"] == "overlap of times":
-        both = [[clips.Clip(*pair) for pair in row[:2]] for row in case["yields"]]
-        shared = [domsev.overlap(a, b) for a, b in both]
-        return [[*row[:2], None if c is None else [int(c.start), int(c.end)]]
-                for row, c in zip(case["yields"], shared, strict=True)]  # fmt: skip
+        shared = [old._get_overlap_for_time_range_pair(*a, *b) for a, b, _ in case["yields"]]
+        return [[*row[:2], None if pair is None else list(pair)]
+                for row, pair in zip(case["yields"], shared, strict=True)]  # fmt: skip
     if case["what"].startswith("seconds to frame index"):
-        return [[s, domsev.frame_at(Fraction(str(s)), Fraction(30))] for s, _ in case["yields"]]
+        return [[s, old._seconds_to_frame_index(s, 30)] for s, _ in case["yields"]]
     data = ptv("").DomsevFrameDataset("f.csv", "i.csv", "l.csv")
     load = ptv(".dataset_manifest_utils").ImageDataset._load_images
     images = sorted(load("f.csv", "i.csv", False).values(), key=lambda image: image.frame_number)
