@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -40,8 +41,7 @@ BASE = Recipe(
         ("clip.fps=30000/1001", "clip.fps", Fraction(30000, 1001)),
         ("clip.fps=29.97", "clip.fps", Fraction(2997, 100)),
         ("clip.fps=none", "clip.fps", None),
-        ("pixels.crop=24", "pixels.crop", (24, 24)),
-        ("pixels.crop=24,32", "pixels.crop", (24, 32)),
+        ("pixels.crop=32,40", "pixels.crop", (32, 40)),
         ("data.path=/a = b/c", "data.path", "/a = b/c"),
         ("data.path='no'", "data.path", "no"),
         ("data.path=none", "data.path", "none"),
@@ -99,13 +99,31 @@ def test_unknown_paths_suggest_the_near_one(assignment: str, suggestion: str) ->
         ("run.compile=maybe", "true | false"),
         ("run.views=10", "CLIPSxCROPS"),
         ("clip.fps=1/0", "clip.fps"),
-        ("pixels.crop=64", "short_side"),
+        ("pixels.short_side=16", "short_side"),
         ("model.args.=3", "model.args"),
         ("model.args.a.b=3", "model.args"),
     ],
 )
 def test_illegal_values_say_what_is_expected(assignment: str, words: str) -> None:
     assert words in _except_path(assignment, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("given", "pixels"),
+    [
+        (["pixels.crop=64"], PixelSpec(short_side=64, crop=(64, 64))),
+        (["pixels.crop=24,48"], PixelSpec(short_side=24, crop=(24, 48))),
+        (["pixels.crop=24", "pixels.short_side=30"], PixelSpec(short_side=30, crop=(24, 24))),
+    ],
+)
+def test_a_crop_alone_scales_the_short_side_with_it(given, pixels) -> None:
+    assert overrides.apply_overrides(BASE, given).pixels == pixels
+
+
+def test_scaled_pixels_show_the_same_part_of_the_frame() -> None:
+    base = replace(BASE, pixels=PixelSpec(short_side=256, crop=(224, 224)))
+    scaled = overrides.apply_overrides(base, ["pixels.crop=112"]).pixels
+    assert scaled == PixelSpec(short_side=128, crop=(112, 112))
 
 
 def test_dependent_settings_change_together_and_the_last_wins() -> None:

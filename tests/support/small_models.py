@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vitascope.engine.build import CLIP_ARGS, CROP_ARGS
+from vitascope.engine.sizes import CLIP_ARGS, CROP_ARGS
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
 from vitascope.models.mvit.model import MViTVariant

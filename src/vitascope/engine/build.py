@@ -26,6 +26,7 @@ from vitascope.data.tables.split import split_table
 from vitascope.engine.checkpoint import Checkpoint, load_weights
 from vitascope.engine.config import DataConfig, Recipe
 from vitascope.engine.folder import fingerprint
+from vitascope.engine.sizes import size_args
 from vitascope.errors import ConfigError, DatasetError, UnknownNameError, WeightsError
 from vitascope.files import cache_folder
 from vitascope.models.base import VideoModel
@@ -36,10 +37,6 @@ from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import evaluation_transform
 from vitascope.transforms.train import TrainTransform
-
-# Names by which builders ask for the frames of a clip, and for the side of its crop in pixels.
-CLIP_ARGS = ("input_clip_length", "num_frames", "temporal_size")
-CROP_ARGS = ("input_crop_size", "image_size", "spatial_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,11 +171,8 @@ def model_args(recipe: Recipe) -> dict[str, Any]:
         if name not in known:
             raise UnknownNameError(f"argument of {card.name}", name, known)
     args: dict[str, Any] = {name: card.args[name] for name in card.kept}
-    if recipe.clip.num_frames != card.clip.num_frames:
-        args |= {name: recipe.clip.num_frames for name in CLIP_ARGS if name in known}
-    if recipe.pixels.crop != card.pixels.crop:
-        args |= {name: min(recipe.pixels.crop) for name in CROP_ARGS if name in known}
-    return args | dict(recipe.model.args)
+    given = {**args, **recipe.model.args}
+    return args | size_args(card, recipe.clip, recipe.pixels, given) | dict(recipe.model.args)
 
 
 def model_of_recipe(

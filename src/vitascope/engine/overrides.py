@@ -20,7 +20,8 @@ def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
 
     Paths are those that `Recipe.fields` lists (`optim.lr`, `pixels.crop`); below a mapping such
     as `model.args` any name is allowed. All assignments are made before the parts are checked
-    again, so two settings that depend on each other can change together.
+    again, so two settings that depend on each other can change together. `pixels.crop` alone
+    scales `pixels.short_side` with it.
 
     Raises:
         ConfigError: no "=", a value of the wrong type, or a result that is not legal.
@@ -33,6 +34,7 @@ def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         if not equals or not path:
             raise ConfigError(f"{assignment!r}: expected path=value, such as optim.lr=0.01")
         _set(recipe, changes, path, text)
+    _scale_along(recipe, changes)
     return _rebuild(recipe, changes) if changes else recipe
 
 
@@ -63,6 +65,16 @@ def _set(recipe: Recipe, changes: _Below, path: str, text: str) -> None:
         if not section:
             raise _unknown(recipe, path)
         level, cls = level.setdefault(name, _Below()), hint
+
+
+def _scale_along(recipe: Recipe, changes: _Below) -> None:
+    """A new crop without a new short side scales both: the same part of the frame is seen."""
+    pixels = changes.get("pixels", {})
+    if "crop" in pixels and "short_side" not in pixels:
+        crop, old = pixels["crop"], recipe.pixels
+        if min(crop) > 0:  # else the parts say what is wrong with it
+            scaled = round(old.short_side * min(crop) / min(old.crop))
+            pixels["short_side"] = max(scaled, min(crop))
 
 
 def _unknown(recipe: Recipe, path: str) -> UnknownNameError:

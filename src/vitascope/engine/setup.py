@@ -24,6 +24,7 @@ from vitascope.engine.device import channels_last, launch
 from vitascope.engine.ema import MovingAverage
 from vitascope.engine.folder import RunFolder, open_folder, version_note
 from vitascope.engine.optim import create_optimizer
+from vitascope.engine.sizes import require_size
 from vitascope.engine.tasks import build_task
 from vitascope.errors import ConfigError, DatasetError
 from vitascope.spec import Contract, LabelSpec, ViewProtocol
@@ -60,7 +61,7 @@ class Setup:
         if config.batch_size % share:
             raise ConfigError(
                 f"optim.batch_size = {config.batch_size} cannot be divided by "
-                f"{fabric.world_size} devices x {config.accumulate} setup"
+                f"{fabric.world_size} devices x optim.accumulate = {config.accumulate}"
             )
         self.rank_batch = config.batch_size // fabric.world_size
         count = data.train.num_videos
@@ -73,6 +74,7 @@ class Setup:
         labels = [record.label or 0 for record in data.train.records]
         sampled = recipe.data.balance == "sampled"
         self.order: bool | Plan = partial(balanced, labels=labels) if sampled else True
+        require_size(recipe.model.name, recipe.clip, recipe.pixels, recipe.model.args)
         # Weights of a checkpoint take the place of start weights, which need not be there any more.
         start = not (folder.resumed and (folder.path / "last.json").is_file())
         classes = len(data.table.classes)
@@ -101,6 +103,11 @@ class Setup:
         """Whether something that is done every so many steps (None: after an epoch) comes now."""
         return step > 0 and step % (every or self.steps_per_epoch) == 0
 
+    def evaluations_after(self, step: int) -> int:
+        """Evaluations that are left after a number of updates."""
+        every = self.recipe.run.eval_every or self.steps_per_epoch
+        return 0 if self.data.val is None else -(-self.steps // every) - step // every
+
     def train_batches(
         self, epoch: int, done: int, faults: UnreadableReport
     ) -> Iterator[dict[str, Any]]:
@@ -127,7 +134,7 @@ class Setup:
         return iter(loader)
 
     def pieces(self, batch: Mapping[str, Any]) -> list[tuple[dict[str, Tensor], float]]:
-        """The setup of a batch that pass through the model in turn, each with its share.
+        """The parts of a batch that pass through the model in turn, each with its share.
 
         Raises:
             DatasetError: an empty batch where other processes wait for this one.
@@ -138,9 +145,9 @@ class Setup:
                 "not one clip of a batch could be read. Run `vitascope check` on the data, or "
                 "train with a larger batch"
             )
-        setup = min(self.recipe.optim.accumulate, count)
-        videos = batch["video"].tensor_split(setup) if count else ()
-        labels = batch["label"].tensor_split(setup) if count else ()
+        parts = min(self.recipe.optim.accumulate, count)
+        videos = batch["video"].tensor_split(parts) if count else ()
+        labels = batch["label"].tensor_split(parts) if count else ()
         device = self.fabric.device
         return [
             ({"video": video.to(device), "label": label.to(device)}, len(label) / count)
@@ -186,7 +193,7 @@ def build(
     _require_same(fabric, recipe)
     folder = open_folder(out, recipe, data.fingerprint(), resume=resume, force=force)
     threads = folder.threads or recipe.run.threads
-    if threads:  # a resumed run adds up its sums in as many setup as before
+    if threads:  # a resumed run adds up its sums in as many parts as before
         torch.set_num_threads(threads)
     setup = Setup(recipe, folder, fabric, data)
     fabric.barrier()  # every process has seen the folder as it was

@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vitascope.engine.build import CROP_ARGS
 from vitascope.engine.config import ModelConfig, Recipe
+from vitascope.engine.sizes import CROP_ARGS
 from vitascope.models.card import ModelCard
 from vitascope.models.foreign.cards import is_foreign
 from vitascope.models.measure.meta import meta_model

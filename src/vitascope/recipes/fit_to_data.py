@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -26,6 +26,7 @@ from vitascope.engine.config import (
     Recipe,
     RunConfig,
 )
+from vitascope.engine.sizes import WINDOW_ARGS
 from vitascope.models.card import ModelCard
 from vitascope.models.registry import get_card
 from vitascope.spec import ClipSpec, PixelSpec
@@ -181,10 +182,7 @@ def _size(facts: Facts, card: ModelCard) -> tuple[ClipSpec, PixelSpec, int, list
         reasons.append(f"{frames} frames of {crop}x{crop} as published for {card.name}")
     else:
         frames, crop, epochs = _affordable(facts, card)
-        reasons.append(
-            f"{frames} frames of {crop}x{crop}: what {facts.cores} CPU cores train in about "
-            f"{MINUTES:g} minutes with {epochs} epochs"
-        )
+        reasons.append(f"{frames} frames of {crop}x{crop}: {_why(facts, card, epochs)}")
     clip = _clip(facts, card, frames, reasons)
     if facts.gpus:
         side = round(crop * card.pixels.short_side / card.pixels.crop[0])
@@ -192,6 +190,19 @@ def _size(facts: Facts, card: ModelCard) -> tuple[ClipSpec, PixelSpec, int, list
         side = 2 * round(crop / mean_side(WINDOW) / 2)
     pixels = replace(card.pixels, short_side=side, crop=(crop, crop))
     return clip, pixels, epochs, reasons
+
+
+def _why(facts: Facts, card: ModelCard, epochs: int) -> str:
+    """Why clips have their size on a machine without a GPU."""
+    cpu = f"{facts.cores} CPU core{'s' * (facts.cores != 1)}"
+    if len(_fitting(facts, card)) == 1:
+        return f"the only size that is tried for {card.name}"
+    if epochs >= WANTED_EPOCHS:
+        return (
+            f"the largest at which {cpu} should manage {WANTED_EPOCHS} epochs or more in "
+            f"{MINUTES:g} minutes"
+        )
+    return f"the smallest that is tried, because the data is much for {cpu}"
 
 
 def mean_side(areas: tuple[float, float]) -> float:
@@ -251,15 +262,20 @@ def _affordable(facts: Facts, card: ModelCard) -> tuple[int, int, int]:
     return frames, crop, min(max(epochs, EPOCHS[0]), EPOCHS[1])
 
 
-def _fitting(facts: Facts, card: ModelCard) -> Iterable[tuple[int, int]]:
+def _fitting(facts: Facts, card: ModelCard) -> Sequence[tuple[int, int]]:
     """Sizes that the model allows and that the videos fill."""
-    if "input_crop_size" not in inspect.signature(card.builder).parameters:
+    known = inspect.signature(card.builder).parameters
+    # What has no positions to learn: models of convolutions, whose last window fits any clip.
+    flexible = "input_crop_size" in known or any(name in known for name in WINDOW_ARGS)
+    if not flexible or card.task != "classification":
         return [(card.clip.num_frames, card.pixels.crop[0])]
     available = math.ceil(facts.seconds * facts.fps)
     sizes = [
         (frames, crop)
         for frames, crop in SIZES
-        if crop <= max(64, facts.short_side) and (frames <= available or frames == SIZES[0][0])
+        if crop <= max(64, facts.short_side)
+        and (frames <= available or frames == SIZES[0][0])
+        and not any(frames % stride for stride in card.clip.pathways)
     ]
     return sizes or SIZES[:1]
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from vitascope.engine.build import CLIP_ARGS, CROP_ARGS
 from vitascope.engine.checkpoint import load_weights
+from vitascope.engine.sizes import CLIP_ARGS, CROP_ARGS, WINDOW_ARGS
 from vitascope.errors import VitascopeError, WeightsError
 from vitascope.files import require_answer
 from vitascope.models.base import VideoModel
@@ -136,7 +136,8 @@ def _from_checkpoint(init: str, model: str | None, args: Mapping[str, Any]) -> S
         if get_card(name, args).builder is not get_card(contract.model, contract_args).builder:
             contract_args = {}  # another model: strict loading will say what does not fit
     require_clips(get_card(name, {**contract_args, **args}))
-    own = {k: v for k, v in contract_args.items() if k not in (*CLIP_ARGS, *CROP_ARGS)}
+    of_the_clip = {*CLIP_ARGS, *CROP_ARGS, *WINDOW_ARGS}  # those follow from the new clips
+    own = {name: value for name, value in contract_args.items() if name not in of_the_clip}
     return Start(
         model=name,
         kind="checkpoint",
