@@ -88,6 +88,11 @@ def get_rank() -> int:
     return dist.get_rank() if is_distributed() else 0
 
 
+def is_chief() -> bool:
+    """Whether this is the first process of all, also before a process group exists."""
+    return (get_rank() if is_distributed() else int(os.environ.get("RANK") or 0)) == 0
+
+
 def init_distributed_training(num_gpus: int, shard_id: int) -> None:
     """Makes one group of processes for each machine; every process has to call it.
 

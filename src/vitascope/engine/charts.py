@@ -63,6 +63,19 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def duration(seconds: float) -> str:
+    """A time that was estimated, as exact as such a time is: "about 25 minutes"."""
+    if seconds < 55:
+        return f"about {max(10, 10 * round(seconds / 10))} seconds"
+    if seconds < 90 * 60:
+        shown, name = f"{seconds / 60:.0f}", "minute"
+    else:
+        short = seconds < 48 * 3600
+        count, name = seconds / (3600 if short else 86400), "hour" if short else "day"
+        shown = f"{count:.0f}" if count >= 9.5 else f"{count:.1f}".removesuffix(".0")
+    return f"about {shown} {name}{'s' * (shown != '1')}"
+
+
 def size(count: int) -> str:
     """A number of bytes for reading."""
     value, unit = float(count), "B"

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 CURVES_EVERY = 30.0  # seconds
 
 Kind = Literal[
-    "start", "resume", "step", "log", "eval", "faults", "save", "note", "interrupt", "done"
+    "start",
+    "resume",
+    "step",
+    "estimate",
+    "log",
+    "eval",
+    "faults",
+    "save",
+    "note",
+    "interrupt",
+    "done",
 ]
 _ROWS = ("log", "eval", "faults")
 
@@ -39,7 +49,9 @@ class Event:
 
     Attributes:
         kind: "start" and "resume" (values: facts of the run), "step" (each update; loss only
-            when it was read), "log" (loss, lr, clips_per_second, data_wait), "eval" (scores),
+            when it was read), "estimate" (seconds that are left, after the first steps, and again
+            after the first evaluation where that changes it), "log" (loss, lr, clips_per_second,
+            data_wait), "eval" (scores),
             "faults" (after each epoch, where bad videos are no error: policy, clips that could
             not be read, clips_expected, path and error of the videos), "save" (path), "note"
             (text), "interrupt" (text: how to go on), "done" (best scores).
@@ -206,6 +218,11 @@ class Reporter:
         if kind in ("eval", "save") and time.monotonic() - self._drawn > CURVES_EVERY:
             self.curves(live=True)
         self.listener(event)
+
+    def estimate(self, seconds: float | None) -> None:
+        """Tells how long the run will go on; nothing at None."""
+        if seconds is not None and self.state.step < self.state.steps:
+            self("estimate", seconds=round(seconds, 1))
 
     def curves(self, *, live: bool = False) -> None:
         """Draws the curves so far; an open page follows a `live` run."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from vitascope.data.records import Table
 from vitascope.engine.config import Recipe
 from vitascope.engine.device import StopOnSignal, seed_step
+from vitascope.engine.forecast import Forecast
 from vitascope.engine.log import Listener, Meter, Reporter, ignore
 from vitascope.engine.optim import set_rate
 from vitascope.engine.schedule import learning_rate
@@ -72,6 +73,7 @@ def _train(setup: Setup, begin: float, on_event: Listener) -> TrainResult:
     report("resume" if state.step else "start", **setup.facts())
     for note in setup.notes:
         report("note", text=note)
+    forecast = Forecast(state.steps, state.step, setup.evaluations_after)
     with StopOnSignal(setup.fabric, lambda text: report("note", text=text)) as stop:
         report_epoch(setup, state, report)  # a kill may have come before or during the last
         _evaluate_if_due(setup, state, report)
@@ -84,6 +86,7 @@ def _train(setup: Setup, begin: float, on_event: Listener) -> TrainResult:
                 state.step += 1
                 meter.add(loss, len(batch["label"]))
                 report("step")
+                report.estimate(forecast.stepped(state.step))
                 stopped = stop.requested() and state.step < state.steps
                 leaving = stopped or state.step == state.steps
                 if leaving or setup.due(recipe.run.log_every, state.step):
@@ -95,7 +98,10 @@ def _train(setup: Setup, begin: float, on_event: Listener) -> TrainResult:
                     break
                 with meter.paused():
                     report_epoch(setup, state, report)
-                    _evaluate_if_due(setup, state, report)
+                    begun = time.monotonic()
+                    if _evaluate_if_due(setup, state, report):
+                        seconds = time.monotonic() - begun
+                        report.estimate(forecast.evaluated(state.step, seconds))
     if stopped:
         report("interrupt", text=f"saved step {state.step} of {state.steps}; go on with --resume")
     else:
@@ -141,10 +147,10 @@ def _update(setup: Setup, batch: dict[str, Any], step: int, rate: float) -> Tens
     return total
 
 
-def _evaluate_if_due(setup: Setup, state: State, report: Reporter) -> None:
+def _evaluate_if_due(setup: Setup, state: State, report: Reporter) -> bool:
     due = setup.due(setup.recipe.run.eval_every, state.step) or state.step == state.steps
     if not due or state.evaluated >= state.step:
-        return
+        return False
     result = setup.task.evaluate(setup.evaluated_module)
     state.evaluated = state.step
     if result is None:  # nothing to choose by: the latest weights are the best
@@ -156,6 +162,7 @@ def _evaluate_if_due(setup: Setup, state: State, report: Reporter) -> None:
         report("eval", best=best, **result.summary())
     if best:
         save_best(setup, state)
+    return True
 
 
 def _finite(values: dict[str, float], rate: float) -> dict[str, float]:

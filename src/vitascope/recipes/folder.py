@@ -10,20 +10,24 @@ from pathlib import Path
 from vitascope.data.check.describe import Summary, read_headers, require_readable, summarize
 from vitascope.data.records import Table
 from vitascope.data.tables.read import read_table
+from vitascope.distributed import is_chief
 from vitascope.engine.build import with_splits
 from vitascope.engine.config import ModelConfig, Recipe
 from vitascope.engine.evaluate import evaluate as evaluate
+from vitascope.engine.folder import progress as run_progress
 from vitascope.engine.folder import read_run
 from vitascope.engine.log import Listener, ignore
 from vitascope.engine.overrides import apply_overrides
 from vitascope.engine.scoring import EvalResult, Progress
 from vitascope.engine.selection import choosing
+from vitascope.engine.sizes import require_size
 from vitascope.engine.train import TrainResult, fit
 from vitascope.errors import DatasetError, RunError
 from vitascope.models.registry import get_card
 from vitascope.recipes.fine_tuning import fine_tune_recipe
 from vitascope.recipes.fit_to_data import Choice, Facts, facts_of, fit_recipe
 from vitascope.recipes.start import AUTO, NONE, PRETRAINED, Start, find_start
+from vitascope.recipes.timing import Timing, estimate
 
 DEFAULT_MODEL = "x3d_s"
 _ALL_FOR_TRAINING = (
@@ -43,6 +47,7 @@ class Plan:
         reasons: why they were chosen, a sentence each, and last what was given in their place;
             empty where a stored recipe is used.
         notes: what was wanted and cannot be had, a sentence each.
+        timing: how long it will take; None where that was not asked for or cannot be told.
     """
 
     table: Table
@@ -50,6 +55,7 @@ class Plan:
     recipe: Recipe
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class Trained:
     Attributes:
         plan: what was done.
         result: how the training ended.
-        test: scores on the test split; None without one, or if the training was interrupted.
+        test: scores on the test split; None without one, if the training was interrupted, and in
+            all processes but the first.
     """
 
     plan: Plan
@@ -78,6 +85,7 @@ def plan_training(
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    timed: bool = False,
 ) -> Plan:
     """Reads a data set and chooses all settings; nothing is written but fetched weights.
 
@@ -95,6 +103,7 @@ def plan_training(
         resume: go on with the run in `out`.
         force: the run in `out` is to be replaced, so what it decided does not count.
         progress: called with (files looked at, files in all).
+        timed: measure for some seconds how long it will take.
 
     Raises:
         VitascopeError: bad data, or an unknown model or setting.
@@ -132,7 +141,19 @@ def plan_training(
     place = os.path.abspath(data) if os.path.exists(data) else str(data)
     chosen = replace(reading, data=replace(reading.data, path=place))
     notes = (start.note,) if start is not None and start.note else ()
-    return Plan(table, summary, chosen, reasons, notes)
+    plan = Plan(table, summary, chosen, reasons, notes)
+    return _timed(plan, out if resume else None) if timed else plan
+
+
+def _timed(plan: Plan, resumed: str | Path | None) -> Plan:
+    """The plan with its time; what cannot be trained is refused before anything is measured."""
+    recipe = plan.recipe
+    require_usable(plan)
+    require_size(recipe.model.name, recipe.clip, recipe.pixels, recipe.model.args)
+    timing = estimate(recipe, plan.table)
+    if timing is not None and resumed is not None:
+        timing = timing.after(run_progress(Path(resumed))[0])
+    return replace(plan, timing=timing)
 
 
 def _path(assignment: str) -> str:
@@ -264,7 +285,8 @@ def train(
         overrides: `path=value` settings, such as "optim.epochs=20".
         resume: go on with the run in `out`.
         force: replace the run in `out`.
-        on_plan: called once with what will be done, before anything is written.
+        on_plan: called once with what will be done and how long it will take, before anything is
+            written. Without it, no time is spent on measuring.
         on_event: called with what happens.
 
     Raises:
@@ -279,6 +301,7 @@ def train(
         overrides=overrides,
         resume=resume,
         force=force,
+        timed=on_plan is not None,
     )
     if on_plan is not None:
         on_plan(planned)
@@ -287,6 +310,6 @@ def train(
         planned.recipe, out, table=planned.table, resume=resume, force=force, on_event=on_event
     )
     test = None
-    if not result.interrupted and "test" in planned.table.splits:
+    if not result.interrupted and "test" in planned.table.splits and is_chief():
         test = evaluate(out, planned.table, split="test", on_bad=planned.recipe.data.on_bad)
     return Trained(planned, result, test)
