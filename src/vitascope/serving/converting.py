@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vitascope.accelerator.export.target import TARGETS
 from vitascope.engine.build import load_model
 from vitascope.engine.checkpoint import save_checkpoint, writing
 from vitascope.errors import ConfigError, RunError, WeightsError
@@ -69,6 +71,13 @@ def convert_checkpoint(
     if to != OURS:
         _ = DIALECTS[to]  # an unknown name is refused before the work
     target = Path(out)
+    for export in TARGETS.values():
+        if target.suffix == export.suffix:
+            raise ConfigError(
+                f"{target}: {export.suffix} is a model for another runtime, and convert writes "
+                f"checkpoints. Run: vitascope export {shlex.quote(str(source))} --to {export.name} "
+                f"--out {shlex.quote(str(target))}"
+            )
     if to == OURS:
         target = target.with_suffix(".json") if target.suffix == ".safetensors" else target
         target = target if target.suffix == ".json" else target.with_name(f"{target.name}.json")
