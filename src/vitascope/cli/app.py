@@ -163,7 +163,9 @@ def run(args: Sequence[str] | None = None) -> int:
     except ClickError as error:
         console = make_console(stderr=True)
         console.print("error: ", style="bold red", end="")
-        console.print(explain_usage_error(error), soft_wrap=True)
+        console.print(
+            explain_usage_error(error, sys.argv[1:] if args is None else args), soft_wrap=True
+        )
         return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -178,10 +180,6 @@ def run(args: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the command `vitascope`."""
-    # Before torch is imported: its threads spin at a barrier for microseconds, not milliseconds,
-    # before they sleep. Alone on a machine a training step is no slower; beside another busy
-    # program the usual spinning costs half of the speed.
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without Unicode gets "?", not an error
             stream.reconfigure(errors="replace")

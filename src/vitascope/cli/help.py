@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -109,10 +110,72 @@ def _option(param: Any) -> tuple[str, str]:
     return f"{names}{value}", text
 
 
-def explain_usage_error(error: Any) -> str:
-    """The message of a command line that cannot be read, with suggestions and what to do."""
+SAID_AS = {
+    "learning_rate": "optim.lr",
+    "frames": "clip.num_frames",
+    "size": "pixels.crop",
+    "resolution": "pixels.crop",
+    "device": "run.accelerator",
+    "gpus": "run.devices",
+    "optimizer": "optim.name",
+    "scheduler": "optim.schedule",
+}
+"""What other programs call a setting."""
+
+
+def settings_like(option: str) -> list[str]:
+    """Paths of the settings that an option such as --epochs can mean."""
+    from vitascope.engine.config import ModelConfig, Recipe
+    from vitascope.spec import ClipSpec, PixelSpec
+
+    name = option.lstrip("-").replace("-", "_").lower()
+    if name in SAID_AS:
+        return [SAID_AS[name]]
+    recipe = Recipe(
+        model=ModelConfig(name="any"),
+        clip=ClipSpec(num_frames=1),
+        pixels=PixelSpec(short_side=1, crop=(1, 1)),
+    )
+    paths = [field.path for field in recipe.fields()]
+    last = {path: path.rpartition(".")[2] for path in paths}
+    same = [path for path in paths if name in (path, path.replace(".", "_"), last[path])]
+    if not same and len(name) > 2:
+        same = [path for path in paths if last[path].startswith(name)]
+    near = difflib.get_close_matches(name, set(last.values()), n=1, cutoff=0.75)
+    return same or [path for path in paths if last[path] in near]
+
+
+def _as_setting(error: Any, args: Sequence[str]) -> str:
+    """What to write in place of an option that is a setting; empty where it is none."""
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    option = getattr(error, "option_name", None)
+    takes = any("PATH=VALUE" in str(p.metavar) for p in getattr(command, "params", ()))
+    if not takes or option is None:
+        return ""
+    paths = settings_like(option)
+    value = "VALUE"
+    for word, following in zip(args, [*args[1:], "-"], strict=True):
+        if word == option and not following.startswith("-"):
+            value = following
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    if not paths:
+        return ""
+    return f"{option} is a setting: write {' or '.join(f'{path}={value}' for path in paths)}"
+
+
+def explain_usage_error(error: Any, args: Sequence[str] = ()) -> str:
+    """The message of a command line that cannot be read, with suggestions and what to do.
+
+    Args:
+        error: what is wrong.
+        args: the words of the command line.
+    """
     text: str = error.format_message().strip().rstrip(".")
     near = getattr(error, "possibilities", None)
+    if setting := _as_setting(error, args):
+        ctx = error.ctx
+        return f"{setting}\nUsage: {usage(ctx, ctx.command)}\nHelp:  {ctx.command_path} --help"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         text = f"No such option: {error.option_name}"
     if near:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
@@ -40,11 +42,18 @@ class PlainConsole(Console):
         raise BrokenPipeError
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """A console that prints text as it is: no markup in file names, no color in a pipe."""
+def make_console(*, stderr: bool = False, silent: bool = False) -> Console:
+    """A console that prints text as it is: no markup in file names, no color in a pipe.
+
+    Args:
+        stderr: print to standard error.
+        silent: print nothing at all.
+    """
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    return PlainConsole(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return PlainConsole(
+        stderr=stderr, width=width, markup=False, highlight=False, emoji=False, quiet=silent
+    )
 
 
 def print_tidy(console: Console, what: RenderableType) -> None:
@@ -105,20 +114,24 @@ class Output:
         command: name of the command.
         json_file: where everything goes in machine-readable form; "-" is standard output, and
             what people read then goes to standard error; None for nowhere.
+        silent: print nothing but errors.
 
     Attributes:
         data: what the JSON file will hold.
         console: where people read.
+        chief: this is the first of several processes that do the same, or the only one. Only
+            that one prints and writes.
         code: exit code of a command that went well otherwise; None follows from its checks.
     """
 
-    def __init__(self, command: str, json_file: str | None = None) -> None:
+    def __init__(self, command: str, json_file: str | None = None, *, silent: bool = False) -> None:
         self.command, self.json_file = command, json_file
         self.code: int | None = None
         self.data: dict[str, Any] = {}
         self._failures: list[str] = []
         self._notes: list[str] = []
-        self.console = make_console(stderr=json_file == "-")
+        self.chief = int(os.environ.get("RANK") or 0) == 0
+        self.console = make_console(stderr=json_file == "-", silent=silent or not self.chief)
         self._errors = make_console(stderr=True)
 
     def say(self, text: str = "", style: str | None = None, *, whole: bool = False) -> None:
@@ -185,13 +198,13 @@ class Output:
 
     def progress(self, *columns: ProgressColumn | str, expand: bool = False) -> Progress:
         """A progress display that leaves no trace, and shows nothing where nobody looks."""
-        console = self.console if self.console.is_terminal else self._errors
+        console = self.console if self.console.is_terminal or self.console.quiet else self._errors
         return Progress(
             *columns,
             console=console,
             transient=True,
             expand=expand,
-            disable=not console.is_terminal or console.is_dumb_terminal,
+            disable=not console.is_terminal or console.is_dumb_terminal or console.quiet,
         )
 
     @property
@@ -236,7 +249,8 @@ class Output:
         if isinstance(error, BrokenPipeError):
             return BROKEN_PIPE
         if isinstance(error, KeyboardInterrupt):
-            self._errors.print("\ninterrupted", style="yellow")
+            if self.chief:
+                self._errors.print("\ninterrupted", style="yellow")
             return INTERRUPTED
         if isinstance(error, OSError) and error.filename is not None:
             self._error(f"{error.filename}: {error.strerror}.")
@@ -248,6 +262,8 @@ class Output:
         return CRASHED
 
     def _error(self, text: str) -> None:
+        if not first_to_say(text):
+            return
         if self.console.file is not self._errors.file:
             self.console.file.flush()
         message = Text.assemble(("error: ", "bold red"), text)
@@ -255,7 +271,7 @@ class Output:
 
     def _check_json_file(self) -> None:
         """Refuses a place that cannot be written to before the work, not after it."""
-        if self.json_file in (None, "-"):
+        if self.json_file in (None, "-") or not self.chief:
             return
         path = Path(str(self.json_file))
         if path.is_dir():
@@ -264,7 +280,7 @@ class Output:
             raise RunError(f"--json {path}: there is no folder {path.parent}. Make it first")
 
     def _write_json(self, code: int, error: BaseException | None) -> None:
-        if self.json_file is None:
+        if self.json_file is None or not self.chief:
             return
         document = {
             "command": self.command,
@@ -286,6 +302,27 @@ class Output:
 
         sys.stdout.flush()  # the file may be /dev/stdout
         write_atomically(self.json_file, [text.encode()])
+
+
+def first_to_say(text: str) -> bool:
+    """Whether no other process that torchrun started beside this one says the same error.
+
+    The first process says its own, so the others wait a moment for it.
+    """
+    place = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not place:
+        return True
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+    marker = Path(place).parent.parent / f"said-{digest}"
+    if int(os.environ.get("RANK") or 0):
+        time.sleep(1.0)
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    except OSError:  # better twice than never
+        return True
+    return True
 
 
 def report_crash(error: BaseException, command: str) -> str:

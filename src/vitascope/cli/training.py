@@ -15,12 +15,13 @@ from rich.progress import (
 )
 
 from vitascope.cli.output import Output, length
-from vitascope.engine.charts import percent
+from vitascope.engine.charts import duration, percent
 
 if TYPE_CHECKING:
     from vitascope.engine.log import Event
 
 SHOWN = 3  # bad videos of an epoch that are named; all are in the log
+SOON = 30.0  # seconds; a run that ends sooner need not say when
 ROW = "{epoch:>7}  {loss:>10}  {val_loss:>10}  {top1:>8}  {speed:>8}  {wait:>5}  {time:>9}  {mark}"
 
 
@@ -115,6 +116,14 @@ class TrainingDisplay:
             wait = f"{100 * self._wait:.0f} %" + (" for data" if self._wide else "")
             said = f"loss {values['loss']:.3f}, {self._speed:.1f} clips/s, wait {wait}"
             self._bar.update(self._task, said=said)
+
+    def _on_estimate(self, event: Event, values: Any) -> None:
+        if values["seconds"] >= SOON:
+            self.out.say(
+                f"{duration(values['seconds'])} left, by the first {event.step} of {event.steps} "
+                "updates",
+                style="dim",
+            )
 
     def _on_eval(self, event: Event, values: Any) -> None:
         losses, self._losses = self._losses, []
