@@ -5,7 +5,6 @@ Models, layers and data take plain arguments; what a recipe means for them is wr
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 from collections.abc import Callable
@@ -26,8 +25,8 @@ from vitascope.data.tables.split import split_table
 from vitascope.engine.checkpoint import Checkpoint, load_weights
 from vitascope.engine.config import DataConfig, Recipe
 from vitascope.engine.folder import fingerprint
-from vitascope.engine.sizes import size_args
-from vitascope.errors import ConfigError, DatasetError, UnknownNameError, WeightsError
+from vitascope.engine.sizes import require_arguments, size_args
+from vitascope.errors import ConfigError, DatasetError, WeightsError
 from vitascope.files import cache_folder
 from vitascope.models.base import VideoModel
 from vitascope.models.bounded import build_described
@@ -166,10 +165,7 @@ def model_args(recipe: Recipe) -> dict[str, Any]:
         UnknownNameError: no such model, or no such argument of its builder.
     """
     card = get_card(recipe.model.name, recipe.model.args)
-    known = inspect.signature(card.builder).parameters
-    for name in recipe.model.args:
-        if name not in known:
-            raise UnknownNameError(f"argument of {card.name}", name, known)
+    require_arguments(card, recipe.model.args)
     args: dict[str, Any] = {name: card.args[name] for name in card.kept}
     given = {**args, **recipe.model.args}
     return args | size_args(card, recipe.clip, recipe.pixels, given) | dict(recipe.model.args)

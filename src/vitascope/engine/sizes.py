@@ -6,7 +6,7 @@ Everything here is worked out without memory for weights, in well under a second
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -31,6 +31,22 @@ CROP_ARGS = ("input_crop_size", "image_size", "spatial_size")
 WINDOW_ARGS = ("head_pool_kernel_size", "head_pool_kernel_sizes")
 
 _STEP, _TRIES = 16, 12  # pixels from one size that is tried to the next, and how many are
+
+
+def require_arguments(card: ModelCard, names: Iterable[str]) -> None:
+    """Refuses arguments that the builder of a model does not have.
+
+    Args:
+        card: the model.
+        names: arguments of its builder.
+
+    Raises:
+        UnknownNameError: says the near ones.
+    """
+    known = inspect.signature(card.builder).parameters
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(f"argument of {card.name}", name, known)
 
 
 def size_args(
@@ -109,10 +125,12 @@ def require_size(
         given: arguments of the builder that are settled.
 
     Raises:
+        UnknownNameError: no such model, or no such argument of its builder.
         ConfigError: the clip is too small, or of a size that the model was not built for.
     """
     given = given or {}
     card = get_card(name, given)
+    require_arguments(card, given)
     reason = _refusal(card, clip, pixels, given)
     if reason is None:
         return

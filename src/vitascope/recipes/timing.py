@@ -28,8 +28,10 @@ LIMIT = 4.0
 """Seconds for the steps that are measured, and half as many for the clips that are loaded."""
 TRIVIAL = 60.0
 """Seconds below which nothing is measured: the measurement would take its share of them."""
-# Multiply-adds a second by which that is judged, far below what the slowest machine does.
+# By which that is judged: multiply-adds a second far below what the slowest machine does, and
+# seconds to decode and load a clip far above what usual videos take.
 _CORE, _GPU = 5e9, 2e12
+_DECODE, _LOAD = 0.25, 0.02
 _CLIPS = 4
 
 
@@ -114,8 +116,8 @@ def estimate(recipe: Recipe, table: Table) -> Timing | None:
         return None
     gpu = recipe.run.accelerator in ("auto", "cuda") and torch.cuda.is_available()
     passes = 3 * work.train * work.epochs + work.val * work.evaluations + work.test
-    least = adds * passes / (_GPU if gpu else _CORE * cores())
-    if least < TRIVIAL:
+    most = adds * passes / (_GPU if gpu else _CORE * cores())
+    if most + _loading(recipe, work, _DECODE, _LOAD) < TRIVIAL:
         return Timing(seconds=TRIVIAL, steps=work.steps)
     step = measure_step(recipe, len(table.classes), torch.device("cuda" if gpu else "cpu"))
     first, again = measure_loading(recipe, table)
@@ -133,16 +135,19 @@ def total(recipe: Recipe, work: Work, step: float, first: float, again: float, g
         again: seconds to load it from there.
         gpu: the model runs beside the loading processes, and not on the same cores.
     """
-    again = again if recipe.data.cache else first
     view = step / recipe.optim.batch_size / 3  # a forward pass, of three
-    loading = work.train * (first + again * (work.epochs - 1))
-    if work.evaluations:
-        loading += work.val * (first + again * (work.evaluations - 1))
-    loading += work.test * first
+    loading = _loading(recipe, work, first, again)
     computing = step * work.steps + view * (work.val * work.evaluations + work.test)
     if gpu:
         return max(computing, loading / max(recipe.data.workers, 1))
     return computing + loading / cores()
+
+
+def _loading(recipe: Recipe, work: Work, first: float, again: float) -> float:
+    """Seconds of one process for all clips: each is decoded once where it is kept in the cache."""
+    again = again if recipe.data.cache else first
+    passes = ((work.train, work.epochs), (work.val, work.evaluations), (work.test, 1))
+    return sum(clips * (first + again * (times - 1)) for clips, times in passes if times)
 
 
 def measure_step(recipe: Recipe, classes: int, device: torch.device) -> float:
