@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -141,9 +142,9 @@ def test_checkpoint_cut_in_half(trained, tmp_path):
 def test_export_without_its_extra(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     message = refused("export", trained.folder, "--to", "onnx", "--out", tmp_path)
-    assert 'Run: pip install "vitascope[onnx]"' in message
+    assert f'Run: pip install "vitascope[onnx]" "torch=={metadata.version("torch")}"' in message
     message = refused("quickstart", "--out", tmp_path / "q")
-    assert 'Run: pip install "vitascope[onnx]"' in message
+    assert f'Run: pip install "vitascope[onnx]" "torch=={metadata.version("torch")}"' in message
     assert not list(tmp_path.iterdir())
     assert "Did you mean 'onnx'" in refused("export", trained.folder, "--to", "onx")
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from typing import Any
 
@@ -19,12 +19,30 @@ from rich.progress import SpinnerColumn, TextColumn
 from vitascope import __version__
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
+from vitascope.optional import (
+    install_command,
+    mend_command,
+    packages_of,
+    pinned,
+    reinstall_command,
+)
 
 TIME_LIMIT = 180
 """Seconds after which a trial counts as hanging; the first import on a slow disk can take long."""
 
-# What to install again when a decoder is there and fails.
-PACKAGES = {"torch": "torch", "pyav": "av", "images": "av"}
+# The module behind what is tried, and the extra that brings it.
+MODULES = {
+    "torch": ("torch", ""),
+    "torch.export": ("torch", ""),
+    "pyav": ("av", ""),
+    "images": ("av", ""),
+    "opencv": ("cv2", "opencv"),
+    "torchcodec": ("torchcodec", "torchcodec"),
+    "decord": ("decord", "decord"),
+}
+NEEDED = "pyav"
+"""The decoder whose time line the others go by."""
+_INSTALLED = re.compile(r'File "[^"]*(?:site|dist)-packages[/\\]([\w-]+)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +94,22 @@ def _attempt_all(torch: Trial) -> list[Trial]:
     jobs += [("target", name) for name in torch.found.get("targets", ())]
     extras = torch.found.get("targets", {})
     with ThreadPoolExecutor(max_workers=min(4, torch.found.get("cores", 1))) as pool:
-        return list(pool.map(lambda job: attempt(job[0], job[1], extras.get(job[1], "")), jobs))
+        trials = list(pool.map(lambda job: attempt(job[0], job[1], extras.get(job[1], "")), jobs))
+    needed = next((t for t in trials if t.name == NEEDED and not t.works), None)
+    if needed is None:
+        return trials
+    return [
+        replace(t, detail=f"it needs {NEEDED}, which does not work", mend=needed.mend)
+        if t.kind == "decoder" and not t.works and t is not needed
+        else t
+        for t in trials
+    ]
 
 
 def attempt(kind: str, name: str, extra: str = "") -> Trial:
     """Tries one thing in a process of its own; whatever happens there, this returns."""
-    command = [sys.executable, "-m", "vitascope.cli.probes", kind, name]
+    # With the stack of a crash, which tells whose fault it is.
+    command = [sys.executable, "-X", "faulthandler", "-m", "vitascope.cli.probes", kind, name]
     try:
         done = subprocess.run(
             command,
@@ -97,7 +125,7 @@ def attempt(kind: str, name: str, extra: str = "") -> Trial:
     except OSError as error:
         return _broken(kind, name, f"cannot be tried ({error.strerror})", extra)
     if done.returncode != 0:
-        return _broken(kind, name, _last_words(done.returncode, done.stderr), extra)
+        return _broken(kind, name, _last_words(done.returncode, done.stderr), extra, done.stderr)
     try:
         found = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
@@ -121,22 +149,32 @@ def _last_words(code: int, errors: str) -> str:
     return lines[-1] if lines else f"the process ended with status {code}"
 
 
-def _broken(kind: str, name: str, reason: str, extra: str) -> Trial:
-    pip = f"{_quoted(sys.executable)} -m pip install"
-    told = re.search(r"\s*Run: pip install (.+)$", reason)
-    if told:  # a missing extra says itself what it needs
-        return Trial(
-            kind=kind,
-            name=name,
-            works=False,
-            detail=reason[: told.start()].rstrip(". "),
-            mend=f"{pip} {told.group(1)}",
-        )
-    if extra:
-        mend = f'{pip} --upgrade "vitascope[{extra}]"'
+def _broken(kind: str, name: str, reason: str, extra: str, errors: str = "") -> Trial:
+    told = re.search(r"\s*Run: (pip .+)$", reason)
+    if told:  # what is missing says itself what it needs
+        command, reason = told[1], reason[: told.start()].rstrip(". ")
     else:
-        mend = f"{pip} --force-reinstall --no-deps {PACKAGES.get(name, 'torch')}"
+        command = _remedy(name, extra, errors)
+    pip = f"{_quoted(sys.executable)} -m pip "
+    mend = " && ".join(pip + part.removeprefix("pip ") for part in command.split(" && "))
     return Trial(kind=kind, name=name, works=False, detail=reason, mend=mend)
+
+
+def _remedy(name: str, extra: str, errors: str) -> str:
+    """What mends a thing that fails: its own package, or the one in which it fails."""
+    missing = re.search(r"^ModuleNotFoundError: No module named '([\w-]+)", errors, re.MULTILINE)
+    if missing and missing[1] != "vitascope":
+        return " ".join(part for part in ("pip install", missing[1], pinned()) if part)
+    module, own = MODULES.get(name, (name, extra))
+    frames = _INSTALLED.findall(errors)
+    if frames:  # a crash begins with the innermost frame, an exception ends with it
+        failed = frames[0] if "(most recent call first)" in errors else frames[-1]
+        if failed not in ("torch", "vitascope", module):
+            return mend_command(failed, "")
+    if extra and name not in MODULES:
+        packages = packages_of(extra)
+        return reinstall_command(*packages) if packages else install_command(extra)
+    return mend_command(module, own) if own else reinstall_command(module)
 
 
 def _quoted(path: str) -> str:

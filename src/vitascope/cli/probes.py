@@ -76,10 +76,9 @@ def _decoder_versions(name: str) -> dict[str, str]:
         import av
 
         return {"PyAV": av.__version__, "FFmpeg": av.ffmpeg_version_info}
-    try:
-        return {module: metadata.version(module)}
-    except metadata.PackageNotFoundError:  # a decoder that needs no package of its own name
-        return {}
+    # OpenCV's module is in one of four packages.
+    packages = metadata.packages_distributions().get({"opencv": "cv2"}.get(module, module), ())
+    return {package: metadata.version(package) for package in sorted(set(packages))}
 
 
 def probe_target(name: str) -> dict[str, Any]:

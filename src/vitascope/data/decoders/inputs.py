@@ -11,6 +11,7 @@ from typing import IO, Any
 from vitascope.data.listing import has_image_suffix, is_remote
 from vitascope.data.shards.remote import EXTRAS, parse_part
 from vitascope.errors import ConfigError, DecodeError, MissingExtraError, VideoNotFoundError
+from vitascope.optional import install_command
 
 VideoInput = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -75,7 +76,7 @@ def _open_address(address: str) -> Any:
         return fsspec.open(address, "rb").open()
     except ImportError as error:
         extra = EXTRAS.get(scheme)
-        remedy = f'Run: pip install "vitascope[{extra}]"' if extra else str(error)
+        remedy = f"Run: {install_command(extra)}" if extra else str(error)
         raise MissingExtraError(f"{address} needs a package that is absent. {remedy}") from error
     except Exception as error:  # each kind of storage has errors of its own
         raise decode_error(error)(address, f"cannot be opened ({_said(error)})") from error

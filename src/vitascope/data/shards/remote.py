@@ -13,6 +13,7 @@ from typing import Any
 
 from vitascope.data.listing import is_remote
 from vitascope.errors import DecodeError, MissingExtraError
+from vitascope.optional import install_command
 
 TRIES = 4
 FIRST_WAIT = 0.2  # seconds before the second try; doubled each time
@@ -64,7 +65,7 @@ def file_system(address: str) -> tuple[Any, str]:
         storage, path = fsspec.core.url_to_fs(address)
     except ImportError as error:
         extra = EXTRAS.get(address.partition(":")[0].lower())
-        remedy = f'Run: pip install "vitascope[{extra}]"' if extra else str(error)
+        remedy = f"Run: {install_command(extra)}" if extra else str(error)
         raise MissingExtraError(f"{address} needs a package that is absent. {remedy}") from error
     return storage, str(path)
 
