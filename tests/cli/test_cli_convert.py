@@ -106,6 +106,10 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert "Did you mean 'x3d_xs'" in refused("convert", source, out, "--model", "x3d_xss")
     assert "Did you mean 'caffe2'" in refused("convert", source, out, "--to", "caffe")
     assert "no such" in refused("convert", tmp_path / "gone", out)
+    for file, target in (("m.onnx", "onnx"), ("m.xml", "openvino"), ("m.pt2", "torch.export")):
+        said = refused("convert", source, tmp_path / file)
+        assert f"vitascope export {source} --to {target} --out {tmp_path / file}" in said
+        assert not (tmp_path / file).exists()
     assert cli("convert", source, out, "--model", "x3d_xs").code == 0
     assert "--force" in refused("convert", source, out, "--model", "x3d_xs")
     assert cli("convert", source, out, "--model", "x3d_xs", "--force").code == 0
