@@ -285,7 +285,7 @@ def test_predict_and_eval_take_the_name_of_a_card(server, data, tmp_path, monkey
     found = json.loads(Path("e.json").read_text())
     assert found["n_evaluated"] == 4 and len(found["classes"]) == 400
     assert found["majority"]["top1"] == 0.5
-    assert Path("toy_sealed-scores.csv").is_file() and len(server.asked) == 1
+    assert Path("toy_sealed-clips-all-scores.csv").is_file() and len(server.asked) == 1
 
 
 def test_names_that_predict_cannot_use(server, data):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -65,8 +64,8 @@ CsvFile = Annotated[
     typer.Option(
         "--csv",
         metavar="FILE",
-        help="Scores of each video. Default: RUN/scores.csv, or NAME-scores.csv for a published "
-        "model.",
+        help="Scores of each video. Default: RUN/scores.csv for the test split of the run, else a "
+        "file named after data, split and views.",
     ),
 ]
 
@@ -97,6 +96,7 @@ def evaluate(
         if on_bad not in POLICIES:
             raise ConfigError(f"--on-bad {on_bad}; legal values: {', '.join(POLICIES)}")
         from vitascope.engine.evaluate import evaluate as score
+        from vitascope.serving.history import note_evaluation, scores_file
 
         columns = (
             TextColumn("scoring"),
@@ -115,19 +115,15 @@ def evaluate(
                 bad_budget=bad_budget,
                 on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
             )
-        scores = Path(csv_file) if csv_file else _scores_file(run)
+        scores = Path(csv_file) if csv_file else scores_file(run, result, data)
         out.data.update(run=run, **result.to_json(), csv=scores)
         show_result(out, result)
         result.write_csv(scores)
+        report = note_evaluation(run, result, scores, data)
+        out.data["report"] = report
         out.say(f"Scores of each video: {scores}")
-
-
-def _scores_file(run: str) -> Path:
-    path = Path(run)
-    if not path.exists():  # the name of a published model
-        name = re.sub(r"[^\w.-]", "_", run)
-        return Path(f"{name}-scores.csv")
-    return (path if path.is_dir() else path.parent) / "scores.csv"
+        if report is not None:
+            out.say(f"Added to {report}")
 
 
 def show_result(out: Output, result: EvalResult) -> None:

@@ -18,7 +18,6 @@ from vitascope.engine.charts import percent
 from vitascope.errors import RunError
 
 if TYPE_CHECKING:
-    from vitascope.accelerator.verify import Verification
     from vitascope.engine.scoring import EvalResult
     from vitascope.recipes.folder import Trained
 
@@ -181,12 +180,12 @@ def _finish(out: Output, folder: Path, trained: Trained, to: str, begin: float) 
         _show_scores(out, trained.test, control)
         trained.test.write_csv(run / "scores.csv")
     with _part(out, f"4. Export to {to}"):
-        path, checked = _export(out, run, to)
+        path = _export(out, run, to)
     with _part(out, "5. Prediction with the exported model"):
         if path is not None:
             _predict(out, path, trained.test.videos[0])
     command = f"vitascope quickstart --out {folder}"
-    report = write_run_report(trained, command, control=control, exports=[(str(path), checked)])
+    report = write_run_report(trained, command, control=control)
     seconds = round(time.monotonic() - begin, 2)
     out.data.update(report=report, run=run, seconds=seconds)
     out.heading(f"Done in {length(seconds)}")
@@ -219,7 +218,7 @@ def _show_scores(out: Output, test: EvalResult, control: EvalResult) -> None:
     out.data.update(top1=test.top1, control_top1=control.top1, chance=chance, test=test.to_json())
 
 
-def _export(out: Output, run: Path, to: str) -> tuple[Path | None, Verification]:
+def _export(out: Output, run: Path, to: str) -> Path | None:
     from vitascope.cli.export import show_verification
     from vitascope.serving.exporting import export
 
@@ -231,7 +230,7 @@ def _export(out: Output, run: Path, to: str) -> tuple[Path | None, Verification]
         export_top1_agreement=checked.top1_agreement,
         artifact=exported.path,
     )
-    return exported.path, checked
+    return exported.path
 
 
 def _predict(out: Output, artifact: Path, video: str) -> None:

@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vitascope.accelerator.verify import Verification
 from vitascope.data.check.describe import Summary
 from vitascope.data.decoder import open_video
 from vitascope.engine.charts import learning_charts, percent
@@ -22,6 +21,7 @@ from vitascope.errors import DecodeError
 from vitascope.recipes.folder import Trained
 from vitascope.recipes.start import PRETRAINED
 from vitascope.serving.draw import Image
+from vitascope.serving.history import read_history
 from vitascope.serving.report import Example, Figure, ReportTable, RunReport, write_report
 from vitascope.transforms.functional import uniform_indices
 from vitascope.transforms.spatial import short_side_size
@@ -29,15 +29,12 @@ from vitascope.transforms.spatial import short_side_size
 EXAMPLES, WORST = 12, 8
 FRAMES, HEIGHT = 5, 96  # of a clip's film strip
 
-Export = tuple[str, Verification]
-
 
 def write_run_report(
     trained: Trained,
     command: str,
     *,
     control: EvalResult | None = None,
-    exports: Sequence[Export] = (),
 ) -> Path:
     """Writes RUN/report.html.
 
@@ -45,7 +42,6 @@ def write_run_report(
         trained: the run.
         command: how it was made.
         control: scores of the same videos with shuffled frames.
-        exports: file and check of each export.
     """
     recipe, result, test = trained.plan.recipe, trained.result, trained.test
     run = Path(result.run)
@@ -53,7 +49,7 @@ def write_run_report(
     videos = sum(counts.get("train", {}).values())
     init = "published weights" if recipe.model.init == PRETRAINED else recipe.model.init
     start = f"started from {init}" if init else "trained from scratch"
-    rows = read_log(run / "log.jsonl")
+    rows, history = read_log(run / "log.jsonl"), read_history(run)
     report = RunReport(
         title=f"{run.resolve().name}: {recipe.model.name} on {Path(recipe.data.path).name}",
         lead=f"{recipe.model.name}, {start} on {videos} videos of "
@@ -68,7 +64,8 @@ def write_run_report(
         examples=() if test is None else _examples(test, _spread(test)),
         worst=() if test is None else _examples(test, _worst(test)),
         data=_data_tables(trained.plan.summary),
-        exports=exports,
+        evaluations=history.evaluations,
+        exports=history.exports,
         environment=_environment(rows),
         recipe=json.dumps(recipe.to_json(), indent=1),
     )

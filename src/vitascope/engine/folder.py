@@ -21,7 +21,7 @@ FREE = ("data.workers", "data.path", "data.cache", "data.cache_dir", "data.cache
         "run.log_every", "run.save_every", "run.eval_precision")  # fmt: skip
 LOCK = ".lock"  # who trains in the folder
 OURS = ("run.json", "split.csv", "log.jsonl", "curves.html", "report.html", "scores.csv",
-        "best.json", "last.json")  # fmt: skip
+        "history.json", "best.json", "last.json")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

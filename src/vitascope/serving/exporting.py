@@ -11,6 +11,7 @@ from vitascope.accelerator.export import require_target
 from vitascope.accelerator.verify import Verification
 from vitascope.data.tables.read import read_table
 from vitascope.errors import ConfigError, DatasetError
+from vitascope.serving.history import note_export
 from vitascope.serving.predictor import load
 
 # Real clips that go through both models; taken from the test videos, evenly over the list.
@@ -43,6 +44,8 @@ def export(
 ) -> Exported:
     """Writes a trained model for another runtime and compares both on real clips.
 
+    The report of a run shows it.
+
     Args:
         run: run folder or checkpoint.
         to: export target ("onnx", "openvino", "torch.export").
@@ -62,6 +65,8 @@ def export(
     on_begin(videos)
     place = path or (run if os.path.isdir(run) else os.path.dirname(run) or ".")
     written, checked = predictor.export(to, videos, place, tolerance=tolerance)
+    if checked.ok:
+        note_export(run, written, checked)
     return Exported(written if checked.ok else None, checked, tuple(videos))
 
 

@@ -20,6 +20,48 @@ BESIDE_CLASSES = 12
 """Up to here the matrix leaves room for another card beside it."""
 
 
+LATER, LATER_END = "<!-- what came after the training -->", "<!-- end of what came after -->"
+"""Around what is written anew when an evaluation or export comes later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterScores:
+    """Scores of a run on some data.
+
+    Attributes:
+        data: the data set where it is not that of the run; else empty.
+        split: its split; "all" for everything.
+        views: views of each video, "clips x crops".
+        top1: share of videos whose best class is right.
+        low: lower end of its 95 % interval.
+        high: upper end of it.
+        mean_class_accuracy: mean over the classes of the share that is right.
+        majority: top-1 of always saying the most frequent class.
+        videos: videos that were scored.
+        expected: videos that should have been.
+        scores: file with the scores of each video.
+        created: date and time.
+    """
+
+    data: str
+    split: str
+    views: str
+    top1: float
+    low: float
+    high: float
+    mean_class_accuracy: float
+    majority: float
+    videos: int
+    expected: int
+    scores: str
+    created: str
+
+    @property
+    def what(self) -> tuple[str, str, str]:
+        """What was evaluated: data, split and views."""
+        return self.data, self.split, self.views
+
+
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """A headline number.
@@ -88,6 +130,7 @@ class RunReport:
         examples: clips with predictions.
         worst: clips with the highest loss, the worst first.
         data: tables about the data set.
+        evaluations: scores on other data, splits and views.
         exports: file and check of each exported artifact.
         environment: versions, processor, threads and the like.
         recipe: the complete recipe as text.
@@ -105,6 +148,7 @@ class RunReport:
     examples: Sequence[Example] = ()
     worst: Sequence[Example] = ()
     data: Sequence[ReportTable] = ()
+    evaluations: Sequence[LaterScores] = ()
     exports: Sequence[tuple[str, Verification]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     recipe: str = ""
@@ -133,7 +177,7 @@ def render_report(report: RunReport) -> str:
             "videos end up here.",
         ),
         _section("Data", "".join(_card(_table(t)) for t in report.data)),
-        _section("Exported models", _exports(report)),
+        render_later(report.evaluations, report.exports),
         _section("Environment", _environment(report)),
     ]
     return charts.page(report.title, "".join(sections))
@@ -267,11 +311,43 @@ def _table(table: ReportTable) -> str:
     return note + charts.table(table.header, table.rows, table.numbers)
 
 
-def _exports(report: RunReport) -> str:
-    if not report.exports:
+def render_later(
+    evaluations: Sequence[LaterScores], exports: Sequence[tuple[str, Verification]]
+) -> str:
+    """The sections on what came after the training, between marks by which they are found."""
+    shown = (
+        _section("Evaluations", _evaluations(evaluations)),
+        _section("Exported models", _exports(exports)),
+    )
+    return f"{LATER}{''.join(shown)}{LATER_END}"
+
+
+def _evaluations(evaluations: Sequence[LaterScores]) -> str:
+    if not evaluations:
+        return ""
+    rows = [
+        (
+            f"{e.data or 'data of the run'}: {e.split}",
+            e.views,
+            f"{percent(e.top1)} ({percent(e.low)} to {percent(e.high)})",
+            percent(e.majority),
+            percent(e.mean_class_accuracy),
+            f"{e.videos} of {e.expected}",
+            e.scores,
+            e.created,
+        )
+        for e in evaluations
+    ]
+    header = ("Data: split", "Views", "Top-1 (95 % interval)", "Majority guess",
+              "Mean class accuracy", "Videos", "Scores of each video", "When")  # fmt: skip
+    return _card(charts.table(header, rows, numbers=(2, 3, 4, 5)))
+
+
+def _exports(exports: Sequence[tuple[str, Verification]]) -> str:
+    if not exports:
         return ""
     rows = []
-    for path, c in report.exports:
+    for path, c in exports:
         verdict = "✓ within tolerance" if c.ok else "✗ beyond tolerance"
         rows.append(
             (
@@ -283,7 +359,7 @@ def _exports(report: RunReport) -> str:
                 f"{number(c.latency_ms_before)} → {number(c.latency_ms)} ms",
             )
         )
-    threads = report.exports[0][1].threads
+    threads = exports[0][1].threads
     note = (
         f"Both models ran on the same real clips; times are the median of one clip on {threads} "
         f"thread{'s' * (threads != 1)}."
