@@ -6,12 +6,14 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support.command_line import cli, refused
-from vitascope.serving.history import FILE, read_history
+from vitascope.accelerator.verify import Verification
+from vitascope.serving.history import FILE, note_export, read_history
 from vitascope.serving.report import LATER, LATER_END
 
 
@@ -97,17 +99,21 @@ def test_the_report_shows_what_came_later_the_latest_of_each(trained, run, tmp_p
     assert before + after.partition(LATER_END)[2] == rest  # nothing else has changed
 
 
-@pytest.mark.export
 def test_the_report_shows_exports(run, tmp_path) -> None:
-    pytest.importorskip("onnxruntime")
-    assert cli("export", run, "--to", "onnx").code == 0
-    assert cli("export", run, "--to", "onnx", "--out", tmp_path / "other.onnx").code == 0
-    assert cli("export", run, "--to", "onnx").code == 0  # the same file again
-    files = [file for file, _ in read_history(run).exports]
-    assert files == [str(tmp_path / "other.onnx"), "model.onnx"]
+    check = Verification(
+        target="onnx", ok=True, n_clips=16, max_abs_diff=7.25e-6, max_abs_diff_probability=1e-6,
+        allowed=1.31e-3, tolerance=1e-4, top1_agreement=0.9375, latency_ms=8.12,
+        latency_ms_before=21.4, repeats=20, threads=2,
+    )  # fmt: skip
+    note_export(run, run / "model.onnx", check)
+    note_export(run, tmp_path / "other.onnx", check)
+    note_export(run / "best.json", run / "model.onnx", replace(check, top1_agreement=1.0))
+    held = read_history(run).exports
+    assert [file for file, _ in held] == [str(tmp_path / "other.onnx"), "model.onnx"]
+    assert held[0][1] == check
     text = shown(run)
     assert text.startswith("Exported models") and text.count("✓ within tolerance") == 2
-    assert all(file in text for file in files)
+    assert "93.8 % of 16" in text and "100.0 % of 16" in text
 
 
 def test_a_list_without_splits_is_scored_whole(trained, run, tmp_path) -> None:

@@ -7,6 +7,7 @@ import json
 import shlex
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,8 @@ def exported(trained):
 
 @pytest.mark.export
 def test_a_run_and_its_export_say_the_same(trained, exported, tmp_path):
+    report = (trained.folder / "report.html").read_text()
+    assert "Exported models" in report and Path(exported["path"]).name in report
     assert exported["max_abs_diff"] <= 1e-4 and exported["top1_agreement"] == 1
     assert exported["latency_ms"] > 0 and exported["latency_ms_before"] > 0
     video = trained.films / "test" / "grow" / "grow_0001.mp4"

@@ -107,7 +107,7 @@ def test_a_plan_of_11000_seconds_is_not_called_22_minutes(
 
     monkeypatch.setattr(timing, "measure_step", lambda *args: 11_000 / 100)
     monkeypatch.setattr(timing, "measure_loading", lambda *args: (0.0, 0.0))
-    given = (*GIVEN, "run.eval_every=100", "data.val_share=0", "pixels.crop=224")
+    given = (*GIVEN, "run.eval_every=100", "pixels.crop=224")
     planned = plan_training(films, init="none", overrides=given, timed=True)
     assert planned.timing is not None and planned.timing.steps == 100
     assert planned.timing.seconds == pytest.approx(11_000, rel=0.05)

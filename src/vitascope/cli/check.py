@@ -71,13 +71,14 @@ def _show(out: Output, files: Sequence[FileReport], faults: Sequence[FileReport]
     seconds = sum(file.duration or 0 for file in good)
     frames = sum(file.frames for file in good)
     out.say(
-        f"{len(good)} of {len(files)} videos decode without fault: {frames:,} frames, "
-        f"{length(seconds)}."
+        f"{len(good)} of {len(files)} video{'s' * (len(files) != 1)} decode without fault: "
+        f"{frames:,} frame{'s' * (frames != 1)}, "
+        f"{length(seconds)} of video."
     )
     if not faults:
         return
     root = os.path.commonpath([os.path.dirname(file.path) for file in files])
-    out.heading(f"UnreadableCounter in {root}" if root else "UnreadableCounter")
+    out.heading(f"Faults in {root}" if root else "Faults")
     out.table(
         ("file", "frames", "fault"),
         [(os.path.relpath(f.path, root or "."), f.frames, f.error) for f in faults],

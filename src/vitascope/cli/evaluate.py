@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from vitascope.cli.options import JsonFile
-from vitascope.cli.output import Output
+from vitascope.cli.output import Output, least_width
 from vitascope.engine.charts import percent
 from vitascope.errors import ConfigError
 
@@ -148,22 +148,28 @@ def show_result(out: Output, result: EvalResult) -> None:
     for path, reason in result.faults:
         out.note(f"left out: {path}: {reason}")
     counts: list[list[int]] = result.confusion.tolist()
-    if len(result.classes) <= MATRIX_CLASSES:
+    header, rows = _matrix(result.classes, counts)
+    numbers = [0, *range(2, len(header))]
+    fits = not out.console.is_terminal or least_width(header, rows, numbers, 1) <= out.width
+    if len(result.classes) <= MATRIX_CLASSES and fits:
         out.heading("Confusion matrix (rows: true class, columns: what the model said)")
-        _matrix(out, result.classes, counts)
+        out.table(header, rows, numbers=numbers, padding=1)
     else:
         _confusions(out, result.classes, counts)
     out.say()
 
 
-def _matrix(out: Output, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
+def _matrix(
+    classes: Sequence[str], counts: Sequence[Sequence[int]]
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the confusion matrix."""
     header = ["", "", *(str(i) for i in range(1, len(classes) + 1)), "right"]
-    rows: list[list[Any]] = []
+    rows = []
     for i, (name, row) in enumerate(zip(classes, counts, strict=True)):
         total = sum(row)
         right = percent(row[i] / total) if total else "none"
-        rows.append([str(i + 1), name, *(n or "·" for n in row), right])
-    out.table(header, rows, numbers=[0, *range(2, len(header))], padding=1)
+        rows.append([str(i + 1), name, *(str(n or "·") for n in row), right])
+    return header, rows
 
 
 def _confusions(out: Output, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> None:

@@ -19,7 +19,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
@@ -65,6 +67,17 @@ def print_tidy(console: Console, what: RenderableType) -> None:
         console.print(what)
     lines = (line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
     console.print("\n".join(lines), soft_wrap=True)
+
+
+def least_width(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int], padding: int
+) -> int:
+    """Columns that a table needs so that no word and no number is broken."""
+    total = padding * (len(header) - 1)
+    for index, cells in enumerate(zip(header, *rows, strict=True)):
+        parts = cells if index in numbers else [word for cell in cells for word in cell.split()]
+        total += max((cell_len(part) for part in parts), default=0)
+    return total
 
 
 def length(seconds: float) -> str:
@@ -142,7 +155,12 @@ class Output:
             style: of rich.
             whole: never wrap it, because it is meant to be copied, such as a command.
         """
-        self.console.print(text, style=style, soft_wrap=whole or not self.console.is_terminal)
+        indent = len(text) - len(text.lstrip(" "))
+        if whole or not indent or not self.console.is_terminal:
+            self.console.print(text, style=style, soft_wrap=whole or not self.console.is_terminal)
+        else:  # the lines that follow stand below the first
+            body = Text(text.lstrip(" "), style=style or "")
+            self.console.print(Padding(body, (0, 0, 0, indent), expand=False))
 
     def heading(self, text: str) -> None:
         """Prints a heading with an empty line above."""
@@ -169,7 +187,7 @@ class Output:
         numbers: Sequence[int] = (),
         padding: int = 3,
     ) -> None:
-        """Prints a table.
+        """Prints a table; row by row where a terminal is too narrow for it without breaking words.
 
         Args:
             header: names of the columns.
@@ -177,23 +195,42 @@ class Output:
             numbers: indices of the columns that hold numbers, aligned to the right.
             padding: spaces between columns.
         """
+        cells = [[str(cell) for cell in row] for row in rows]
+        if self.console.is_terminal and least_width(header, cells, numbers, padding) > self.width:
+            self._records(header, cells)
+            return
         table = Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="dim")
         for index, name in enumerate(header):
             right = index in numbers
             table.add_column(
                 name, justify="right" if right else "left", no_wrap=right, overflow="fold"
             )
-        for row in rows:
-            table.add_row(*(str(cell) for cell in row))
+        for row in cells:
+            table.add_row(*row)
         print_tidy(self.console, table)
 
+    def _records(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        for first, *others in rows:
+            self.say(first)
+            for name, text in zip(header[1:], others, strict=True):
+                self.say(f"  {name}: {text}" if name else f"  {text}")
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self.console.width
+
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
-        """Prints names with values, one a line, the values in one column."""
+        """Prints names with values, one a line, the values in one column where they fit."""
+        rows = [[name, str(value)] for name, value in pairs]
+        if self.console.is_terminal and least_width(("", ""), rows, (0,), 3) > self.width:
+            self._records(("", ""), rows)
+            return
         grid = Table.grid(padding=(0, 3, 0, 0))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
-        for name, value in pairs:
-            grid.add_row(name, str(value))
+        for row in rows:
+            grid.add_row(*row)
         print_tidy(self.console, grid)
 
     def progress(self, *columns: ProgressColumn | str, expand: bool = False) -> Progress:

@@ -134,7 +134,7 @@ def show_plan(out: Output, plan: Plan, overrides: Sequence[str] = ()) -> None:
         out.say("Chosen from the data and the machine:")
     for reason in plan.reasons:
         out.say(f"  {reason}")
-    if overrides:
+    if overrides and not plan.reasons:  # else the last reason tells them
         out.say("Changed by you:")
         out.say(f"  {' '.join(overrides)}")
     for note in plan.notes:

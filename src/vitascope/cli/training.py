@@ -15,6 +15,7 @@ from rich.progress import (
 )
 
 from vitascope.cli.output import Output, length
+from vitascope.data.check.describe import counted
 from vitascope.engine.charts import duration, percent
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ class TrainingDisplay:
     def _on_start(self, event: Event, values: Any) -> None:
         counts = ", ".join(f"{n} {split}" for split, n in values["videos"].items())
         self.out.say(
-            f"{values['parameters'] / 1e6:.2f} M parameters, {counts} videos, "
-            f"{values['steps_per_epoch']} steps an epoch on {values['device']}, "
-            f"{values['threads']} threads"
+            f"{values['parameters'] / 1e6:.2f} M parameters, videos: {counts}, "
+            f"{counted(values['steps_per_epoch'], 'step')} an epoch on {values['device']}, "
+            f"{counted(values['threads'], 'thread')}"
         )
         self._validated = bool(values["videos"].get("val"))
         if event.kind == "resume":

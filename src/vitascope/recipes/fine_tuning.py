@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from vitascope.data.check.describe import counted
 from vitascope.engine.config import ModelConfig, Recipe
 from vitascope.engine.sizes import CROP_ARGS
 from vitascope.models.card import ModelCard
@@ -47,7 +48,12 @@ FOREIGN_DECAY = 0.75
 
 
 def fine_tune_recipe(
-    facts: Facts, start: Start, *, epochs: int | None = None, batch: int | None = None
+    facts: Facts,
+    start: Start,
+    *,
+    epochs: int | None = None,
+    batch: int | None = None,
+    sized: bool = False,
 ) -> Choice:
     """The settings of a training from the trained weights of `start`.
 
@@ -59,6 +65,7 @@ def fine_tune_recipe(
         start: the weights.
         epochs: passes over the data; None chooses them.
         batch: clips of an update; None chooses.
+        sized: frames or crop are given, so nothing is said of how they were chosen.
 
     Raises:
         UnknownNameError: no such model.
@@ -85,17 +92,18 @@ def fine_tune_recipe(
         data=replace(base.data, scale=decoded_scale(pixels)),
         optim=replace(base.optim, layer_decay=decay),
     )
-    return Choice(recipe, tuple(_reasons(facts, start, recipe, scratch)))
+    return Choice(recipe, tuple(_reasons(facts, start, recipe, scratch, sized)))
 
 
-def _reasons(facts: Facts, start: Start, recipe: Recipe, scratch: int) -> list[str]:
+def _reasons(facts: Facts, start: Start, recipe: Recipe, scratch: int, sized: bool) -> list[str]:
     clip, crop, optim = recipe.clip, recipe.pixels.crop[0], recipe.optim
     first = [start.reason] if start.reason else []
     size = f"{clip.num_frames} frames of {crop}x{crop}, as published for the weights"
     if crop < _side(start):
         size = (
             f"{clip.num_frames} frames, as published for the weights, of {crop}x{crop} in place of "
-            f"{_side(start)}x{_side(start)}, so that {facts.cores} CPU cores are done sooner"
+            f"{_side(start)}x{_side(start)}, to be done sooner on "
+            f"{counted(facts.cores, 'CPU core')}"
         )
     seen = (
         "frames spread over the whole video, because the videos are short"
@@ -106,13 +114,14 @@ def _reasons(facts: Facts, start: Start, recipe: Recipe, scratch: int) -> list[s
     if facts.directional:
         named = ", ".join(facts.directional[:4])
         mirror = [f"no mirror images, because classes name a direction ({named})"]
+    updates = max(1, facts.videos // optim.batch_size)
     rate = (
-        f"{optim.epochs} epochs of {max(1, facts.videos // optim.batch_size)} updates with "
-        f"{optim.batch_size} clips each (from scratch it would be {scratch}), and a third of the "
-        f"learning rate from scratch, {optim.lr:g} in the head and from each layer to the one "
-        f"below {optim.layer_decay:g} of it, because the weights are trained"
+        f"{counted(optim.epochs, 'epoch')} of {counted(updates, 'update')} with "
+        f"{counted(optim.batch_size, 'clip')} each (from scratch it would be {scratch}), and a "
+        f"third of the learning rate from scratch, {optim.lr:g} in the head and from each layer "
+        f"to the one below {optim.layer_decay:g} of it, because the weights are trained"
     )
-    return [*first, size, seen, *mirror, *balance_reasons(facts), rate]
+    return [*first, *([] if sized else [size]), seen, *mirror, *balance_reasons(facts), rate]
 
 
 def _side(start: Start) -> int:

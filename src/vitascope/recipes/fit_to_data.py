@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import torch
 
-from vitascope.data.check.describe import Summary
+from vitascope.data.check.describe import Summary, counted
 from vitascope.data.records import Table
 from vitascope.distributed import cores
 from vitascope.engine.config import (
@@ -101,6 +101,7 @@ def fit_recipe(
     init: str | None = None,
     epochs: int | None = None,
     batch: int | None = None,
+    sized: bool = False,
 ) -> Choice:
     """The settings for data and machine as described by `facts`.
 
@@ -110,12 +111,14 @@ def fit_recipe(
         init: checkpoint to start from; None trains from scratch.
         epochs: passes over the data; None chooses them. Warm-up and averaging follow from them.
         batch: clips of an update; None chooses. The learning rate follows from it.
+        sized: frames or crop are given, so nothing is said of how they were chosen.
 
     Raises:
         UnknownNameError: no such model.
     """
     card = get_card(model)
     clip, pixels, affordable, reasons = _size(facts, card)
+    reasons = reasons[1:] if sized else reasons
     epochs, batch = epochs or affordable, batch or _batch(facts)
     steps = max(1, facts.videos // batch)
     mirror = not facts.directional
@@ -152,7 +155,8 @@ def fit_recipe(
     )
     reasons += balance_reasons(facts)
     reasons.append(
-        f"{epochs} epochs of {steps} updates with {batch} clips each, learning rate "
+        f"{counted(epochs, 'epoch')} of {counted(steps, 'update')} with {counted(batch, 'clip')} "
+        "each, learning rate "
         f"{recipe.optim.lr:g} (AdamW, warm-up, then a cosine)"
     )
     return Choice(recipe, tuple(reasons))
@@ -194,7 +198,7 @@ def _size(facts: Facts, card: ModelCard) -> tuple[ClipSpec, PixelSpec, int, list
 
 def _why(facts: Facts, card: ModelCard, epochs: int) -> str:
     """Why clips have their size on a machine without a GPU."""
-    cpu = f"{facts.cores} CPU core{'s' * (facts.cores != 1)}"
+    cpu = counted(facts.cores, "CPU core")
     if len(_fitting(facts, card)) == 1:
         return f"the only size that is tried for {card.name}"
     if epochs >= WANTED_EPOCHS:

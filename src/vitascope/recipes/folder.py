@@ -129,7 +129,7 @@ def plan_training(
         if refused and init == AUTO:  # nothing is fetched for a training that cannot begin
             init = NONE
         start = _start(reading, model, init, overrides, None if force else out)
-        choice = _choice(facts, start, **_given(reading, overrides))
+        choice = _choice(facts, start, _given(reading, overrides), overrides)
         data_config = replace(choice.recipe.data, val_share=reading.data.val_share)
         left = [text for text in overrides if _path(text) not in ("model.init", "model.name")]
         reading = apply_overrides(replace(choice.recipe, data=data_config), left)
@@ -182,12 +182,12 @@ def _start(
     return find_start(name, init, default=DEFAULT_MODEL, args=config.args, decided=decided)
 
 
-def _choice(
-    facts: Facts, start: Start, epochs: int | None = None, batch: int | None = None
-) -> Choice:
+def _choice(facts: Facts, start: Start, given: dict[str, int], overrides: Sequence[str]) -> Choice:
+    sized = any(_path(text) in ("clip.num_frames", "pixels.crop") for text in overrides)
+    epochs, batch = given.get("epochs"), given.get("batch")
     if start.kind != "random":
-        return fine_tune_recipe(facts, start, epochs=epochs, batch=batch)
-    return fit_recipe(facts, start.model, epochs=epochs, batch=batch)
+        return fine_tune_recipe(facts, start, epochs=epochs, batch=batch, sized=sized)
+    return fit_recipe(facts, start.model, epochs=epochs, batch=batch, sized=sized)
 
 
 def _judging(table: Table, recipe: Recipe) -> tuple[str, ...]:

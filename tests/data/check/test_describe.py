@@ -66,9 +66,9 @@ def test_text(folder: Path) -> None:
     for part in (
         "6 videos, 2 classes (split folders)",
         "train: 3 videos (wave left 2, wave right 1)",
-        "length: 1 to 3 s, half of them up to 2.5 s",
+        "length of the videos: 1 to 3 s, half of them up to 2.5 s",
         "12 fps (3), 10 fps (1); 128x80 (3), 64x48 (1); h264",
-        "1 are shorter than a clip: the last frame is repeated",
+        "1 is shorter than a clip: the last frame is repeated",
         "2 cannot be read:",
         "names tell left from right (wave left, wave right), so clips are not mirrored",
     ):
@@ -154,3 +154,27 @@ def test_real_data(shared: Path) -> None:
     assert found.fps == ((15.0, 1200),) and found.sizes == ((228, 128, 1200),)
     assert found.seconds == pytest.approx((25 / 15, 2.6, 75 / 15), abs=0.05)
     assert found.direction_classes == () and found.shorter_than_clip == 0
+
+
+@pytest.mark.parametrize(
+    ("lengths", "text"),
+    [
+        ((2.0, 2.0, 2.0), "length of the videos: 2 s"),
+        ((2.0, 2.0001, 2.0004), "length of the videos: 2 s"),
+        ((1.0, 2.0, 3.0), "length of the videos: 1 to 3 s, half of them up to 2 s"),
+    ],
+)
+def test_a_range_of_one_is_no_range(lengths, text: str, folder: Path) -> None:
+    summary = describe(read_table(folder))
+    assert f"  {text}" in replace(summary, seconds=lengths).lines()
+
+
+def test_one_is_singular(folder: Path) -> None:
+    summary = describe(read_table(folder))
+    one = replace(
+        summary, videos=1, classes=("a",), counts={"train": {"a": 1}}, shorter_than_clip=1
+    )
+    lines = one.lines()
+    assert ": 1 video, 1 class (" in lines[0] and lines[1] == "  train: 1 video, 1 a class"
+    assert any(line.startswith("  1 is shorter than a clip") for line in lines)
+    assert ": 6 videos, 2 classes (" in summary.lines()[0]

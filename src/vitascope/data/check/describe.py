@@ -103,20 +103,23 @@ class Summary:
 
     def lines(self) -> list[str]:
         """The summary as text, one fact a line."""
-        lines = [f"{self.root}: {self.videos} videos, {len(self.classes)} classes ({self.layout})"]
+        classes = counted(len(self.classes), "class", "classes")
+        lines = [f"{self.root}: {counted(self.videos, 'video')}, {classes} ({self.layout})"]
         lines += [f"  {split}: {_say_counts(counts)}" for split, counts in self.counts.items()]
         if self.seconds is not None:
-            low, middle, high = self.seconds
-            lines.append(f"  length: {low:.3g} to {high:.3g} s, half of them up to {middle:.3g} s")
+            lines.append(f"  length of the videos: {_say_range(*self.seconds)}")
         rates = _most((f"{rate:.4g} fps", n) for rate, n in self.fps)
         sizes = _most((f"{width}x{height}", n) for width, height, n in self.sizes)
         kinds = [text for text in (rates, sizes, _most(self.codecs)) if text]
         if kinds:
             lines.append(f"  files: {'; '.join(kinds)}")
         if self.headers < self.videos:
-            lines.append(f"  (from the headers of {self.headers} files)")
+            lines.append(f"  (from the headers of {counted(self.headers, 'file')})")
         if self.shorter_than_clip:
-            lines.append(f"  {self.shorter_than_clip} are shorter than a clip: {self.short_rule}")
+            verb = "is" if self.shorter_than_clip == 1 else "are"
+            lines.append(
+                f"  {self.shorter_than_clip} {verb} shorter than a clip: {self.short_rule}"
+            )
         if self.unreadable:
             lines.append(f"  {len(self.unreadable)} cannot be read:")
             lines += [f"    {u.path}: {u.reason}" for u in self.unreadable[:10]]
@@ -302,20 +305,39 @@ def _count_short(
     return count
 
 
+def counted(number: int, one: str, more: str | None = None) -> str:
+    """A number with its noun: "1 video", "2 videos".
+
+    Args:
+        number: how many.
+        one: the noun for one.
+        more: the noun for any other number; None adds an s.
+    """
+    return f"{number} {one if number == 1 else more or one + 's'}"
+
+
+def _say_range(low: float, middle: float, high: float) -> str:
+    """Seconds from least to most; a single length is no range."""
+    least, half, most = (f"{seconds:.3g}" for seconds in (low, middle, high))
+    if least == most:
+        return f"{least} s"
+    return f"{least} to {most} s, half of them up to {half} s"
+
+
 def _say_counts(counts: dict[str, int]) -> str:
     total, values = sum(counts.values()), list(counts.values())
     if not counts:
         return "no label"
     if min(values) == max(values):
-        return f"{total} videos, {values[0]} a class"
+        return f"{counted(total, 'video')}, {values[0]} a class"
     if len(counts) <= 20:
         each = ", ".join(f"{name} {n}" for name, n in counts.items())
-        return f"{total} videos ({each})"
+        return f"{counted(total, 'video')} ({each})"
     least = min(counts, key=counts.__getitem__)
     greatest = max(counts, key=counts.__getitem__)
     return (
-        f"{total} videos, {counts[least]} ({least}) to {counts[greatest]} ({greatest}) a class, "
-        f"half of them up to {statistics.median(values):g}"
+        f"{counted(total, 'video')}, {counts[least]} ({least}) to {counts[greatest]} ({greatest}) "
+        f"a class, half of them up to {statistics.median(values):g}"
     )
 
 
