@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from html import unescape
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from vitascope.engine.charts import (
     Chart,
     Curve,
     bars,
+    breakable,
     line_chart,
     matrix,
     number,
@@ -90,3 +92,19 @@ def test_bars_and_tables_escape() -> None:
     assert "width:25.0%" in bars([("x", 0.25, "1 of 4")])
     html = table(("a", "n"), [("<script>", "1")], numbers=(1,))
     assert "&lt;script&gt;" in html and html.count('class="n"') == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("Eating_With_Sticks", "Eating_<wbr>With_<wbr>Sticks"),
+        ("/data/a-b/c.mp4", "/data/<wbr>a-<wbr>b/<wbr>c.mp4"),
+        ("2026-11-29", "2026-11-29"),
+        ("-0.5 to 33.3 %", "-0.5 to 33.3 %"),
+        ("<i>_x's", "&lt;i&gt;_x&#x27;s"),
+    ],
+)
+def test_long_names_go_on_between_their_parts(text: str, html: str) -> None:
+    assert breakable(text) == html
+    assert unescape(html.replace("<wbr>", "")) == text
+    assert html in table(("name",), [(text,)]) and html in bars([(text, 0.5, "")])

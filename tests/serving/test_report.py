@@ -65,7 +65,7 @@ def _report() -> RunReport:
 class _Page(HTMLParser):
     """Collects what a page refers to, and checks that every tag is closed."""
 
-    VOID = frozenset({"meta", "img", "br", "line", "circle", "polyline"})
+    VOID = frozenset({"meta", "wbr", "img", "br", "line", "circle", "polyline"})
 
     def __init__(self) -> None:
         super().__init__()

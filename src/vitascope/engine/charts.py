@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -231,10 +232,15 @@ def _legend(chart: Chart) -> str:
     return f'<div class="legend">{"".join(items)}</div>'
 
 
+def breakable(text: str) -> str:
+    """Text for HTML whose long names and paths go on in the next line after _, - and /."""
+    return re.sub(r"(?<=\w)([_/]+|(?<=[a-zA-Z])-)(?=\w)", r"\1<wbr>", escape(text))
+
+
 def bars(rows: Iterable[tuple[str, float, str]]) -> str:
     """Horizontal bars of (name, share of 0 to 1, text at the end)."""
     cells = [
-        f'<span class="name" title="{escape(name)}">{escape(name)}</span>'
+        f'<span class="name" title="{escape(name)}">{breakable(name)}</span>'
         f'<span class="track"><span class="fill" style="width:{100 * share:.1f}%"></span></span>'
         f'<span class="n">{escape(text)}</span>'
         for name, share, text in rows
@@ -279,7 +285,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequenc
     head = "".join(f"<th{k}>{escape(h)}</th>" for k, h in zip(kinds, header, strict=True))
     body = "".join(
         "<tr>"
-        + "".join(f"<td{k}>{escape(c)}</td>" for k, c in zip(kinds, row, strict=True))
+        + "".join(f"<td{k}>{breakable(c)}</td>" for k, c in zip(kinds, row, strict=True))
         + "</tr>"
         for row in rows
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vitascope.accelerator.verify import Verification
 from vitascope.engine import charts
-from vitascope.engine.charts import Chart, number, percent, size
+from vitascope.engine.charts import Chart, breakable, number, percent, size
 from vitascope.files import replacing
 from vitascope.serving.draw import Image, data_uri, jpeg, strip
 
@@ -283,15 +283,17 @@ def _clip(example: Example, shown: int) -> str:
     right = example.truth is None or label == example.truth
     kind, mark = ("right", "✓") if right else ("wrong", "✗")
     if example.truth is None:
-        said = f"says <b>{escape(label)}</b> ({percent(score)})"
+        said = f"says <b>{breakable(label)}</b> ({percent(score)})"
     elif right:
-        said = f'<span class="mark">{mark} right:</span> <b>{escape(label)}</b> ({percent(score)})'
+        said = (
+            f'<span class="mark">{mark} right:</span> <b>{breakable(label)}</b> ({percent(score)})'
+        )
     else:
         said = (
-            f'<span class="mark">{mark} wrong:</span> says <b>{escape(label)}</b> '
-            f"({percent(score)}), is <b>{escape(example.truth)}</b>"
+            f'<span class="mark">{mark} wrong:</span> says <b>{breakable(label)}</b> '
+            f"({percent(score)}), is <b>{breakable(example.truth)}</b>"
         )
-    others = ", ".join(f"{escape(name)} {percent(p)}" for name, p in example.top[1:3])
+    others = ", ".join(f"{breakable(name)} {percent(p)}" for name, p in example.top[1:3])
     details = [f"then {others}"] if others else []
     if example.loss is not None:
         details.append(f"loss {number(example.loss)}")
