@@ -1,12 +1,13 @@
 """From a record and a random key to a sample: plan, decode, transform.
 
-Nothing here keeps state between samples, and nothing is random but what follows from the key. A
-video that cannot be read is an error, or counted and left out or black; it is never replaced by
-another one.
+Nothing is random but what follows from the key. Only a loop that gives no key, such as a plain
+DataLoader, has the draws of each video counted for it. A video that cannot be read is an error, or
+counted and left out or black; it is never replaced by another one.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -25,6 +26,7 @@ from vitascope.data.decoder import Decoder, Size, open_video
 from vitascope.data.frames import Selection
 from vitascope.data.modalities import ClipContext, Modality, load_all
 from vitascope.data.packed import PackedRecords
+from vitascope.data.passes import Passes
 from vitascope.data.records import VideoRecord
 from vitascope.data.sampler import Item, Key, check_key, multi_clip
 from vitascope.data.scale import Scale
@@ -40,7 +42,12 @@ ONE_VIEW = ViewProtocol()
 
 
 class ClipDataset(Dataset[Sample]):
-    """Clips of videos, by (video, random key).
+    """Clips of videos, by (video, random key), or by the number of the video alone.
+
+    Asked by number in training, as a plain `DataLoader` asks, a video gives another clip each time:
+    the n-th draw of video v has the key (seed, n, v), so each pass is an epoch, whatever the number
+    of workers. `set_epoch` pins it. A pass that is left early with workers has drawn ahead; there,
+    and after a restart, `set_epoch` says where the loop is.
 
     A sample is a dictionary:
 
@@ -62,7 +69,7 @@ class ClipDataset(Dataset[Sample]):
             evaluation called with (frames), returning one tensor a crop.
         train: clips and frames drawn from the key; otherwise evenly spaced views.
         views: clips in time and crops of an evaluation.
-        seed: first number of the key where an item is only the number of a video.
+        seed: first number of the key where a video is asked for by its number.
         on_bad: "error" raises for a video that cannot be read; "skip" leaves it out and counts;
             "substitute-black" puts black frames in its place, under its label, and counts.
         budget: share of the videos that may be bad before the loader raises after all; 1 is any.
@@ -125,6 +132,24 @@ class ClipDataset(Dataset[Sample]):
         self.seed, self.on_bad, self.decoder, self.store = seed, on_bad, decoder, store
         self.scale = store.scale if store is not None else scale or Scale()
         self.faults = UnreadableCounter(self.substitutes)
+        self._passes = Passes(len(self.records) if train else 0)
+
+    def __repr__(self) -> str:
+        kind = "training" if self.train else f"{self.views} views"
+        return f"ClipDataset({self.num_videos} videos, {self.clip}, {kind}, seed={self.seed})"
+
+    def set_epoch(self, epoch: int | None) -> None:
+        """Says which epoch videos asked for by number are in, until it is called again.
+
+        Call it before each pass to have what any other run has in that epoch, after a restart too.
+
+        Args:
+            epoch: number of the epoch from 0; None counts the draws again, from 0.
+
+        Raises:
+            ConfigError: `epoch` is below 0.
+        """
+        self._passes.pin(epoch)
 
     @property
     def substitutes(self) -> bool:
@@ -154,7 +179,7 @@ class ClipDataset(Dataset[Sample]):
             DatasetError: the labeled interval or the short-clip rule does not fit the video, and
                 the policy is "error".
         """
-        video, key = item if isinstance(item, tuple) else (item, (self.seed, 0, int(item)))
+        video, key = item if isinstance(item, tuple) else self._drawn_by_number(item)
         record = self.records[video]
         sample: Sample = {
             "label": -1 if record.label is None else record.label,
@@ -170,6 +195,13 @@ class ClipDataset(Dataset[Sample]):
             if self.substitutes:
                 sample.update(self._black(key))
         return sample
+
+    def _drawn_by_number(self, item: int) -> Item:
+        video, count = operator.index(item), len(self.records)
+        if not -count <= video < count:
+            raise IndexError(f"video {video} of {count}")
+        video %= count
+        return video, self._passes.key(self.seed, video) if self.train else (self.seed, 0, video)
 
     def _train(self, record: VideoRecord, key: Key) -> Sample:
         draws = [np.random.default_rng(k) for k in multi_clip(key, self.clips or 1)]
