@@ -249,6 +249,13 @@ class LabelSpec:
     name: str = ""
     names: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        public = f"{self.name!r}, " if self.name else ""
+        shown = ", ".join(f"{name:.40}" for name in self.names[:3])
+        more = ", ..." if len(self.names) > 3 else ""
+        which = f": {shown}{more}" if shown else ""
+        return f"LabelSpec({public}{len(self.names)} names{which})"
+
     @classmethod
     def from_json(cls, data: Any) -> Self:
         """Reads what `to_json` wrote; `read_spec` says what is refused."""

@@ -55,6 +55,9 @@ class Artifact:
     contract: Contract
     forward: Forward
 
+    def __repr__(self) -> str:
+        return f"Artifact({str(self.path)!r}, {self.target}, {self.contract})"
+
     def __call__(self, inputs: Inputs) -> Tensor:
         """Runs the model; see `forward`.
 

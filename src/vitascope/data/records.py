@@ -58,6 +58,15 @@ class Table:
     def __len__(self) -> int:
         return len(self.records)
 
+    def __repr__(self) -> str:
+        counts = Counter(r.split for r in self.records)
+        splits = "".join(f", {split} {counts[split]}" for split in self.splits[:5])
+        more = ", ..." if len(self.splits) > 5 else ""
+        return (
+            f"Table({len(self)} videos, {len(self.classes)} classes{splits}{more}, "
+            f"{self.layout or 'made by hand'}, root={self.root!r})"
+        )
+
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits: train, val, test, then others by name; empty without any."""

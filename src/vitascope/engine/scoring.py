@@ -58,6 +58,13 @@ class EvalResult:
     faults: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        split = f"{self.split}, " if self.split else ""
+        return (
+            f"EvalResult({split}top1={self.top1:.4f}, {self.n_evaluated} of {self.n_expected} "
+            f"videos, {len(self.classes)} classes, {self.views} views)"
+        )
+
     @property
     def n_evaluated(self) -> int:
         """Videos that were scored."""

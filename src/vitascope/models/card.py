@@ -76,6 +76,15 @@ class ModelCard:
         plain = {n: dict(v) if isinstance(v, MappingProxyType) else v for n, v in fields.items()}
         return _card, (plain,)
 
+    def __repr__(self) -> str:
+        height, width = self.pixels.crop
+        first = self.results[:1]
+        scores = "".join(f", {r.metric} {r.value:g} on {r.dataset}" for r in first)
+        return (
+            f"ModelCard({self.full_name!r}, {self.task}, {self.clip.num_frames} frames of "
+            f"{height} x {width}, labels={self.labels.name or 'your own'!r}{scores})"
+        )
+
     @property
     def full_name(self) -> str:
         """`NAME.TAG`; the name alone where there is no tag (models of other libraries)."""

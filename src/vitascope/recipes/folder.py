@@ -57,6 +57,9 @@ class Plan:
     notes: tuple[str, ...] = ()
     timing: Timing | None = None
 
+    def __repr__(self) -> str:
+        return f"Plan({self.recipe.model.name}, {self.recipe.optim.epochs} epochs, {self.table})"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -72,6 +75,9 @@ class Trained:
     plan: Plan
     result: TrainResult
     test: EvalResult | None
+
+    def __repr__(self) -> str:
+        return f"Trained({self.result.run!r}, {self.plan.recipe.model.name}, test={self.test})"
 
 
 def plan_training(

@@ -43,6 +43,9 @@ class ModelSource:
     module: nn.Module | None = None
     trust: bool = False
 
+    def __repr__(self) -> str:
+        return f"ModelSource({str(self.path)!r}, {self.kind}, {self.contract.model!r})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """A model goes along; an exported model is opened again from its path."""
         if self.module is None:

@@ -96,6 +96,9 @@ class Summary:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Summary({self.videos} videos, {len(self.classes)} classes, {self.layout})"
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         data: dict[str, Any] = to_json(self)

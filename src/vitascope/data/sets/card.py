@@ -56,6 +56,10 @@ class DatasetCard:
     def __post_init__(self) -> None:
         assert set(self.sources) == {"classes", *self.splits}, f"{self.name}: a source each"
 
+    def __repr__(self) -> str:
+        counts = "".join(f", {split} {count}" for split, count in self.splits.items())
+        return f"DatasetCard({self.name!r}, {self.task}, {self.num_classes} classes{counts})"
+
     def read(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the reader, whose arguments and result are its own.
 

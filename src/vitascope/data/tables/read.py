@@ -8,7 +8,6 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -195,9 +194,10 @@ def _number_labels(found: Found, labeled: bool) -> tuple[tuple[str, ...], list[i
 def _refuse_contradictions(
     drafts: list[Draft], numbers: list[int | None], classes: ClassList
 ) -> None:
-    seen: dict[tuple[str, Fraction | None, Fraction | None], int] = {}
+    seen: dict[object, int] = {}
     for i, draft in enumerate(drafts):
-        j = seen.setdefault((draft.path, draft.start, draft.end), i)
+        whole = draft.start is None and draft.end is None
+        j = seen.setdefault(draft.path if whole else (draft.path, draft.start, draft.end), i)
         if numbers[i] != numbers[j]:
             one, two = (classes.names[numbers[k] or 0] for k in (j, i))
             raise DatasetError(
@@ -206,16 +206,24 @@ def _refuse_contradictions(
             )
 
 
+def _named_again(records: Sequence[VideoRecord]) -> list[VideoRecord]:
+    """The records whose path other records have, too; few, so what is kept of each may cost."""
+    seen: set[str] = set()
+    again = {r.path for r in records if r.path in seen or seen.add(r.path)}
+    return [r for r in records if r.path in again]
+
+
 def _warnings(table: Table) -> tuple[str, ...]:
     warnings = []
-    keys = Counter((r.path, r.start, r.end) for r in table.records)
+    again = _named_again(table.records)
+    keys = Counter((r.path, r.start, r.end) for r in again)
     twice = [key[0] for key, n in keys.items() if n > 1]
     if twice:
         warnings.append(
             f"{len(twice)} videos stand in the lists more than once, such as {twice[0]}"
         )
     homes: dict[str, set[str | None]] = {}
-    for record in table.records:
+    for record in again:
         homes.setdefault(record.path, set()).add(record.split)
     shared = [path for path, splits in homes.items() if len(splits) > 1]
     if shared:

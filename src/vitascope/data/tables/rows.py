@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def read_rows(path: str | Path, ignore_columns: Iterable[str] = ()) -> Rows:
     kept = [(n, s) for n, s in enumerate(lines, 1) if s.strip() and not _is_comment(s)]
     if not kept:
         raise DatasetError(f"{file}: the list has no row. Write one video a line: path,label")
+    del lines, text  # a list may have a million rows
     comma = "\t" if file.suffix.lower() == ".tsv" else _separator([s for _, s in kept[:100]])
     table = (
         _split_blanks(file.name, kept) if comma == " " else _split_fields(file.name, kept, comma)
@@ -106,6 +108,7 @@ def read_rows(path: str | Path, ignore_columns: Iterable[str] = ()) -> Rows:
     return _from_table(file.name, table, ignored, root)
 
 
+@lru_cache(maxsize=2**16)  # lists repeat their times, and a fraction is slow to read
 def parse_seconds(text: str) -> Fraction:
     """Reads "12.5", "1:02.5", "0:01:02.5" or "1001/30" as exact seconds.
 
@@ -368,7 +371,7 @@ def _row(name: str, number: int, values: dict[str, str]) -> Row:
     path = values.get("path", "")
     if not path:
         raise DatasetError(f"{where}: the path is empty")
-    if any(ord(c) < 32 for c in path):
+    if not path.isprintable() and any(ord(c) < 32 for c in path):
         raise DatasetError(f"{where}: the path {path!r} holds a control character")
     times: dict[str, Fraction | None] = {"start": None, "end": None}
     for key in times:
