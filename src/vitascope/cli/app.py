@@ -13,6 +13,7 @@ import typer
 
 from vitascope import __version__
 from vitascope.cli.bench import bench_data
+from vitascope.cli.cache import cache
 from vitascope.cli.check import check
 from vitascope.cli.conformance import conformance
 from vitascope.cli.convert import convert
@@ -55,6 +56,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "convert": convert,
     "migrate": migrate,
     "check": check,
+    "cache": cache,
     "conformance": conformance,
     "doctor": doctor,
     "data": {

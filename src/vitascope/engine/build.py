@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitascope.data.cache.frames import FrameCache
+from vitascope.data.cache.frames import SHARE, FrameCache
 from vitascope.data.dataset import ClipDataset
 from vitascope.data.decoder import BACKENDS
 from vitascope.data.records import Table
@@ -136,9 +136,12 @@ def build_data(recipe: Recipe, table: Table) -> Data:
 def _store(config: DataConfig, **size: Any) -> FrameCache | None:
     if not config.cache:
         return None
+    folder = config.cache_dir or cache_folder("frames")
+    share = config.cache_gb is None
     return FrameCache(
-        config.cache_dir or cache_folder("frames"),
-        budget=int(config.cache_gb * 1e9),
+        folder,
+        budget=None if share else int((config.cache_gb or 0) * 1e9),
+        share=SHARE if share else None,
         decoder=config.decoder,
         **size,
     )

@@ -73,7 +73,7 @@ class DataConfig:
         scale: size at which frames are decoded for training, as a multiple of `pixels.short_side`.
         cache: keep these frames on disk after their first use.
         cache_dir: folder of that cache; none takes the user's cache folder.
-        cache_gb: most disk space the cache may take, in GB.
+        cache_gb: most disk space the cache may take, in GB; none is a tenth of the free disk.
     """
 
     path: str = ""
@@ -89,7 +89,7 @@ class DataConfig:
     scale: float = 1.25
     cache: bool = True
     cache_dir: str | None = None
-    cache_gb: float = 8.0
+    cache_gb: float | None = None
 
     def __post_init__(self) -> None:
         _typed(self, "data")
@@ -100,7 +100,7 @@ class DataConfig:
             (0 <= self.val_share < 1, f"val_share = {self.val_share}; from 0 to below 1"),
             (0 <= self.bad_budget <= 1, f"bad_budget = {self.bad_budget}; a share from 0 to 1"),
             (self.scale >= 1, f"scale = {self.scale}; it must be at least 1"),
-            (self.cache_gb >= 0, f"cache_gb = {self.cache_gb}; it cannot be negative"),
+            ((self.cache_gb or 0) >= 0, f"cache_gb = {self.cache_gb}; it cannot be negative"),
             (
                 abs(total - 1) < 1e-6 and min(self.fractions) >= 0 and self.fractions[0] > 0,
                 f"fractions = {self.fractions}; they must add up to 1, the first above 0",

@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ from vitascope.spec import PixelSpec
 from vitascope.transforms.preprocess import scaled_size
 
 _LOG = logging.getLogger(__name__)
+SHARE = 0.1
+"""Part of the free disk that a cache takes where no limit is given."""
+
 _STALE = 3600.0  # seconds after which a half-written file belongs to nobody any more
 _DIGITS = 20
 _WORKERS = 256  # rows for counting; a worker beyond shares one
@@ -69,6 +73,7 @@ class FrameCache:
         pixels: the size that an evaluation with these scales whole frames to, by its own scaling:
             its transform gives the same pixels for a frame of the cache and for the whole one.
         budget: most bytes on disk; beyond it videos are decoded each time. None is no limit.
+        share: the budget as a share of the disk that is free without the cache.
         max_frames: longer videos are decoded each time, because a clip needs few of their frames.
         decoder: backend that decodes.
 
@@ -84,6 +89,7 @@ class FrameCache:
         size: Size | None = None,
         pixels: PixelSpec | None = None,
         budget: int | None = None,
+        share: float | None = None,
         max_frames: int = 1200,
         decoder: str = "pyav",
     ) -> None:
@@ -105,6 +111,8 @@ class FrameCache:
         self._unfit: set[str] = set()
         with self._ledger() as ledger:
             ledger.used = self._measure()
+            if share is not None:
+                self.budget = default_budget(self.folder, ledger.used, share)
 
     def open(
         self, path: str, start: Fraction | None = None, end: Fraction | None = None
@@ -244,6 +252,19 @@ class FrameCache:
                 file.write(b"%0*d" % (_DIGITS, max(used, 0)))
         except OSError as error:
             self._stop(error)
+
+
+def default_budget(folder: Path, used: int, share: float = SHARE) -> int:
+    """Bytes that a cache may take: a share of what is free without the `used` bytes of its own."""
+    return int(share * (free_bytes(folder) + used))
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes of the disk on which a folder lies or will lie; 0 where nobody can tell."""
+    for place in (folder.absolute(), *folder.absolute().parents):
+        with suppress(OSError):
+            return shutil.disk_usage(place).free
+    return 0
 
 
 @dataclass

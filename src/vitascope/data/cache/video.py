@@ -110,7 +110,7 @@ def open_stored(file: Path) -> CachedVideo | None:
         return None
     known = None
     try:
-        known = _read_known(handle)
+        known = read_known(handle)
         if known is not None and _is_current(file, handle, known):
             return CachedVideo(file, handle, known)
     except OSError:
@@ -127,7 +127,8 @@ def _remove(file: Path) -> None:
         return
 
 
-def _read_known(handle: int) -> dict[str, Any] | None:
+def read_known(handle: int) -> dict[str, Any] | None:
+    """What the file of a cached video says of it; None if it is damaged or something else."""
     total = os.fstat(handle).st_size
     tail = _at(handle, max(total - _TAIL, 0), _TAIL)
     if len(tail) < _TAIL or not tail.endswith(MARK):
