@@ -112,6 +112,10 @@ def test_figures_by_hand() -> None:
     assert plain["top5"] == 1.0
     assert plain["mean_class_accuracy"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
     assert plain["confusion"] == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    half = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "videos": 2}
+    assert [{n: v for n, v in row.items() if n != "label"} for row in plain["per_class"]] == [
+        half, half, {"precision": 1.0, "recall": 1.0, "f1": 1.0, "videos": 1}
+    ]  # fmt: skip
     assert plain["loss"] == pytest.approx(-sum(map(math.log, (0.7, 0.6, 0.3, 0.7, 0.3))) / 5)
     assert (plain["n_evaluated"], plain["n_expected"]) == (5, 6)
     assert plain["faults"] == [{"path": "u.mp4", "error": "cut"}]

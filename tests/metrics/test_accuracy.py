@@ -16,6 +16,7 @@ from vitascope.metrics.accuracy import (
     label_ranks,
     mean_class_accuracy,
     per_class_accuracy,
+    precision_recall_f1,
     predicted,
     topk_correct,
     wilson_interval,
@@ -116,3 +117,29 @@ def test_wilson_interval_solves_its_equation():
     assert wide[0] < narrow[0] < 0.8 < narrow[1] < wide[1]
     with pytest.raises(ConfigError):
         wilson_interval(11, 10)
+
+
+def test_precision_recall_and_f1_are_those_of_a_count():
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.randint(0, 6, (400,), generator=generator)
+    said = torch.randint(0, 5, (400,), generator=generator)  # class 5 is never said
+    labels[labels == 4] = 3  # and class 4 never there
+    got = precision_recall_f1(confusion_matrix(labels, said, 7)).tolist()  # class 6 is neither
+    pairs = list(zip(labels.tolist(), said.tolist(), strict=True))
+    for k, (precision, recall, f1) in enumerate(got):
+        true = sum(a == b == k for a, b in pairs)
+        false = sum(a != k and b == k for a, b in pairs)
+        missed = sum(a == k and b != k for a, b in pairs)
+        assert (
+            precision == pytest.approx(true / (true + false))
+            if true + false
+            else math.isnan(precision)
+        )
+        assert (
+            recall == pytest.approx(true / (true + missed)) if true + missed else math.isnan(recall)
+        )
+        total = 2 * true + false + missed
+        assert f1 == pytest.approx(2 * true / total) if total else math.isnan(f1)
+    assert math.isnan(got[5][0]) and got[5][2] == 0 and math.isnan(got[4][1])
+    with pytest.raises(InputError, match="K K, got shape"):
+        precision_recall_f1(torch.zeros(3, 2))

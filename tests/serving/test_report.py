@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from vitascope.accelerator.verify import Verification
 from vitascope.engine.charts import Chart, Curve, size
+from vitascope.serving.draw import webm
 from vitascope.serving.report import (
     Example,
     Figure,
@@ -40,7 +45,12 @@ def _report() -> RunReport:
         path="go/1 & 2.mp4", truth="go", top=[("go", 0.911), ("stop", 0.0521)], frames=_frames(1)
     )
     wrong = Example(
-        path="stop/3.mp4", truth="stop", top=[("go", 0.678)], frames=_frames(2), loss=4.321
+        path="stop/3.mp4",
+        truth="stop",
+        top=[("go", 0.678)],
+        frames=_frames(2),
+        loss=4.321,
+        video=webm(_frames(2), Fraction(3)),
     )
     return RunReport(
         title="x3d_s on <signs>",
@@ -115,11 +125,58 @@ def test_every_number_and_name_is_there() -> None:
 def test_nothing_outside_is_referred_to() -> None:
     html = render_report(_report())
     page = _page(html)
-    assert page.references and all(r.startswith("data:image/") for r in page.references)
+    assert page.references and all(
+        r.startswith(("data:image/", "data:video/webm;")) for r in page.references
+    )
     assert "script" not in page.tags and "link" not in page.tags and "iframe" not in page.tags
-    without_pictures = re.sub(r"data:image/[^\"]*", "", html)
+    without_pictures = re.sub(r"data:(image|video)/[^\"]*", "", html)
     assert not re.search(r"https?:|//|url\(|@import", without_pictures.replace("</", ""))
     assert "</pre><script>" not in html
+
+
+def test_a_clip_can_be_played() -> None:
+    """The very frames come back, in their time, and a name of any kind stays a name."""
+    smooth = [np.full((24, 32, 3), 20 * i, np.uint8) for i in range(12)]
+    video = webm(smooth, Fraction(12, 5))
+    example = Example(path='"><b>.mp4', truth=None, top=[("go", 0.5)], frames=smooth, video=video)
+    html = render_report(RunReport(title="t", examples=[example]))
+    page = _page(html)
+    assert page.tags.count("video") == 1 and page.tags.count("b") == 1  # the b of the label
+    (source,) = (r for r in page.references if r.startswith("data:video/webm;base64,"))
+    with av.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as opened:
+        decoded = [(f.time, f.to_ndarray(format="rgb24")) for f in opened.decode(video=0)]
+    assert [round(time * 12 / 5, 1) for time, _ in decoded] == list(range(12))
+    for frame, (_, image) in zip(smooth, decoded, strict=True):
+        assert abs(image.mean() - frame.mean()) < 5  # frames are 20 apart
+    assert 'aria-label="&quot;&gt;&lt;b&gt;.mp4"' in html
+
+
+def test_a_clip_is_bounded_and_the_same_each_time() -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (96, 171, 3), np.uint8) for _ in range(64)]
+    plain = webm(noise, Fraction(8), most=10**9)
+    small = webm(noise, Fraction(8), most=len(plain) // 2)
+    assert 0 < len(small) <= len(plain) // 2
+    assert webm(noise, Fraction(8), most=100) == b""
+    assert webm(noise[:5], Fraction(8)) == webm(noise[:5], Fraction(8))
+
+
+def test_figures_of_each_class() -> None:
+    """Counted one by one."""
+    counts = ((27, 3, 0), (5, 24, 1), (0, 0, 0))
+    text = _page(render_report(_report())).text
+    for k, name in enumerate(("go", "stop", "wait")):
+        right, given, own = counts[k][k], sum(row[k] for row in counts), sum(counts[k])
+        precision, recall = (f"{100 * right / n:.1f} %" if n else "none" for n in (given, own))
+        f1 = f"{200 * right / (given + own):.1f} %" if given + own else "none"
+        assert f"{name}{precision}{recall}{f1}{own}" in text
+    many = [f"class {i}" for i in range(60)]
+    table = np.eye(60, dtype=int) * 5
+    table[7, 8] = 20
+    html = render_report(RunReport(title="t", classes=many, confusion=table.tolist()))
+    each = html.partition("of each class, lowest F1 first")[2].partition("</table>")[0]
+    assert each.count("<tr>") == 51 and each.index("class 7<") < each.index("class 8<")
+    assert "20.0 %" in each and "33.3 %" in each  # 5 of 25; 2 x 5 / (5 + 25)
 
 
 def test_beyond_tolerance_is_said() -> None:

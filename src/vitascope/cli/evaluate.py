@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -156,6 +157,7 @@ def show_result(out: Output, result: EvalResult) -> None:
         out.table(header, rows, numbers=numbers, padding=1)
     else:
         _confusions(out, result.classes, counts)
+    _each_class(out, result)
     out.say()
 
 
@@ -170,6 +172,23 @@ def _matrix(
         right = percent(row[i] / total) if total else "none"
         rows.append([str(i + 1), name, *(str(n or "·") for n in row), right])
     return header, rows
+
+
+def _each_class(out: Output, result: EvalResult) -> None:
+    """Precision, recall and F1; of many classes those with the lowest F1."""
+    rows = [
+        (name, *(percent(v) if math.isfinite(v) else "none" for v in values), str(count), values[2])
+        for name, values, count in zip(
+            result.classes, result.per_class.tolist(), result.confusion.sum(1).tolist(), strict=True
+        )
+    ]
+    title = "Each class"
+    if len(rows) > MATRIX_CLASSES:
+        known = sorted((row for row in rows if math.isfinite(row[5])), key=lambda row: row[5])
+        rows, title = known[:10], "Classes with the lowest F1"
+    out.heading(title)
+    header = ("class", "precision", "recall", "F1", "videos")
+    out.table(header, [row[:5] for row in rows], numbers=(1, 2, 3, 4))
 
 
 def _confusions(out: Output, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> None:

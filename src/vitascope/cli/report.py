@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,15 @@ from vitascope.engine.selection import choosing
 from vitascope.errors import DecodeError
 from vitascope.recipes.folder import Trained
 from vitascope.recipes.start import PRETRAINED
-from vitascope.serving.draw import Image
+from vitascope.serving.draw import Image, webm
 from vitascope.serving.history import read_history
 from vitascope.serving.report import Example, Figure, ReportTable, RunReport, write_report
 from vitascope.transforms.functional import uniform_indices
 from vitascope.transforms.spatial import short_side_size
 
 EXAMPLES, WORST = 12, 8
-FRAMES, HEIGHT = 5, 96  # of a clip's film strip
+HEIGHT = 96  # of a clip's film strip, and of the clip itself
+PLAYED, LONGEST = 64, 8  # most frames of a clip that is played, and most seconds it takes
 
 
 def write_run_report(
@@ -142,6 +144,7 @@ def _examples(test: EvalResult, chosen: Sequence[int]) -> list[Example]:
     examples = []
     for index in chosen:
         path = test.videos[index]
+        frames, video = _played(path)
         scores, labels = test.scores[index].topk(min(3, len(test.classes)))
         examples.append(
             Example(
@@ -151,22 +154,30 @@ def _examples(test: EvalResult, chosen: Sequence[int]) -> list[Example]:
                     (test.classes[label], score)
                     for label, score in zip(labels.tolist(), scores.tolist(), strict=True)
                 ],
-                frames=_frames(path),
+                frames=frames,
                 loss=float(losses[index]),
+                video=video,
             )
         )
     return examples
 
 
-def _frames(path: str) -> list[Image]:
-    """A few frames from first to last; none where the video does not give them."""
+def _played(path: str) -> tuple[list[Image], bytes]:
+    """Frames from first to last, and the same as a video; none where they cannot be read.
+
+    The video takes as long as the clip does, at most 8 seconds: a longer one plays faster.
+    """
     try:
         with open_video(path) as video:
             size = short_side_size(video.height, video.width, min(HEIGHT, video.height), "nearest")
-            wanted = uniform_indices(len(video.times), FRAMES)
-            return list(video.read(wanted, size=size).data.numpy())
+            count = min(PLAYED, len(video.times))
+            wanted = uniform_indices(len(video.times), count)
+            frames = list(video.read(wanted, size=size).data.numpy())
+            seconds = min(max(video.duration, Fraction(count, 60)), Fraction(LONGEST))
     except DecodeError:  # the score stands; an image of a damaged place is not to be had
-        return []
+        return [], b""
+    fps = (count / seconds).limit_denominator(1000)
+    return frames, webm(frames, fps) if min(size) > 1 else b""
 
 
 def _data_tables(summary: Summary) -> list[ReportTable]:

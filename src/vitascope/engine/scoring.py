@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,11 @@ class EvalResult:
         return metrics.confusion_matrix(self.labels, self.predictions, len(self.classes))
 
     @cached_property
+    def per_class(self) -> Tensor:
+        """Precision, recall and F1 of each class, float64 classes x 3; nan where none exists."""
+        return metrics.precision_recall_f1(self.confusion)
+
+    @cached_property
     def interval(self) -> tuple[float, float]:
         """Range that holds the true top-1 accuracy with a probability of 95 %."""
         correct = int((self.predictions == self.labels).sum())
@@ -139,9 +145,24 @@ class EvalResult:
             "shuffled": self.shuffled,
             "classes": list(self.classes),
             "confusion": self.confusion.tolist(),
+            "per_class": self._per_class(),
             "faults": [{"path": path, "error": reason} for path, reason in self.faults],
             "seconds": self.seconds,
         }
+
+    def _per_class(self) -> list[dict[str, Any]]:
+        """Figures of each class; None where nothing was given the class or it has no video."""
+        rows = zip(
+            self.classes, self.per_class.tolist(), self.confusion.sum(1).tolist(), strict=True
+        )
+        return [
+            {"label": name, "videos": count}
+            | {
+                kind: value if math.isfinite(value) else None
+                for kind, value in zip(("precision", "recall", "f1"), values, strict=True)
+            }
+            for name, values, count in rows
+        ]
 
     def write_csv(self, path: str | Path) -> None:
         """Writes a row for each video: path, label, prediction, right or not, all scores.

@@ -112,6 +112,29 @@ def mean_class_accuracy(scores: Tensor, labels: Tensor) -> float:
     return float(per_class_accuracy(scores, labels).nanmean())
 
 
+def precision_recall_f1(confusion: Tensor) -> Tensor:
+    """Precision, recall and F1 of each class, from counts of true (rows) and predicted classes.
+
+    Precision is the right share of what was given the class, recall the right share of the samples
+    of the class, and F1 their harmonic mean, 2 TP / (2 TP + FP + FN).
+
+    Args:
+        confusion: counts K K, as `confusion_matrix` gives them.
+
+    Returns:
+        float64 K 3, from 0 to 1; nan where nothing was given the class (precision), where it has
+        no sample (recall), or both (F1).
+
+    Raises:
+        InputError: no square of counts.
+    """
+    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
+        raise InputError(f"expected a confusion matrix K K, got shape {tuple(confusion.shape)}")
+    right, counts = confusion.diagonal().double(), confusion.double()
+    given, present = counts.sum(0), counts.sum(1)
+    return torch.stack([right / given, right / present, 2 * right / (given + present)], 1)
+
+
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Range in which the true accuracy lies (Wilson score interval).
 

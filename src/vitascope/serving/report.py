@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+import torch
+
 from vitascope.accelerator.verify import Verification
 from vitascope.engine import charts
 from vitascope.engine.charts import Chart, breakable, number, percent, size
 from vitascope.files import replacing
+from vitascope.metrics.accuracy import precision_recall_f1
 from vitascope.serving.draw import Image, data_uri, jpeg, strip
 
 MATRIX_CLASSES = 50
@@ -87,6 +91,7 @@ class Example:
         top: (label, probability) with the most probable first.
         frames: uint8 H W 3 images from the first frame to the last.
         loss: cross-entropy of the clip.
+        video: the clip as a WebM file to be played; empty without one.
     """
 
     path: str
@@ -94,6 +99,7 @@ class Example:
     top: Sequence[tuple[str, float]]
     frames: Sequence[Image]
     loss: float | None = None
+    video: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +255,7 @@ def _classes(report: RunReport) -> str:
     shown = accuracy[:MATRIX_CLASSES]
     cut = f": {len(shown)} of {len(accuracy)}" if len(shown) < len(accuracy) else ""
     by_class = _card(f"<h3>Accuracy of each class, lowest first{cut}</h3>" + charts.bars(shown), "")
+    each = _card(_each_class(names, counts))
     limit = 6 if len(names) <= BESIDE_CLASSES else 12
     mistakes = worst_confusions(names, counts, limit)
     text = "<p class='soft'>None: every clip was named correctly.</p>"
@@ -257,8 +264,28 @@ def _classes(report: RunReport) -> str:
         text = charts.table(("True class", "Taken for", "Clips"), rows, numbers=(2,))
     confused = _card("<h3>Most frequent confusions</h3>" + text, "")
     if len(names) <= BESIDE_CLASSES:
-        return _grid([*matrix, _grid([by_class, confused], "stack")], "two")
-    return "".join(matrix) + _grid([by_class, confused], "two")
+        return _grid([*matrix, _grid([by_class, confused], "stack")], "two") + each
+    return "".join(matrix) + _grid([by_class, confused], "two") + each
+
+
+def _each_class(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Precision, recall and F1; of many classes those with the lowest F1."""
+    figures = precision_recall_f1(torch.tensor(counts)).tolist()
+    rows = [
+        (name, *(percent(v) if math.isfinite(v) else "none" for v in values), str(sum(row)))
+        for name, values, row in zip(names, figures, counts, strict=True)
+    ]
+    order, cut = range(len(rows)), ""
+    if len(rows) > MATRIX_CLASSES:
+        known = sorted((v[2], i) for i, v in enumerate(figures) if math.isfinite(v[2]))
+        order, cut = [i for _, i in known[:MATRIX_CLASSES]], ", lowest F1 first"
+    title = f"<h3>Precision, recall and F1 of each class{cut}</h3>"
+    note = (
+        "<p class='soft'>Precision: the right share of the clips that were given the class. "
+        "Recall: the right share of the clips of the class. F1: their harmonic mean.</p>"
+    )
+    header = ("Class", "Precision", "Recall", "F1", "Clips")
+    return title + note + charts.table(header, [rows[i] for i in order], numbers=(1, 2, 3, 4))
 
 
 def worst_confusions(
@@ -301,6 +328,13 @@ def _clip(example: Example, shown: int) -> str:
     if len(example.frames):
         source = data_uri(jpeg(strip(example.frames, height=120, count=shown)))
         picture = f'<img src="{source}" alt="frames of {escape(example.path)}">'
+    if example.video:
+        source = data_uri(example.video)
+        picture += (
+            "<details class='play'><summary>Play</summary><video controls loop muted playsinline "
+            f'preload="metadata" aria-label="{escape(example.path)}" src="{source}"></video>'
+            "</details>"
+        )
     return (
         f'<div class="card clip {kind}">{picture}<div class="text">{said}<br>'
         f'<span class="soft">{"; ".join(details)}</span>'
