@@ -80,7 +80,8 @@ def copy(folder: Path, *, rows: bool) -> Path:
     skip = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in ("src", "tests", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
     for walk in WALKS.values():
         for path, text in walk.files.items():
             assert not (folder / path).exists(), f"{path} is there already"
