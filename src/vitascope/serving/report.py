@@ -275,7 +275,7 @@ def _each_class(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         (name, *(percent(v) if math.isfinite(v) else "none" for v in values), str(sum(row)))
         for name, values, row in zip(names, figures, counts, strict=True)
     ]
-    order, cut = range(len(rows)), ""
+    order, cut = list(range(len(rows))), ""
     if len(rows) > MATRIX_CLASSES:
         known = sorted((v[2], i) for i, v in enumerate(figures) if math.isfinite(v[2]))
         order, cut = [i for _, i in known[:MATRIX_CLASSES]], ", lowest F1 first"

@@ -209,7 +209,9 @@ def _refuse_contradictions(
 def _named_again(records: Sequence[VideoRecord]) -> list[VideoRecord]:
     """The records whose path other records have, too; few, so what is kept of each may cost."""
     seen: set[str] = set()
-    again = {r.path for r in records if r.path in seen or seen.add(r.path)}
+    again: set[str] = set()
+    for record in records:
+        (again if record.path in seen else seen).add(record.path)
     return [r for r in records if r.path in again]
 
 
