@@ -13,21 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from support.nodes import own_device
 from vitascope import files
 from vitascope.errors import RunError
 from vitascope.files import is_unfinished, locked, remove_unfinished, replacing, write_atomically
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links, pipes and modes of POSIX systems")
-
-
-def own_device(path: Path) -> Path:
-    """A node like /dev/null of the test's own: a fault must not cost the machine its devices."""
-    try:
-        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-        path.write_bytes(b"")  # some containers make nodes that cannot be opened
-    except OSError as error:
-        pytest.skip(f"device nodes cannot be made here ({error.strerror})")
-    return path
 
 
 def names(folder: Path) -> list[str]:

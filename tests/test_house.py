@@ -22,6 +22,7 @@ GRAPH = SourceGraph(ROOT)
 
 FLOORS = {
     "spec": 0, "errors": 0, "catalog": 0, "optional": 0, "files": 0, "distributed": 0,
+    "text": 0,
     "layers": 1, "transforms": 1, "metrics": 1,
     "data": 2, "models": 2, "losses": 2,
     "ssl": 3, "accelerator": 3,

@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Iterable
 from fractions import Fraction
 
+from vitascope.text import shown
+
 
 class VitascopeError(Exception):
     """Bad input or a missing requirement; the message says how to mend it."""
@@ -80,7 +82,7 @@ class DecodeError(VitascopeError, RuntimeError):
         self.remedy = remedy
         where = "" if time is None else f" at {float(time):.3f} s"
         got = "" if frames is None else f" after {frames} frames"
-        super().__init__(f"{path}: {reason}{where}{got}." + (f" {remedy}" if remedy else ""))
+        super().__init__(f"{shown(path)}: {reason}{where}{got}." + (f" {remedy}" if remedy else ""))
 
     def __reduce__(self) -> tuple[object, ...]:  # crosses process borders in loader workers
         return (type(self), (self.path, self.reason, self.time, self.frames, self.remedy))

@@ -245,7 +245,10 @@ def cache_folder(kind: str) -> Path:
     It lies in $VITASCOPE_CACHE, else in a folder `vitascope` at the system's usual place.
     """
     given = os.environ.get("VITASCOPE_CACHE")
-    return (Path(given) if given else _usual_place() / "vitascope") / kind
+    try:
+        return (Path(given) if given else _usual_place() / "vitascope") / kind
+    except RuntimeError:  # no home folder: a place where nothing can be, so nothing is kept
+        return Path(os.devnull) / "vitascope" / kind
 
 
 def _usual_place() -> Path:

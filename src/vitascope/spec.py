@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vitascope.errors import ConfigError
+from vitascope.text import exact, is_count, shown
 
 Coverage = Literal["window", "video"]
 ShortClip = Literal["repeat", "loop", "pad", "error"]
@@ -134,6 +135,27 @@ def _in_range(value: Any, where: str) -> Any:
     return value
 
 
+def _fraction(where: str, value: Fraction | float | str) -> Fraction:
+    try:
+        return exact(value)
+    except ValueError:
+        said = shown(str(value)[:60])
+        raise ConfigError(
+            f"{where} = {said!r}; expected a number, such as 25 or 30000/1001"
+        ) from None
+
+
+def _range(where: str, spec: Any, **ranges: tuple[Fraction | float, Fraction | float]) -> None:
+    """Refuses numbers outside of their range, both ends of which are allowed."""
+    for name, (low, high) in ranges.items():
+        value = getattr(spec, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and not low <= one <= high:
+                raise ConfigError(
+                    f"{where}.{name} = {value}; from {float(low):g} to {float(high):g}"
+                )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipSpec:
     """Which frames of a video a model sees.
@@ -168,15 +190,18 @@ class ClipSpec:
                 f"a clip needs at least one frame and a rate of at least 1, got "
                 f"num_frames = {self.num_frames}, sampling_rate = {self.sampling_rate}"
             )
+        _range("clip", self, num_frames=(1, 100_000), sampling_rate=(1, 100_000))
         for name in ("fps", "seconds"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, Fraction(value))
-                if Fraction(value) <= 0:
+                object.__setattr__(self, name, _fraction(f"clip.{name}", value))
+                if getattr(self, name) <= 0:
                     raise ConfigError(f"clip.{name} = {value}; it must be above 0")
+        _range("clip", self, fps=(Fraction(1, 10**6), 10**6), seconds=(Fraction(1, 10**6), 10**9))
         object.__setattr__(self, "pathways", tuple(self.pathways))
         if any(stride < 1 for stride in self.pathways):
             raise ConfigError(f"clip.pathways = {self.pathways}; a stride is at least 1")
+        _range("clip", self, pathways=(1, self.num_frames))
         _choice("clip.coverage", self.coverage, ("window", "video"))
         _choice("clip.short", self.short, ("repeat", "loop", "pad", "error"))
 
@@ -228,6 +253,8 @@ class PixelSpec:
             raise ConfigError(
                 f"pixels.crop = {crop} does not fit into short_side = {self.short_side}"
             )
+        _range("pixels", self, short_side=(1, 16384), crop=(1, 16384), mean=(-1e6, 1e6),
+               std=(-1e6, 1e6))  # fmt: skip
         if not 0 < len(self.mean) == len(self.std) or not min(self.std) > 0:
             raise ConfigError("pixels.mean and pixels.std need one number a channel, std above 0")
 
@@ -270,9 +297,10 @@ class ViewProtocol:
     crops: int = 1
 
     def __post_init__(self) -> None:
-        if self.clips < 1 or self.crops not in (1, 3, 5):
+        if not 1 <= self.clips <= 10_000 or self.crops not in (1, 3, 5):
             raise ConfigError(
-                f"views {self.clips}x{self.crops}: clips must be at least 1 and crops 1, 3 or 5"
+                f"views {self.clips}x{self.crops}: clips must be at least 1, at most 10000, and "
+                f"crops 1, 3 or 5"
             )
 
     def __str__(self) -> str:
@@ -286,8 +314,9 @@ class ViewProtocol:
             ConfigError: the text is not two positive whole numbers around an "x".
         """
         clips, x, crops = text.lower().partition("x")
-        if not (x and clips.isdigit() and crops.isdigit()):
-            raise ConfigError(f"views {text!r}; expected CLIPSxCROPS, such as 10x3")
+        if not (x and is_count(clips) and is_count(crops)):
+            said = shown(text[:60])
+            raise ConfigError(f"views {said!r}; expected CLIPSxCROPS, such as 10x3")
         return cls(clips=int(clips), crops=int(crops))
 
 

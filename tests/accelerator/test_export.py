@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from support.nodes import own_device
 from vitascope.accelerator.export import (
     TARGETS,
     Artifact,
@@ -357,3 +358,33 @@ def test_the_stack_of_signal_handlers_is_left_alone(
     artifact(_clips()[0][None])
     call(None, after)
     assert before.raw == after.raw
+
+
+@needs
+@pytest.mark.parametrize("to", NAMES)
+def test_a_device_in_the_place_of_an_artifact_stays_one(to: str, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    node = own_device(tmp_path / "m" / f"model{TARGETS[to].suffix}")
+    before = node.lstat()
+    try:
+        _write(tmp_path / "m", to)  # a single file goes into it
+    except RunError as error:
+        assert str(node) in str(error) and "Give another path" in str(error)
+    after = node.lstat()
+    assert (after.st_mode, after.st_ino, after.st_rdev) == (
+        before.st_mode, before.st_ino, before.st_rdev,
+    )  # fmt: skip
+    assert [p.name for p in (tmp_path / "m").iterdir()] == [node.name]
+
+
+@needs
+@pytest.mark.parametrize("to", NAMES)
+def test_a_link_in_the_place_of_an_artifact_stays_one(to: str, tmp_path: Path) -> None:
+    suffix = TARGETS[to].suffix
+    (tmp_path / "m").mkdir()
+    real = tmp_path / f"real{suffix}"
+    real.write_bytes(b"old")
+    (tmp_path / "m" / f"model{suffix}").symlink_to(real)
+    _write(tmp_path / "m", to)
+    assert (tmp_path / "m" / f"model{suffix}").is_symlink()
+    assert real.read_bytes() != b"old" and len(real.read_bytes()) > 100

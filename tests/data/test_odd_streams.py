@@ -197,6 +197,45 @@ def test_old_memory_is_found_out_whenever_it_comes(tmp_path: Path, monkeypatch) 
             video.read([5])
 
 
+@pytest.mark.parametrize("index", [0, 3, 7])
+def test_old_memory_that_is_the_right_image_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    """Another reader of the same video may have left it there."""
+    try:
+        require("cv2", extra="opencv")
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    path = render_numbered(tmp_path / "a.mp4", 12, options=X264)
+    with open_video(path) as video:
+        held = np.ascontiguousarray(video.read([index]).data[0].numpy()[:, :, ::-1])
+    real = _OpenCV._restart
+
+    class Left:
+        """A capture that converts no image at all."""
+
+        def __init__(self, capture: Any) -> None:
+            self._capture = capture
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._capture, name)
+
+        def read(self) -> tuple[bool, Any]:
+            return self._capture.read()[0], held.copy()
+
+    def restart(self: _OpenCV) -> Any:
+        capture = real(self)
+        self._capture = Left(capture)
+        return capture
+
+    monkeypatch.setattr(_OpenCV, "_restart", restart)
+    with (
+        open_video(path, "opencv") as video,
+        pytest.raises(DecodeError, match="only what was in memory"),
+    ):
+        video.read([index])
+
+
 def test_a_still_scene_is_no_old_memory(tmp_path: Path) -> None:
     try:
         require("cv2", extra="opencv")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from vitascope import __version__
 from vitascope.errors import VitascopeError, WeightsError
 from vitascope.files import parse_json
 from vitascope.spec import Contract, to_json
+from vitascope.text import format_json
 from vitascope.transforms.pathways import pack_pathways
 
 KEY = "vitascope"
@@ -109,7 +109,7 @@ class Flat(nn.Module):
 
 def contract_text(contract: Contract) -> str:
     """The contract as JSON text, with the version of vitascope that wrote it."""
-    return json.dumps({"vitascope": __version__, **to_json(contract)}, ensure_ascii=False)
+    return format_json({"vitascope": __version__, **to_json(contract)})
 
 
 def parse_contract(text: str | bytes | None, path: Path) -> Contract:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -44,6 +45,7 @@ from vitascope.cli.predict import predict
 from vitascope.cli.quickstart import quickstart
 from vitascope.cli.recipes import show_recipe
 from vitascope.cli.train import train
+from vitascope.text import shown_text
 
 Command = Callable[..., None]
 
@@ -173,25 +175,48 @@ def run(args: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return BROKEN_PIPE
+    except OSError as error:  # a help page or a table that cannot be printed
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"error: cannot write: {error.strerror or error}.\n")
+        return BAD_INPUT
     except Exception as error:
         # The last resort: a person is told in a sentence, and the traceback goes into a file.
-        sys.stderr.write(f"error: {report_crash(error, 'vitascope')}\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"error: {shown_text(report_crash(error, 'vitascope'))}\n")
         raise SystemExit(CRASHED) from error
     return code or DONE
 
 
 def main() -> None:
     """Entry point of the command `vitascope`."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without Unicode gets "?", not an error
             stream.reconfigure(errors="replace")
     if not sys.warnoptions:  # what libraries tell programmers is noise to people
         warnings.simplefilter("ignore")
     code = run()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would complain once more while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = BROKEN_PIPE
+    for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "")):
+        try:
+            stream.flush()
+        except OSError as error:
+            # Python would complain once more while it shuts down.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if isinstance(error, BrokenPipeError):
+                code = BROKEN_PIPE
+            elif name and not code:
+                with contextlib.suppress(OSError):
+                    sys.stderr.write(f"error: {name}: {error.strerror}.\n")
+                code = BAD_INPUT
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Closed streams become ones that swallow everything; else the next file opened takes over."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)

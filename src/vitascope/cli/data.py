@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output
 from vitascope.engine.charts import size
+from vitascope.errors import ConfigError
 
 if TYPE_CHECKING:
     from vitascope.data.sets.verify import VerifyReport
@@ -214,6 +215,8 @@ def shard_dataset(
         from vitascope.data.shards.write import write_shards
         from vitascope.data.tables.read import read_table
 
+        if not 1e-3 <= shard_size <= 1e7:
+            raise ConfigError(f"--shard-size {shard_size:g}; from 0.001 to 10000000 megabytes")
         table = read_table(data)
         with out.progress(TextColumn("writing"), *BAR) as progress:
             bar = progress.add_task("writing", total=None)

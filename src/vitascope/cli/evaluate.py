@@ -14,6 +14,7 @@ from vitascope.cli.options import JsonFile
 from vitascope.cli.output import Output, least_width
 from vitascope.engine.charts import percent
 from vitascope.errors import ConfigError
+from vitascope.text import shown
 
 if TYPE_CHECKING:
     from vitascope.data.dataset import OnBad as Policy
@@ -96,6 +97,8 @@ def evaluate(
     with Output("eval", json_file) as out:
         if on_bad not in POLICIES:
             raise ConfigError(f"--on-bad {on_bad}; legal values: {', '.join(POLICIES)}")
+        if csv_file is not None and (Path(csv_file).is_dir() or not Path(csv_file).name):
+            raise ConfigError(f"--csv {csv_file}: is a folder. Give the name of a file")
         from vitascope.engine.evaluate import evaluate as score
         from vitascope.serving.history import note_evaluation, scores_file
 
@@ -147,7 +150,7 @@ def show_result(out: Output, result: EvalResult) -> None:
     out.heading(f"Scores on {result.split or 'all videos'}")
     out.facts(pairs)
     for path, reason in result.faults:
-        out.note(f"left out: {path}: {reason}")
+        out.note(shown(f"left out: {path}: {reason}"))
     counts: list[list[int]] = result.confusion.tolist()
     header, rows = _matrix(result.classes, counts)
     numbers = [0, *range(2, len(header))]

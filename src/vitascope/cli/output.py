@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -27,7 +29,9 @@ from rich.table import Table
 from rich.text import Text
 
 from vitascope import __version__
+from vitascope.data.limits import system_limit
 from vitascope.errors import RunError, VerificationError, VitascopeError
+from vitascope.text import format_json, is_count, shown, shown_text
 
 DONE, CHECK_FAILED, BAD_INPUT, CRASHED = 0, 1, 2, 3
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the number of the signal, as shells have it
@@ -36,12 +40,23 @@ PIPED_WIDTH = 200
 """Columns when nobody looks: tables in files and pipes are not cut to the 80 of a terminal."""
 
 
+NARROWEST, WIDEST = 20, 1000
+"""Columns that tables are laid out for, whatever the terminal says."""
+
+LONGEST = 8000
+"""Characters of a message; what is longer has been put into it by mistake."""
+
+
 class PlainConsole(Console):
     """A console that reports a closed pipe instead of ending the process with status 1."""
 
     def on_broken_pipe(self) -> None:
         """Hands the event to the frame of the command, which knows what it means."""
         raise BrokenPipeError
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text of names and messages, in which nothing gives orders to a terminal."""
+        return super().render_str(shown_text(text), **options)
 
 
 def make_console(*, stderr: bool = False, silent: bool = False) -> Console:
@@ -52,9 +67,25 @@ def make_console(*, stderr: bool = False, silent: bool = False) -> Console:
         silent: print nothing at all.
     """
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    watched = stream.isatty()
+    width, height = None, None
+    if not watched or {"COLUMNS", "LINES"} & set(os.environ):
+        # rich takes 0 for a width and fails at words; the standard library takes neither.
+        place = shutil.get_terminal_size((0, 25))
+        fallback = place.columns if watched and "COLUMNS" not in os.environ else 0
+        given = place.columns if is_count(os.environ.get("COLUMNS", "")) else fallback
+        given = given if given >= NARROWEST else 0  # 0 and 1 mean that nobody knows
+        unset = 80 if watched else PIPED_WIDTH
+        width = min(given, WIDEST) if given else unset
+        height = max(place.lines, 1)
     return PlainConsole(
-        stderr=stderr, width=width, markup=False, highlight=False, emoji=False, quiet=silent
+        stderr=stderr,
+        width=width,
+        height=height,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        quiet=silent,
     )
 
 
@@ -195,7 +226,7 @@ class Output:
             numbers: indices of the columns that hold numbers, aligned to the right.
             padding: spaces between columns.
         """
-        cells = [[str(cell) for cell in row] for row in rows]
+        cells = [[shown(str(cell)) for cell in row] for row in rows]
         if self.console.is_terminal and least_width(header, cells, numbers, padding) > self.width:
             self._records(header, cells)
             return
@@ -268,6 +299,8 @@ class Output:
         code = self._code(error)
         try:
             self._write_json(code, error)
+        except BrokenPipeError:
+            code = BROKEN_PIPE
         except OSError as fault:
             self._error(f"{self.json_file}: cannot be written ({fault.strerror or fault}).")
             code = code or BAD_INPUT
@@ -287,13 +320,17 @@ class Output:
             return BROKEN_PIPE
         if isinstance(error, KeyboardInterrupt):
             if self.chief:
-                self._errors.print("\ninterrupted", style="yellow")
+                with contextlib.suppress(OSError):
+                    self._errors.print("\ninterrupted", style="yellow")
             return INTERRUPTED
-        if isinstance(error, OSError) and error.filename is not None:
-            self._error(f"{error.filename}: {error.strerror}.")
+        limit = system_limit(error)
+        if limit is not None:
+            self._error(limit)
             return BAD_INPUT
-        if isinstance(error, MemoryError):
-            self._error("out of memory. Close other programs, or choose smaller batches.")
+        if isinstance(error, OSError) and error.strerror:
+            # Without a name it is what is being written: this output, or a file on a full disk.
+            place = "cannot write" if error.filename is None else os.fsdecode(error.filename)
+            self._error(f"{place}: {error.strerror}.")
             return BAD_INPUT
         self._error(report_crash(error, self.command))
         return CRASHED
@@ -301,10 +338,13 @@ class Output:
     def _error(self, text: str) -> None:
         if not first_to_say(text):
             return
-        if self.console.file is not self._errors.file:
-            self.console.file.flush()
-        message = Text.assemble(("error: ", "bold red"), text)
-        self._errors.print(message, soft_wrap=not self._errors.is_terminal)
+        text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+        message = Text.assemble(("error: ", "bold red"), shown_text(text))
+        with contextlib.suppress(OSError):  # who cannot be told is not told
+            if self.console.file is not self._errors.file:
+                self.console.file.flush()
+        with contextlib.suppress(OSError):
+            self._errors.print(message, soft_wrap=not self._errors.is_terminal)
 
     def _check_json_file(self) -> None:
         """Refuses a place that cannot be written to before the work, not after it."""
@@ -330,8 +370,10 @@ class Output:
             if error is None
             else {"kind": type(error).__name__, "message": str(error)},
         }
-        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        text = format_json(document, indent=1) + "\n"
         if self.json_file == "-":
+            if "utf" not in (sys.stdout.encoding or "").lower():
+                text = json.dumps(document, indent=1) + "\n"
             sys.stdout.write(text)
             sys.stdout.flush()
             return

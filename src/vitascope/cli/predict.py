@@ -13,6 +13,7 @@ from vitascope.cli.options import JsonFile, Trust
 from vitascope.cli.output import Output
 from vitascope.engine.charts import percent
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
+from vitascope.text import shown
 
 if TYPE_CHECKING:
     from vitascope.serving.predictor import Predictor, Top
@@ -86,10 +87,13 @@ def find_videos(given: Sequence[str]) -> list[str]:
     """
     from vitascope.data.listing import list_videos
 
+    given = [os.path.expanduser(path) if path.startswith("~") else path for path in given]
     missing = [path for path in given if not os.path.exists(path)]
     if missing:
         many = f" {len(missing)} of {len(given)} are missing." if len(given) > 1 else ""
-        raise DatasetNotFoundError(f"{missing[0]}: no such file or folder.{many} Check the path")
+        raise DatasetNotFoundError(
+            f"{shown(missing[0][:1000])}: no such file or folder.{many} Check the path"
+        )
     found: list[str] = []
     for path in given:
         inside = list_videos(path) if os.path.isdir(path) else [path]
@@ -113,9 +117,10 @@ def _predict_files(
             if video.error:
                 errors.append(video.error)
             elif top == 1:
-                out.say(f"{percent(video.top[0][1]):>7}  {video.label}   {video.path}")
+                names = f"{shown(video.label)}   {shown(video.path)}"
+                out.say(f"{percent(video.top[0][1]):>7}  {names}")
             else:
-                out.say(video.path, style="bold")
+                out.say(shown(video.path), style="bold")
                 _print_top(out, video.top)
             progress.update(bar, completed=number)
     if len(errors) == 1:
@@ -127,16 +132,16 @@ def _predict_files(
 
 def _print_top(out: Output, top: Top) -> None:
     for label, score in top:
-        out.say(f"  {percent(score):>7}  {label}")
+        out.say(f"  {percent(score):>7}  {shown(label)}")
 
 
 def _print_timeline(out: Output, predictor: Predictor, path: str, every: str, top: int) -> None:
     rows: list[dict[str, Any]] = []
     total: Any = None
     count = 0
-    out.say(path, style="bold")
+    out.say(shown(path), style="bold")
     for row in predictor.timeline(path, every, top=top):
-        named = ", ".join(f"{label} {percent(score)}" for label, score in row.top)
+        named = ", ".join(f"{shown(label)} {percent(score)}" for label, score in row.top)
         out.say(f"  {float(row.start):8.2f} to {float(row.end):8.2f} s   {named}")
         total = row.scores if total is None else total + row.scores
         count += 1

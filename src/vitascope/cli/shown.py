@@ -11,6 +11,7 @@ from vitascope.cli.output import INTERRUPTED, Output, length
 from vitascope.cli.training import TrainingDisplay
 from vitascope.engine.charts import duration, percent
 from vitascope.engine.log import Event, Listener, ignore
+from vitascope.text import shown
 
 if TYPE_CHECKING:
     from vitascope.engine.config import Recipe
@@ -125,7 +126,7 @@ def show_plan(out: Output, plan: Plan, overrides: Sequence[str] = ()) -> None:
 
     out.heading("Data")
     for line in plan.summary.lines():
-        out.say(line)
+        out.say(shown(line))
     out.data.update(data=plan.summary.to_json(), recipe=plan.recipe.to_json())
     require_usable(plan)
     out.heading("Settings")

@@ -24,6 +24,7 @@ from vitascope.data.cache.video import TIME_LIMIT
 from vitascope.data.clips import Clip
 from vitascope.data.decoder import Decoder, Size, open_video
 from vitascope.data.frames import Selection
+from vitascope.data.limits import too_many_files
 from vitascope.data.modalities import ClipContext, Modality, load_all
 from vitascope.data.packed import PackedRecords
 from vitascope.data.passes import Passes
@@ -81,6 +82,7 @@ class ClipDataset(Dataset[Sample]):
         clips: in training, clips of each sample, drawn and transformed each by its own key; the
             video is opened and its frames are decoded once for all of them.
         modalities: what else is read for each clip: sound, optical flow, motion sensors.
+        opener: opens the video of a record; None is the store, or `open_video` by its path.
 
     Raises:
         ConfigError: settings that contradict each other.
@@ -103,6 +105,7 @@ class ClipDataset(Dataset[Sample]):
         budget: float = 1.0,
         clips: int | None = None,
         modalities: Sequence[Modality] = (),
+        opener: Callable[[VideoRecord], Decoder] | None = None,
     ) -> None:
         check_key(seed, 0)
         if on_bad not in _POLICIES:
@@ -130,6 +133,7 @@ class ClipDataset(Dataset[Sample]):
         self.records = PackedRecords(records)
         self.clip, self.transform, self.train, self.views = clip, transform, train, views
         self.seed, self.on_bad, self.decoder, self.store = seed, on_bad, decoder, store
+        self.opener = opener
         self.scale = store.scale if store is not None else scale or Scale()
         self.faults = UnreadableCounter(self.substitutes)
         self._passes = Passes(len(self.records) if train else 0)
@@ -189,7 +193,8 @@ class ClipDataset(Dataset[Sample]):
         try:
             sample.update(self._train(record, key) if self.train else self._evaluate(record))
         except (DecodeError, DatasetError) as error:
-            if self.on_bad == "error":
+            # A process that may open no further file says nothing about this one.
+            if self.on_bad == "error" or too_many_files(error) is not None:
                 raise
             sample.update(valid=False, fault=str(error))
             if self.substitutes:
@@ -308,6 +313,8 @@ class ClipDataset(Dataset[Sample]):
         return [Selection(many.indices[v::count], many.valid[v::count]) for v in range(count)]
 
     def _open(self, record: VideoRecord) -> Decoder:
+        if self.opener is not None:
+            return self.opener(record)
         if self.store is not None:
             return self.store.open(record.path, record.start, record.end)
         return open_video(

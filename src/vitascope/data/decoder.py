@@ -20,6 +20,7 @@ from vitascope.data.decoders.inputs import VideoInput
 from vitascope.data.listing import is_remote
 from vitascope.data.shards.remote import parse_part
 from vitascope.errors import ConfigError, DecodeError, VideoNotFoundError
+from vitascope.text import shown
 
 if TYPE_CHECKING:
     import torch
@@ -239,14 +240,19 @@ def open_video(
         folder: Decoder = backend("images")(local, size=size, fps=fps)
         return folder
     if fps is not None:
-        raise ConfigError(f"fps = {fps} for {path!r}: a video file has its own times")
+        name = shown(local) if local is not None else f"<{type(path).__name__}>"
+        raise ConfigError(f"fps = {fps} for {name}: a video file has its own times")
     if local is None:
         if decoder != DecoderType.PYAV:
             raise ConfigError(f"the decoder {decoder} reads local files only; use pyav")
         source, timeline = path, None
     else:
-        if not os.path.exists(local):
+        if not _exists(local):
             raise VideoNotFoundError(local, "no such file", remedy="Check the path.")
+        if decoder == DecoderType.IMAGES:
+            raise ConfigError(
+                f"{shown(local)}: the decoder images reads folders of frames; use pyav"
+            )
         source, timeline = local, lookup(local)
     opened: Decoder = backend(decoder)(
         source, size=size, threads=threads, time_limit=time_limit, timeline=timeline
@@ -254,6 +260,13 @@ def open_video(
     if whole:
         require_whole(opened)
     return opened
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.exists(path)
+    except ValueError:  # a zero byte, or half a character
+        return False
 
 
 def require_whole(video: Decoder) -> None:

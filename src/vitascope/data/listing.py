@@ -41,8 +41,13 @@ def has_image_suffix(path: str) -> bool:
 
 
 def is_remote(path: str) -> bool:
-    """Whether the path is an address (`s3://...`) and not a file of this machine."""
-    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path))
+    """Whether the path is an address (`s3://...`), also one behind others (`zip://a::s3://...`)."""
+    return bool(re.match(r"([A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]+://", path))
+
+
+def is_local_address(path: str) -> bool:
+    """Whether an address only spells a place of this machine in another way (`file://...`)."""
+    return bool(re.match(r"(file|local|memory|data|dir|reference)://", path, re.IGNORECASE))
 
 
 def subfolders(folder: str | Path) -> list[str]:

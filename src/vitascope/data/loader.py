@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from vitascope.data.collate import Batch, collate
 from vitascope.data.dataset import ClipDataset, Sample
+from vitascope.data.limits import raise_limit, system_limit, too_many_files
 from vitascope.data.sampler import Item, Order, Plan, order
 from vitascope.data.unreadable import UnreadableCounter, UnreadableReport
+from vitascope.data.watch import POLL, Watch, explained, share, started
 from vitascope.errors import ConfigError, VitascopeError
 
 _LOG = logging.getLogger(__name__)
@@ -155,24 +154,22 @@ class ClipLoader:
             _LOG.info("epoch %d: %s", self.samples.epoch, self.faults)
 
     def _batches(self) -> Iterator[Batch]:
+        watch = Watch(self.workers, self.start_method)
         loader: DataLoader[Any] = DataLoader(
-            _Guarded(self.dataset),
+            _Guarded(self.dataset, watch),
             batch_sampler=_Batches(self.samples, self.batch_size, self.start_step),
             num_workers=self.workers,
-            collate_fn=_collate,
-            worker_init_fn=_begin_worker,
+            collate_fn=_Collate(watch),
+            worker_init_fn=watch.begin,
             multiprocessing_context=self.start_method if self.workers else None,
+            timeout=POLL if self.workers else 0,
             # Of its own, because a loader draws a number from it, and the global generator
             # belongs to the model's dropout.
             generator=torch.Generator(),
         )
-        with warnings.catch_warnings():
-            # Python 3.12 and later warn of forks beside threads; workers use none of theirs.
-            warnings.filterwarnings("ignore", ".*use of fork\\(\\) may lead to deadlocks")
-            # The number of workers is the user's choice; what it costs is measured, not guessed.
-            warnings.filterwarnings("ignore", "This DataLoader will create")
-            batches = iter(loader)
+        batches = started(loader)
         batch: Any = None
+        number = 0
         try:
             while True:
                 try:
@@ -181,8 +178,12 @@ class ClipLoader:
                     return
                 except VitascopeError:
                     raise
-                except RuntimeError as error:
-                    raise _explained(error) from error
+                except (RuntimeError, OSError, EOFError) as error:
+                    if not str(error).startswith("DataLoader timed out"):
+                        raise explained(error) from error
+                    watch.check(number)
+                    continue
+                number += 1
                 if isinstance(batch, Exception):
                     raise batch
                 yield batch
@@ -209,43 +210,41 @@ class _Batches:
 class _Guarded(Dataset[Any]):
     """Hands errors over as values: a DataLoader would wrap them into the text of a traceback."""
 
-    def __init__(self, dataset: ClipDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: ClipDataset, watch: Watch) -> None:
+        self.dataset, self.watch = dataset, watch
 
     def __getitem__(self, item: Item) -> Sample | VitascopeError:
+        self.watch.sign()
         try:
             return self.dataset[item]
         except VitascopeError as error:
+            said = too_many_files(error)
+            return error if said is None else VitascopeError(said)
+        except (OSError, RuntimeError, MemoryError) as error:
+            raise_limit(error)
+            raise
+
+
+class _Collate:
+    """Makes a batch, and puts it where the other process can see it."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def __call__(self, samples: list[Any]) -> Batch | VitascopeError:
+        for sample in samples:
+            if isinstance(sample, VitascopeError):
+                return sample
+        try:
+            batch = collate(samples)
+            # Here, and not in the thread that sends, whose errors reach nobody.
+            share(batch)
+        except VitascopeError as error:
             return error
-
-
-def _collate(samples: list[Any]) -> Batch | VitascopeError:
-    for sample in samples:
-        if isinstance(sample, VitascopeError):
-            return sample
-    try:
-        return collate(samples)
-    except VitascopeError as error:
-        return error
-
-
-def _begin_worker(worker: int) -> None:
-    # Ctrl-C reaches every process of the terminal; the main one finishes its step and ends us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    # What was there before the fork is garbage to nobody. A collection would write to each object
-    # of it, and so copy the shared memory into every worker, bit by bit.
-    gc.freeze()
-
-
-def _explained(error: RuntimeError) -> VitascopeError | RuntimeError:
-    text = str(error)
-    if "DataLoader worker" not in text or (
-        "exited unexpectedly" not in text and "killed" not in text
-    ):
-        return error
-    first = text.strip().splitlines()[0]
-    return VitascopeError(
-        f"a process that decodes videos died ({first}). If memory ran out, use fewer workers "
-        f"(data.workers); in a container, /dev/shm may be too small (docker run --shm-size=2g)"
-    )
+        except (OSError, RuntimeError, MemoryError) as error:
+            said = system_limit(error)
+            if said is None:
+                raise
+            return VitascopeError(said)
+        self.watch.hand_over()
+        return batch

@@ -17,7 +17,7 @@ from torch import nn
 
 from vitascope.data.cache.frames import SHARE, FrameCache
 from vitascope.data.dataset import ClipDataset
-from vitascope.data.decoder import BACKENDS
+from vitascope.data.decoder import BACKENDS, DecoderType
 from vitascope.data.records import Table
 from vitascope.data.scale import Scale
 from vitascope.data.tables.read import read_table
@@ -72,7 +72,8 @@ def read_data(recipe: Recipe) -> Table:
     """
     if not recipe.data.path:
         raise ConfigError("data.path is empty; give the folder or list of videos")
-    return with_splits(recipe, read_table(recipe.data.path, labels=recipe.data.labels))
+    data = recipe.data
+    return with_splits(recipe, read_table(data.path, labels=data.labels, remote=data.remote))
 
 
 def with_splits(recipe: Recipe, table: Table) -> Table:
@@ -102,6 +103,13 @@ def build_data(recipe: Recipe, table: Table) -> Data:
     """
     config, pixels = recipe.data, recipe.pixels
     _ = BACKENDS[config.decoder]  # an unknown name is refused here, not in the first batch
+    if config.decoder == DecoderType.IMAGES:
+        film = next((r.path for r in table.records if not os.path.isdir(r.path)), None)
+        if film is not None:
+            raise ConfigError(
+                f"data.decoder = images reads folders of frames, and {film} is none. Leave the "
+                f"decoder out: it reads videos, and folders of frames too"
+            )
     scale = _training_scale(pixels, config.scale)
     shared: dict[str, Any] = {
         "on_bad": config.on_bad,

@@ -37,6 +37,7 @@ from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.published import names_card, near_cards, open_published
 from vitascope.models.weights.read import is_foreign_checkpoint
 from vitascope.spec import Contract, to_json
+from vitascope.text import format_json
 
 FORMAT = "vitascope.checkpoint/1"
 EMA = "ema."
@@ -212,7 +213,7 @@ def write_json(path: Path, value: Any) -> None:
         RunError: the disk is full or not writable.
     """
     with writing(path):
-        _replace_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        _replace_text(path, format_json(value, indent=1) + "\n")
 
 
 def _named_file(record_path: Path) -> str:

@@ -17,6 +17,8 @@ from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol, to_json
 from vitascope.transforms.train import TrainTransform
 
 ONE_VIEW = ViewProtocol()
+MOST_SEED = 2**63 - 1
+"""Seeds are kept in 64 bits with a sign."""
 
 
 def _typed(config: Any, where: str) -> None:
@@ -25,6 +27,16 @@ def _typed(config: Any, where: str) -> None:
     for name, hint in hints(cls).items():
         path = f"{where}.{name}" if where else name
         object.__setattr__(config, name, to_type(hint, getattr(config, name), path))
+
+
+def _in_range(config: Any, where: str) -> None:
+    """Holds every number against `RANGES` of its class, both ends allowed."""
+    ranges: Mapping[str, tuple[float, float]] = config.RANGES
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and not low <= one <= high:
+                raise ConfigError(f"{where}.{name} = {value}; from {low:g} to {high:g}")
 
 
 def _require(where: str, *rules: tuple[bool, str]) -> None:
@@ -61,6 +73,7 @@ class DataConfig:
 
     Attributes:
         path: folder of clips, or CSV, TSV or JSONL list of them.
+        remote: rows of a list on this machine may name addresses (https://..., s3://...).
         labels: file with one class name a line, in the order of the outputs; none sorts the names.
         split_seed: seed of the split that is made when the data has none.
         fractions: shares of training, validation and test videos in such a split.
@@ -76,7 +89,13 @@ class DataConfig:
         cache_gb: most disk space the cache may take, in GB; none is a tenth of the free disk.
     """
 
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "split_seed": (0, MOST_SEED), "fractions": (0, 1), "val_share": (0, 1),
+        "bad_budget": (0, 1), "workers": (0, 512), "scale": (1, 16), "cache_gb": (0, 1e6),
+    }  # fmt: skip
+
     path: str = ""
+    remote: bool = False
     labels: str | None = None
     split_seed: int = 0
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
@@ -93,6 +112,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _typed(self, "data")
+        _in_range(self, "data")
         total = sum(self.fractions)
         _require(
             "data",
@@ -132,6 +152,14 @@ class AugmentConfig:
         label_smoothing: share of the label spread evenly over all classes.
     """
 
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "span": (0, 1), "hflip": (0, 1), "scale": (0, 1), "ratio": (0.01, 100),
+        "crop_jitter": (0, 1), "brightness": (0, 1), "contrast": (0, 1), "saturation": (0, 1),
+        "hue": (0, 0.5), "grayscale": (0, 1), "erase": (0, 1), "rotate": (0, 360),
+        "translate": (0, 1), "mixup": (0, 1e3), "cutmix": (0, 1e3), "mix_prob": (0, 1),
+        "label_smoothing": (0, 1),
+    }  # fmt: skip
+
     RENAMED: ClassVar[Mapping[str, str]] = {"cover": "span", "place": "crop_jitter"}
 
     span: tuple[float, float] = (1.0, 1.0)
@@ -154,6 +182,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         _typed(self, "augment")
+        _in_range(self, "augment")
         smoothing, prob = self.label_smoothing, self.mix_prob
         _require(
             "augment",
@@ -203,6 +232,13 @@ class OptimConfig:
         accumulate: parts in which the clips of an update pass through the model, to save memory.
     """
 
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "lr": (0, 1e6), "weight_decay": (0, 1e6), "momentum": (0, 1), "beta2": (0, 1),
+        "layer_decay": (0, 1), "warmup": (0, 1e6), "warmup_start": (0, 1e6), "end": (0, 1e6),
+        "steps": (0, 1e6), "rates": (0, 1e6), "clip_grad": (0, 1e9), "epochs": (1, 1_000_000),
+        "batch_size": (1, 1_000_000), "accumulate": (1, 1_000_000),
+    }  # fmt: skip
+
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.05
@@ -224,6 +260,7 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         _typed(self, "optim")
+        _in_range(self, "optim")
         ordered = list(self.steps) == sorted(set(self.steps)) and self.steps[:1] == (0.0,)
         parts = self.accumulate
         _require(
@@ -276,6 +313,12 @@ class RunConfig:
         select_over: evaluations in a row whose loss is averaged where the loss chooses.
     """
 
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "seed": (0, MOST_SEED), "devices": (0, 1024), "threads": (1, 1024),
+        "log_every": (1, 1e9), "eval_every": (1, 1e9), "save_every": (1, 1e9), "ema": (0, 1),
+        "select_over": (1, 1e6),
+    }  # fmt: skip
+
     seed: int = 0
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 0
@@ -293,6 +336,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _typed(self, "run")
+        _in_range(self, "run")
         _require(
             "run",
             (self.seed >= 0, f"seed = {self.seed}; it cannot be negative"),

@@ -74,7 +74,11 @@ def evaluate(
         if table.classes != contract.labels.names:
             raise DatasetError(f"{table.root}: its classes are not those of {run}")
     else:
-        table = read_table(data if data is not None else own, labels=contract.labels.names)
+        table = read_table(
+            data if data is not None else own,
+            labels=contract.labels.names,
+            remote=recipe.setting(DataConfig, "data", "remote") or False,
+        )
         # A card is in no folder: a split.csv that happens to lie here is not of its making.
         made = checkpoint.path.parent / "split.csv" if checkpoint.path.is_file() else None
     records, named = _select(table, made, split)

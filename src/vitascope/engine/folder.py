@@ -91,7 +91,7 @@ def version_note(held: Mapping[str, str]) -> str:
 def fingerprint(rows: Sequence[Sequence[Any]]) -> str:
     """A short hash of the videos of a run; another one means other data."""
     text = json.dumps([[str(v) for v in row] for row in rows], ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def read_run(path: Path) -> dict[str, Any]:

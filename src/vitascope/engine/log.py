@@ -18,6 +18,7 @@ from vitascope.engine.charts import learning_charts, line_charts
 from vitascope.engine.charts import page as html_page
 from vitascope.engine.checkpoint import writing
 from vitascope.files import replacing
+from vitascope.text import shown_text
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -246,4 +247,5 @@ def draw_curves(log: Path, page: Path, *, live: bool = False) -> None:
     body = f"<header><h1>{escape(log.parent.name)}</h1></header>{charts}"
     again = round(CURVES_EVERY) if live else None
     with writing(page), replacing(page) as draft:
-        draft.write_text(html_page(log.parent.name, body, refresh=again), encoding="utf-8")
+        text = html_page(log.parent.name, body, refresh=again)
+        draft.write_text(shown_text(text), encoding="utf-8")

@@ -182,7 +182,8 @@ class EvalResult:
                 [video, self.classes[label], self.classes[best], int(best == label), *shown]
             )
         with writing(Path(path)):
-            write_atomically(path, [text.getvalue().encode("utf-8")])
+            # Names that are no UTF-8 are shown, because readers of CSV stop at them.
+            write_atomically(path, [text.getvalue().encode("utf-8", "backslashreplace")])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vitascope.data.dataset import ClipDataset
 from vitascope.data.loader import make_loader, steps_per_epoch
 from vitascope.data.records import Table
 from vitascope.data.sampler import Plan, balanced
@@ -31,6 +32,18 @@ from vitascope.spec import Contract, LabelSpec, ViewProtocol
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+def cache_notes(*sets: ClipDataset | None) -> list[str]:
+    """Why the frame cache of a run cannot be used, and what helps."""
+    stores = [one.store for one in sets if one is not None and one.store is not None]
+    problems = dict.fromkeys(store.report().problem for store in stores)
+    return [
+        f"no frame is kept on disk ({problem}); videos are decoded each time. Give another folder "
+        f"(data.cache_dir), or switch the cache off (data.cache=false)"
+        for problem in problems
+        if problem
+    ]
 
 
 class Setup:
@@ -55,6 +68,7 @@ class Setup:
     def __init__(self, recipe: Recipe, folder: RunFolder, fabric: Fabric, data: Data) -> None:
         self.recipe, self.folder, self.fabric, self.data = recipe, folder.path, fabric, data
         self.notes = [note] if (note := version_note(folder.versions)) else []
+        self.notes += cache_notes(data.train, data.val)
         self.held = folder.held if fabric.is_global_zero else contextlib.nullcontext
         config, run = recipe.optim, recipe.run
         share = fabric.world_size * config.accumulate

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, Literal, Union, get_args, get_origin
 
 from vitascope.errors import ConfigError, UnknownNameError
+from vitascope.text import decode_json, exact, shown
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 NONE = ("none", "null")
@@ -61,7 +61,12 @@ def spell(hint: Any) -> str:
 
 
 def _wrong(where: str, hint: Any, value: Any) -> ConfigError:
-    return ConfigError(f"{where} = {value!r}: expected {spell(hint)}")
+    try:
+        said = repr(value)
+    except (RecursionError, ValueError):  # nested without end, or digits without end
+        said = f"a {type(value).__name__}"
+    said = said if len(said) <= 200 else f"{said[:200]} ..."
+    return ConfigError(f"{where} = {shown(said)}: expected {spell(hint)}")
 
 
 def to_type(hint: Any, value: Any, where: str) -> Any:
@@ -85,7 +90,7 @@ def to_type(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
     if origin is Literal:
-        if value not in args or isinstance(value, bool):
+        if not isinstance(value, str | int) or value not in args or isinstance(value, bool):
             raise _wrong(where, hint, value)
         return value
     if origin in (Union, types.UnionType):
@@ -105,11 +110,16 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is Fraction and (number or isinstance(value, Fraction | str)):
         try:
-            return Fraction(value)
-        except (ValueError, ZeroDivisionError, OverflowError):
+            return exact(value)
+        except ValueError:
             raise _wrong(where, hint, value) from None
-    if hint is float and number and math.isfinite(value):
-        return float(value)
+    if hint is float and number:
+        try:
+            value = float(value)
+        except OverflowError:
+            raise _wrong(where, hint, value) from None
+        if math.isfinite(value):
+            return value
     if hint in (bool, int, str, type(None)) and type(value) is hint:
         return value
     raise _wrong(where, hint, value)
@@ -207,10 +217,17 @@ def _parse_scalar(hint: Any, word: str, where: str) -> Any:
             raise _wrong(where, hint, word)
         return word.lower() in TRUE
     try:
-        value: Any = {int: int, float: float, Fraction: Fraction}[hint](word)
-    except (ValueError, ZeroDivisionError):
+        readers: dict[Any, Callable[[str], Any]] = {int: _whole, float: float, Fraction: exact}
+        value = readers[hint](word)
+    except ValueError:
         raise _wrong(where, hint, word) from None
     return to_type(hint, value, where)
+
+
+def _whole(word: str) -> int:
+    if not word.isascii() or len(word) > 100:
+        raise ValueError(word)
+    return int(word)
 
 
 def _parse_union(args: list[Any], hint: Any, word: str, where: str) -> Any:
@@ -230,6 +247,6 @@ def _parse_free(word: str) -> Any:
     if word.lower() in ("true", "false"):
         return word.lower() == "true"
     try:
-        return json.loads(word)
-    except json.JSONDecodeError:
+        return decode_json(word)
+    except ValueError:
         return word

@@ -121,7 +121,7 @@ def plan_training(
         reading = apply_overrides(_unfitted(model or DEFAULT_MODEL), named)
     else:
         reading = apply_overrides(_adapted(base, model, init), overrides)
-    table = read_table(data, labels=reading.data.labels)
+    table = read_table(data, labels=reading.data.labels, remote=reading.data.remote)
     reasons: tuple[str, ...] = ()
     if base is None and _judged_by_test(table, overrides):
         reading = replace(reading, data=replace(reading.data, val_share=0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import shlex
 from collections.abc import Mapping
@@ -127,6 +128,9 @@ def _write(path: Path, entries: Mapping[str, Tensor], dialect: str) -> None:
             pickle.dump({"blobs": blobs}, stream, protocol=2)
     elif suffix in (".pyth", ".pth", ".pt", ".ckpt"):
         key = "state_dict" if suffix == ".ckpt" else "model_state"
-        torch.save({key: plain}, path)
+        # Through memory: on a full disk PyTorch's own writer ends the process.
+        buffer = io.BytesIO()
+        torch.save({key: plain}, buffer)
+        path.write_bytes(buffer.getbuffer())
     else:
         raise WeightsError(f"{path}: {suffix or 'no ending'}; end it in .safetensors or .pyth")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -15,16 +15,17 @@ from torch import Tensor
 from vitascope.accelerator.artifact import Forward, Inputs
 from vitascope.accelerator.export import export_model
 from vitascope.accelerator.verify import Verification
-from vitascope.data.cache.video import TIME_LIMIT
 from vitascope.data.clips import Clip
 from vitascope.data.dataset import ClipDataset
-from vitascope.data.decoder import Image, open_video
+from vitascope.data.decoder import Image
 from vitascope.data.records import VideoRecord
 from vitascope.errors import ConfigError, DatasetError, DecodeError, WeightsError
 from vitascope.metrics.views import combine_views
+from vitascope.serving.given import Given, Video, given, listed, several
 from vitascope.serving.loading import ModelSource, open_model
 from vitascope.serving.windows import windows
 from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol
+from vitascope.text import exact, shown
 from vitascope.transforms.preprocess import evaluation_transform
 
 
@@ -126,38 +127,72 @@ class Predictor:
         what = f"{self.source.contract.model}, {self.source.kind}, {len(self.classes)} classes"
         return f"Predictor({str(self.source.path)!r}: {what})"
 
+    @overload
     def predict(
         self,
-        video: str | Path,
+        video: list[str] | list[Path],
         top: int = 5,
         *,
         views: ViewProtocol | str | None = None,
         start: Fraction | None = None,
         end: Fraction | None = None,
-    ) -> Prediction:
+        fps: Fraction | int | None = None,
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(
+        self,
+        video: Video,
+        top: int = 5,
+        *,
+        views: ViewProtocol | str | None = None,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        fps: Fraction | int | None = None,
+    ) -> Prediction: ...
+
+    def predict(
+        self,
+        video: Video,
+        top: int = 5,
+        *,
+        views: ViewProtocol | str | None = None,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        fps: Fraction | int | None = None,
+    ) -> Prediction | list[Prediction]:
         """Names what one video shows.
 
         Args:
-            video: a file, or a folder of frames.
+            video: a file, a folder of frames, an address, bytes, a file opened in binary mode,
+                uint8 frames T H W C in RGB (array or tensor), or a list of images (arrays H W C,
+                Pillow images, or paths of images). A list of videos gives a list of predictions.
             top: how many classes to name.
             views: clips in time and crops to average ("10x3"); None takes the model's own.
             start: only the part of the video from here on, in seconds from its first frame.
             end: and before here.
+            fps: frames a second of frames that have no times of their own; None is 25.
 
         Raises:
             DecodeError: the file is missing, has no image or cannot be decoded.
             DatasetError: the video is shorter than a clip and the model's rule forbids that, or
                 `start` lies after its end.
-            ConfigError: `top` is below 1, or `views` are none.
+            ConfigError: nothing that a video can be read from, `top` is below 1, or `views` are
+                none.
+            InputError: frames of another type or shape.
             WeightsError: the model's scores are no numbers.
         """
         _check_top(top)
-        scores = self._scores(self.clips(video, views=views, start=start, end=end))
-        return Prediction(str(video), self._top(scores, top), scores)
+        paths = several(video)
+        if paths is not None:
+            return [self.predict(path, top, views=views, start=start, end=end) for path in paths]
+        one = given(video, fps)
+        scores = self._scores(self._views(one, views, start, end))
+        return Prediction(one.name, self._top(scores, top), scores)
 
     def predict_many(
         self,
-        videos: Iterable[str | Path],
+        videos: Iterable[Video] | str | Path,
         top: int = 5,
         *,
         views: ViewProtocol | str | None = None,
@@ -166,7 +201,7 @@ class Predictor:
         """Names what each video shows, one after the other.
 
         Args:
-            videos: files or folders of frames.
+            videos: what `predict` takes, each; or a folder, which stands for all videos in it.
             top: how many classes to name.
             views: clips in time and crops to average.
             on_bad: "error" raises at a video that cannot be read; "report" goes on and gives a
@@ -177,17 +212,21 @@ class Predictor:
         """
         if on_bad not in ("error", "report"):
             raise ConfigError(f"on_bad = {on_bad!r}; legal values: error, report")
-        for video in videos:
+        _check_top(top)
+        for video in listed(videos):
+            one = given(video)
             try:
-                yield self.predict(video, top, views=views)
+                scores = self._scores(self._views(one, views))
             except (DecodeError, DatasetError) as error:
                 if on_bad == "error":
                     raise
-                yield Prediction(str(video), (), torch.empty(0), str(error))
+                yield Prediction(one.name, (), torch.empty(0), str(error))
+                continue
+            yield Prediction(one.name, self._top(scores, top), scores)
 
     def timeline(
         self,
-        video: str | Path,
+        video: Video,
         every: Fraction | float | str,
         *,
         window: Fraction | float | str | None = None,
@@ -199,7 +238,7 @@ class Predictor:
         moved back so that it ends with the video. A video shorter than a window gives one row.
 
         Args:
-            video: a file, or a folder of frames.
+            video: one video, as `predict` takes it.
             every: seconds from one window to the next.
             window: seconds of a window; None takes the length of the model's clip.
             top: how many classes to name.
@@ -222,7 +261,7 @@ class Predictor:
 
     def stream(
         self,
-        video: str | Path,
+        video: Video,
         every: Fraction | float | str,
         *,
         window: Fraction | float | str | None = None,
@@ -234,10 +273,10 @@ class Predictor:
         """
         step = to_seconds("every", every)
         length = None if window is None else to_seconds("window", window)
-        return self._stream(video, step, length)
+        return self._stream(given(video), step, length)
 
     def _stream(
-        self, path: str | Path, every: Fraction, length: Fraction | None
+        self, film: Given, every: Fraction, length: Fraction | None
     ) -> Iterator[tuple[Clip, Tensor]]:
         transform = evaluation_transform(self.pixels, self.views.crops)
 
@@ -245,7 +284,7 @@ class Predictor:
             """V C 1 h w: one frame as it enters the model; small, whatever the video's size."""
             return torch.stack(transform(torch.from_numpy(image)[None]))
 
-        with open_video(path, time_limit=TIME_LIMIT, whole=True) as video:
+        with film.open(True) as video:
             natural = self.clip.duration(video.fps)
             for window in windows(
                 ((time, prepared(image)) for time, image in video.stream()),
@@ -265,20 +304,30 @@ class Predictor:
 
     def clips(
         self,
-        video: str | Path,
+        video: Video,
         *,
         views: ViewProtocol | str | None = None,
         start: Fraction | None = None,
         end: Fraction | None = None,
     ) -> Tensor:
         """The input of the model for one video: V C T H W float32; errors as in `predict`."""
+        return self._views(given(video), views, start, end)
+
+    def _views(
+        self,
+        video: Given,
+        views: ViewProtocol | str | None = None,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+    ) -> Tensor:
         protocol = ViewProtocol.parse(views) if isinstance(views, str) else views or self.views
         dataset = ClipDataset(
-            [VideoRecord(path=str(video), start=start, end=end)],
+            [VideoRecord(path=video.name, start=start, end=end)],
             self.clip,
             transform=evaluation_transform(self.pixels, protocol.crops),
             train=False,
             views=protocol,
+            opener=lambda record: video.open(record.end is None),
         )
         data: Tensor = dataset[0]["video"]
         return data
@@ -383,10 +432,10 @@ def to_seconds(name: str, value: Fraction | float | str) -> Fraction:
         ConfigError: it is not such a number; `name` is the setting's name in the message.
     """
     try:
-        text = str(value).strip().removesuffix("s").strip()
-        found = value if isinstance(value, Fraction) else Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise ConfigError(f"{name} = {value!r}; expected seconds, such as 1s or 0.5") from None
-    if found <= 0:
-        raise ConfigError(f"{name} = {value}; it must be above 0 s")
+        found = exact(value.strip().removesuffix("s") if isinstance(value, str) else value)
+    except ValueError:
+        said = shown(str(value)[:60])
+        raise ConfigError(f"{name} = {said!r}; expected seconds, such as 1s or 0.5") from None
+    if not Fraction(1, 10**6) <= found <= 10**9:
+        raise ConfigError(f"{name} = {float(found):g}; it must be above 0 s, and at most 10^9 s")
     return found

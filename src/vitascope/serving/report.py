@@ -13,9 +13,11 @@ import torch
 from vitascope.accelerator.verify import Verification
 from vitascope.engine import charts
 from vitascope.engine.charts import Chart, breakable, number, percent, size
+from vitascope.engine.checkpoint import writing
 from vitascope.files import replacing
 from vitascope.metrics.accuracy import precision_recall_f1
 from vitascope.serving.draw import Image, data_uri, jpeg, strip
+from vitascope.text import shown_text
 
 MATRIX_CLASSES = 50
 """With more classes the matrix is too large to read, and the list of confusions says more."""
@@ -190,10 +192,14 @@ def render_report(report: RunReport) -> str:
 
 
 def write_report(report: RunReport, path: str | Path) -> Path:
-    """Writes the page to `path`, replacing an older one in one step."""
+    """Writes the page to `path`, replacing an older one in one step.
+
+    Raises:
+        RunError: the disk is full or not writable; an older page is intact.
+    """
     path = Path(path)
-    with replacing(path) as draft:
-        draft.write_text(render_report(report), encoding="utf-8")
+    with writing(path), replacing(path) as draft:
+        draft.write_text(shown_text(render_report(report)), encoding="utf-8")
     return path
 
 

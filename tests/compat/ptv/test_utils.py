@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from support.nodes import own_device
 from vitascope.compat.ptv.data import dataset_manifest_utils as manifests
 from vitascope.compat.ptv.data import utils
 from vitascope.compat.ptv.data.ego4d import utils as ego4d
 from vitascope.compat.ptv.data.epic_kitchen import utils as epic
 from vitascope.data.decoder import open_video
 from vitascope.data.render import numbered_frame, read_number
-from vitascope.errors import ConfigError, DatasetError
+from vitascope.errors import ConfigError, DatasetError, RunError
 
 
 def test_ticks_and_seconds() -> None:
@@ -171,3 +173,43 @@ def test_windows_are_those_recorded(shared: Path) -> None:
         else:
             assert list(ego4d.check_window_len(*args)) == result
     assert len(case["rows"]) == 6
+
+
+@dataclass
+class Named:
+    name: str
+
+
+@pytest.mark.parametrize("kind", ["device", "link", "pipe"])
+def test_what_is_no_plain_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    clip = torch.zeros(3, 4, 32, 32)
+    for number, write in enumerate(
+        (
+            lambda place: utils.export_video_array(clip, place, 30),
+            lambda place: utils.save_dataclass_objs_to_headered_csv([Named("a")], place),
+        )
+    ):
+        place, real = tmp_path / f"{kind}{number}", tmp_path / f"real{number}"
+        if kind == "device":
+            own_device(place)
+        elif kind == "link":
+            real.write_bytes(b"old")
+            place.symlink_to(real)
+        else:
+            os.mkfifo(place)
+            reader = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+        before = place.lstat()
+        write(place)
+        after = place.lstat()
+        assert (after.st_mode, after.st_ino) == (before.st_mode, before.st_ino)
+        if kind == "link":
+            assert real.read_bytes() not in (b"", b"old")
+        if kind == "pipe":
+            assert os.read(reader, 10**6)
+            os.close(reader)
+    assert not [p for p in tmp_path.iterdir() if p.name.endswith(".part")]
+
+
+def test_a_clip_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot be written"):
+        utils.export_video_array(torch.zeros(3, 4, 32, 32), tmp_path / "no" / "a.mp4", 30)

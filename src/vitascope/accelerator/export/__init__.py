@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import errno
 import math
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from vitascope.accelerator.artifact import Artifact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artifact, target_of
 from vitascope.accelerator.verify import Verification, verify_export
 from vitascope.errors import ConfigError, RunError, VerificationError, VitascopeError
-from vitascope.files import draft_folder
+from vitascope.files import draft_folder, replacing
 from vitascope.optional import require
 from vitascope.spec import Contract
 
@@ -142,6 +144,9 @@ def export_model(
     return path, checked
 
 
+_ROOM = 2**16  # bytes; a disk with less is full
+
+
 def _write(
     target: ExportTarget,
     model: nn.Module,
@@ -155,6 +160,9 @@ def _write(
     except VitascopeError:
         raise
     except RuntimeError as error:  # what torch.export and the converters raise
+        # Written in C++, where a full disk is an error of the stream and no more.
+        if "iostream error" in str(error) or shutil.disk_usage(path.parent).free < _ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise VerificationError(
             f"{type(model).__name__} ({contract.model}) cannot be converted to {target.name}: "
@@ -163,15 +171,25 @@ def _write(
 
 
 def _into_place(files: Sequence[Path], path: Path) -> None:
-    """Renames the artifact's files into place, the one that names it last.
+    """Moves the artifact's files into place, the one that names it last.
 
     An older artifact of that name is taken away first: its main file beside the new companion
-    would be a pair that does not belong together.
+    would be a pair that does not belong together. Devices and pipes stay what they are, and a pair
+    cannot go into them.
+
+    Raises:
+        RunError: one of several files would go into a device or a pipe.
     """
     companions = [file for file in files if file.name != path.name]
+    for name in (path.name, *(file.name for file in companions)) if companions else ():
+        place = path.parent / name
+        if place.exists() and not place.is_file():
+            raise RunError(
+                f"{place}: is no file, and this target writes {len(files)} files. Give another path"
+            )
     if companions:
-        path.unlink(missing_ok=True)
-    for file in companions:
-        os.replace(file, path.parent / file.name)
+        Path(os.path.realpath(path)).unlink(missing_ok=True)  # where it is a link, the link stays
     (main,) = (file for file in files if file.name == path.name)
-    os.replace(main, path)
+    for file in (*companions, main):
+        with replacing(path.parent / file.name) as draft:
+            shutil.move(file, draft)

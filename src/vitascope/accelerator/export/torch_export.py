@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
@@ -46,7 +47,11 @@ class TorchExportTarget:
             for node in program.graph.nodes:
                 node.meta.pop("stack_trace", None)  # names of source files on this machine
             program.example_inputs = None  # a clip as large as the weights of a small model
-            torch.export.save(program, path, extra_files={CONTRACT_FILE: contract_text(contract)})
+            # Through memory: on a full disk PyTorch's own writer ends the process.
+            buffer = io.BytesIO()
+            extra = {CONTRACT_FILE: contract_text(contract)}
+            torch.export.save(program, buffer, extra_files=extra)
+            path.write_bytes(buffer.getbuffer())
 
     def open(self, path: Path, threads: int | None = None, *, trust: bool = False) -> Artifact:
         """Opens a .pt2 file; `threads` are PyTorch's, of which a process has one pool.

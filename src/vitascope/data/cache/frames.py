@@ -67,7 +67,8 @@ class FrameCache:
     """Opens videos through the cache. Safe with any number of processes on one folder.
 
     Args:
-        folder: where the cache lies; made when missing.
+        folder: where the cache lies; made when missing. Where that is not possible nothing is
+            kept, and `report` says why.
         short_side: short side of the frames in pixels, or
         size: their height and width, or
         pixels: the size that an evaluation with these scales whole frames to, by its own scaling:
@@ -78,7 +79,7 @@ class FrameCache:
         decoder: backend that decodes.
 
     Raises:
-        ConfigError: the folder cannot be made, or two sizes are given.
+        ConfigError: two sizes are given.
     """
 
     def __init__(
@@ -98,17 +99,17 @@ class FrameCache:
             raise ConfigError("a frame cache is scaled by pixels, or has a short side or a size")
         self.pixels = pixels
         self.budget, self.max_frames, self.decoder = budget, max_frames, decoder
+        # One row a worker, so that no two processes write to the same number.
+        self._counts = _shared(torch.zeros(_WORKERS, 3, dtype=torch.int64))
+        self._stopped = _shared(torch.zeros(1, dtype=torch.int64))
+        self._unfit: set[str] = set()
+        self._usable = True
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"{self.folder}: the folder of the frame cache cannot be made ({error.strerror}). "
-                f"Give another folder, or switch the cache off"
-            ) from None
-        # One row a worker, so that no two processes write to the same number.
-        self._counts = torch.zeros(_WORKERS, 3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        self._stopped = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        self._unfit: set[str] = set()
+        except OSError as error:  # nobody asked for this very folder: go on without
+            self._usable = False
+            self._stopped[0] = error.errno or errno.EIO
+            return
         with self._ledger() as ledger:
             ledger.used = self._measure()
             if share is not None:
@@ -127,7 +128,7 @@ class FrameCache:
         """
         key = self._key(path, start, end)
         file = self.folder / key[:2] / f"{key}.npy"
-        stored = open_stored(file)
+        stored = open_stored(file) if self._usable else None
         if stored is not None:
             self._count(0)
             return stored
@@ -270,6 +271,14 @@ def free_bytes(folder: Path) -> int:
 @dataclass
 class _Ledger:
     used: int
+
+
+def _shared(counts: torch.Tensor) -> torch.Tensor:
+    """Numbers that all processes see; with no room for that each process has its own."""
+    try:
+        return counts.share_memory_()  # type: ignore[no-untyped-call,no-any-return]
+    except RuntimeError:  # /dev/shm is full: that matters to workers, who will say so
+        return counts
 
 
 def visible(times: Sequence[Fraction], start: Fraction | None, end: Fraction | None) -> range:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.data.check.examine import FileReport
+from vitascope.data.limits import check_jobs
 from vitascope.data.listing import is_hidden, is_remote
 from vitascope.data.tables.read import read_table
 from vitascope.distributed import cores
-from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
+from vitascope.errors import DatasetError, DatasetNotFoundError
 from vitascope.files import cache_folder
 
 Progress = Callable[[int, int, FileReport], None]
@@ -75,8 +76,7 @@ def check_files(
         DatasetError: a data set without videos, or a list with bad rows.
         ConfigError: less than one job.
     """
-    if jobs is not None and jobs < 1:
-        raise ConfigError(f"jobs = {jobs}; it must be at least 1")
+    check_jobs(jobs)
     paths, warnings = _videos(data)
     where = str(folder or cache_folder("index")) if index else None
     crew = _Crew(paths, time_limit, where, progress)

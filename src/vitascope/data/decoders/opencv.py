@@ -17,6 +17,8 @@ from vitascope.errors import DecodeError
 from vitascope.optional import require
 
 _SAME_PICTURE = 12.0  # mean difference, 0 to 255, that other colors and rounding may make
+_MOVED = 8  # largest difference, 0 to 255, that coding and rounding do not make in a still scene
+_PROBED = 8  # images at the start of a video among which one that differs is looked for
 _SAME_TIME = 1e-3  # seconds; OpenCV tells times in milliseconds
 
 
@@ -35,7 +37,8 @@ def open_opencv(
 
     Where its FFmpeg fails to convert an image, OpenCV gives what was in memory before, without
     a word (OpenCV 5.0 does so for interlaced video). The first image, and each that is the same
-    as the one before, is therefore held against the default decoder.
+    as the one before, is therefore held against the default decoder. What was in memory may be an
+    image of this very video, so the first ones must also change where the video does.
 
     Raises:
         DecodeError: no video, or one that OpenCV does not open.
@@ -56,6 +59,7 @@ class _OpenCV:
         self._settings = [cv2.CAP_PROP_N_THREADS, threads]
         self._given: tuple[int, Image] | None = None
         self._judge: PyAVDecoder | None = None
+        self._follows = False
         self._capture: Any = None
         self._next = 0
         capture = self._restart()
@@ -78,7 +82,31 @@ class _OpenCV:
         self._capture, self._next = capture, 0
         return capture
 
+    def _require_following(self) -> None:
+        """Refuses a file whose images stay the same where the video changes, once."""
+        self._restart()
+        size = self.size
+        given: list[Any] = []
+        while len(given) < min(_PROBED, len(self._timeline.times)):
+            found, image = self._capture.read()
+            self._next += 1
+            if not found or image is None:
+                break
+            given.append(image)
+            if not np.array_equal(image, given[0]):
+                break
+        same = len(given) > 1 and all(np.array_equal(image, given[0]) for image in given)
+        if same and size == given[0].shape[:2]:
+            with PyAVDecoder(self._path, timeline=self._timeline) as judge:
+                first, *others = judge.read(range(len(given)), size).data.numpy().astype(np.int16)
+            for index, other in enumerate(others, 1):
+                if np.abs(other - first).max() > _MOVED:
+                    raise self._no_image(index)
+        self._follows = True
+
     def frames(self, indices: Sequence[int]) -> Iterator[Image]:
+        if not self._follows:
+            self._require_following()
         for index in indices:
             if index < self._next or self._capture is None:
                 self._restart()
@@ -121,12 +149,15 @@ class _OpenCV:
         empty = image.min() == image.max() and expected.min() < expected.max()
         off = np.abs(expected.astype(np.int16) - image).mean()
         if moved or empty or off > _SAME_PICTURE:
-            raise DecodeError(
-                self._path,
-                f"OpenCV gives no image for frame {index}, only what was in memory before",
-                time=self._timeline.time(index),
-                remedy="Use the decoder pyav.",
-            )
+            raise self._no_image(index)
+
+    def _no_image(self, index: int) -> DecodeError:
+        return DecodeError(
+            self._path,
+            f"OpenCV gives no image for frame {index}, only what was in memory before",
+            time=self._timeline.time(index),
+            remedy="Use the decoder pyav.",
+        )
 
     def close(self) -> None:
         self._given = None

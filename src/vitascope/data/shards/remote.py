@@ -6,6 +6,7 @@ stands wherever the path of a video may stand; only the named bytes are fetched.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ FIRST_WAIT = 0.2  # seconds before the second try; doubled each time
 # Packages that fsspec asks for, and the extra of this package that brings them.
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 
-_PART = re.compile(r"(?s)(?P<shard>.+)::(?P<member>.+)@(?P<offset>\d+)\+(?P<size>\d+)")
+_PART = re.compile(
+    r"(?s)(?P<shard>.+)::(?P<member>.+)@(?P<offset>\d{1,19})\+(?P<size>\d{1,15})", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Part:
     size: int
 
     def __str__(self) -> str:
-        return f"{self.shard}::{self.member}@{self.offset}+{self.size}"
+        # A member may be called anything; what stands before the last "::" is taken for the shard.
+        member = self.member.replace("::", "__")
+        return f"{self.shard}::{member}@{self.offset}+{self.size}"
 
     def read(self) -> bytes:
         """The content of the member.
@@ -90,6 +95,7 @@ def read_range(address: str, offset: int, size: int, *, name: str = "") -> bytes
     if not is_remote(address):
         try:
             with open(address, "rb") as file:
+                _check_end(os.fstat(file.fileno()).st_size, offset, size, name)
                 file.seek(offset)
                 return _checked(file.read(size), size, name)
         except OSError as error:
@@ -112,6 +118,14 @@ def read_range(address: str, offset: int, size: int, *, name: str = "") -> bytes
                 raise DecodeError(name, reason) from error
         time.sleep(wait)
         wait *= 2
+
+
+def _check_end(there: int, offset: int, size: int, name: str) -> None:
+    """Refuses a range beyond the end before memory is taken for it."""
+    if offset + size > there:
+        came = max(there - offset, 0)
+        reason = f"{came} bytes came instead of {size}: the shard ends before its member"
+        raise DecodeError(name, reason)
 
 
 def _checked(data: bytes, size: int, name: str) -> bytes:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitascope.data.limits import check_jobs
 from vitascope.data.listing import is_remote
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.sampler import order
@@ -103,6 +104,7 @@ def write_shards(
     """
     if min(shard_bytes, shard_samples, jobs) < 1:
         raise ConfigError("shard_bytes, shard_samples and jobs must be at least 1")
+    check_jobs(jobs)
     plan = [
         shard
         for split in table.splits or (None,)

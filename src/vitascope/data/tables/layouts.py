@@ -15,18 +15,21 @@ from pathlib import Path
 from vitascope.data.listing import (
     has_video_suffix,
     is_hidden,
+    is_local_address,
     is_remote,
     list_videos,
     say_suffixes,
     subfolders,
 )
+from vitascope.data.shards.remote import parse_part
 from vitascope.data.tables.classes import CLASS_FILES, ClassList, find_classes
 from vitascope.data.tables.rows import LIST_SUFFIXES, Row, Rows, read_rows
 from vitascope.errors import DatasetError
+from vitascope.text import shown
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
 
@@ -55,6 +58,8 @@ class Found:
         drafts: the videos.
         classes: the class list beside the clips, if there is one.
         notes: what was understood and what was left out, a sentence each.
+        closed: every video has to lie below `root`.
+        tidied: labels come from a list that a table program may have written.
     """
 
     layout: str
@@ -62,6 +67,14 @@ class Found:
     drafts: list[Draft] = field(default_factory=list)
     classes: ClassList | None = None
     notes: list[str] = field(default_factory=list)
+    closed: bool = True
+    tidied: bool = False
+
+
+def is_below(path: str, root: str) -> bool:
+    """Whether an absolute path is a folder or something in it, by its name alone."""
+    path, root = os.path.normpath(path), os.path.normpath(root)
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def split_name(text: str) -> str:
@@ -74,13 +87,15 @@ def from_list(
     root: Path | None,
     ignore_columns: Iterable[str] = (),
     classes: ClassList | None = None,
+    remote: bool = False,
 ) -> Found:
     """One list of videos, given by itself; without `classes` those beside it are read."""
     rows = read_rows(file, ignore_columns)
     base = os.path.abspath(root or rows.root or file.parent)
     found = Found("list", base, classes=classes or find_classes(file.parent))
-    found.notes.append(f"{file.name}: {len(rows.rows)} rows, paths from {base}")
-    _add_rows(found, rows, None, closed=root is not None)
+    found.closed = root is not None
+    found.notes.append(f"{rows.name}: {len(rows.rows)} rows, paths from {shown(base)}")
+    _add_rows(found, rows, None, remote)
     return found
 
 
@@ -89,6 +104,7 @@ def from_folder(
     ignore_columns: Iterable[str] = (),
     classes: ClassList | None = None,
     labeled: bool = True,
+    remote: bool = False,
 ) -> Found:
     """A folder: lists, split folders, class folders or one list in it, in this order."""
     classes = classes or find_classes(folder)
@@ -96,7 +112,7 @@ def from_folder(
     lists = _split_lists(folder)
     if lists:
         return _from_split_lists(
-            Found("lists in a folder", root, classes=classes), lists, ignore_columns
+            Found("lists in a folder", root, classes=classes), lists, ignore_columns, remote
         )
     splits = _split_folders(folder)
     if splits:
@@ -108,7 +124,7 @@ def from_folder(
     top = [v for v in videos if _is_top(folder, v)]
     single = _single_list(folder)
     if len(top) == len(videos) and single is not None:
-        found = from_list(single, folder, ignore_columns, classes)
+        found = from_list(single, folder, ignore_columns, classes, remote)
         found.layout = "list in a folder"
         return found
     if len(top) == len(videos) or not labeled:
@@ -130,11 +146,13 @@ def from_folder(
     return found
 
 
-def _from_split_lists(found: Found, lists: dict[str, Path], ignore_columns: Iterable[str]) -> Found:
+def _from_split_lists(
+    found: Found, lists: dict[str, Path], ignore_columns: Iterable[str], remote: bool
+) -> Found:
     for split, file in lists.items():
         rows = read_rows(file, ignore_columns)
-        found.notes.append(f"split {split} is {file.name} ({len(rows.rows)} rows)")
-        _add_rows(found, rows, split, closed=True)
+        found.notes.append(f"split {split} is {rows.name} ({len(rows.rows)} rows)")
+        _add_rows(found, rows, split, remote)
     _note_lists(found, Path(found.root), [file.name for file in lists.values()])
     return found
 
@@ -220,35 +238,45 @@ def _add_class_folders(found: Found, folder: Path, split: str | None, labeled: b
         )
 
 
-def _add_rows(found: Found, rows: Rows, split: str | None, *, closed: bool) -> None:
+def _add_rows(found: Found, rows: Rows, split: str | None, remote: bool) -> None:
+    found.tidied = found.tidied or not rows.escaped
     for row in rows.rows:
         where = f"{rows.name}, row {row.line}"
         own = None if row.split is None else split_name(row.split)
         if split is not None and own not in (None, split):
             raise DatasetError(f"{where}: the split is {own!r} in the list of the split {split!r}")
-        path = _resolve(row, rows.name, found.root, closed)
+        path = _resolve(row, where, found, remote)
         found.drafts.append(
-            Draft(path, row.path, row.label, split or own, row.start, row.end, row.group, where)
-        )
+            Draft(path, shown(row.path), row.label, split or own, row.start, row.end, row.group,
+                  where)
+        )  # fmt: skip
     if rows.ignored:
         found.notes.append(f"{rows.name}: left out the columns {', '.join(rows.ignored)}")
 
 
-def _resolve(row: Row, name: str, root: str, closed: bool) -> str:
+def _resolve(row: Row, where: str, found: Found, remote: bool) -> str:
     """The absolute path of a row.
 
     A path may not leave the root. Absolute paths elsewhere are allowed only in a list that the
-    user gave by itself, without a root: there the list is the user's own choice of files.
+    user gave by itself, without a root: there the list is the user's own choice of files. An
+    address makes this machine ask another one, so a list may name one only where the user says so.
     """
     if is_remote(row.path):
-        return row.path
-    path = os.path.normpath(os.path.join(root, row.path))
-    inside = path == root or path.startswith(root.rstrip(os.sep) + os.sep)
-    if inside or (os.path.isabs(row.path) and not closed and ".." not in Path(row.path).parts):
+        chained = row.path.count("::") > (parse_part(row.path) is not None)
+        if remote and not chained and not is_local_address(row.path):
+            return row.path
+        remedy = "Write the path itself" if is_local_address(row.path) else (
+            "Fetch the videos, or allow addresses in lists (data.remote=true)"
+        )  # fmt: skip
+        raise DatasetError(f"{where}: {shown(row.path)} is an address and not a path. {remedy}")
+    path = os.path.normpath(os.path.join(found.root, row.path))
+    if is_below(path, found.root) or (
+        os.path.isabs(row.path) and not found.closed and ".." not in Path(row.path).parts
+    ):
         return path
     kind = "an absolute path outside" if os.path.isabs(row.path) else "a path that leaves"
     raise DatasetError(
-        f"{name}, row {row.line}: {row.path} is {kind} the folder {root}. "
+        f"{where}: {shown(row.path)} is {kind} the folder {shown(found.root)}. "
         f"Put the list into the folder that holds all the videos, or give that folder as root"
     )
 
@@ -275,7 +303,7 @@ def _note_lists(found: Found, folder: Path, used: Sequence[str]) -> None:
 
 
 def _shown(path: str | Path, root: str | Path) -> str:
-    return os.path.relpath(path, root)
+    return shown(os.path.relpath(path, root))
 
 
 def _is_top(folder: Path, video: str) -> bool:

@@ -13,10 +13,12 @@ from typing import Literal
 
 from vitascope.data.listing import has_image_suffix, has_video_suffix, is_remote
 from vitascope.data.records import Table, VideoRecord
+from vitascope.data.sets.published import published
 from vitascope.data.tables import classes as class_lists
 from vitascope.data.tables.classes import ClassList
-from vitascope.data.tables.layouts import Draft, Found, from_folder, from_list
+from vitascope.data.tables.layouts import Draft, Found, from_folder, from_list, is_below
 from vitascope.errors import DatasetError, DatasetNotFoundError
+from vitascope.text import shown
 
 Files = Literal["require", "skip", "trust"]
 
@@ -28,10 +30,12 @@ def read_table(
     root: str | Path | None = None,
     labeled: bool = True,
     ignore_columns: Iterable[str] = (),
+    remote: bool = False,
 ) -> Table:
     """Finds the videos, labels and splits of a data set.
 
-    Understood are, in this order: a list (`path,label[,split][,start,end]`; CSV, TSV, JSON,
+    Understood are, in this order: the published list of a data set (`sets.published`), or a
+    folder with such lists; a list (`path,label[,split][,start,end]`; CSV, TSV, JSON,
     JSON lines, or lines `path label`); a folder with lists named train, val and test; a folder
     with folders train, val and test of class folders; a folder of class folders; a folder with
     videos and one list. A video is a file or a folder of frames.
@@ -48,6 +52,7 @@ def read_table(
         root: folder that the paths of a list start from; None is the list's own folder.
         labeled: False accepts videos without labels and a single class.
         ignore_columns: columns of lists to leave out although their name is unknown.
+        remote: the rows of a list on this machine may name addresses (`https://...`).
 
     Raises:
         DatasetNotFoundError: `data` does not exist.
@@ -60,23 +65,40 @@ def read_table(
     from vitascope.data.shards import read as shards
 
     if shards.is_shards(os.fspath(data)):
-        return shards.read_shards(os.fspath(data), None if classes is None else classes.names)
-    if not path.exists():
+        names = None if classes is None else classes.names
+        return shards.read_shards(os.fspath(data), names, labeled=labeled)
+    if not _exists(path):
         raise _not_found(path)
-    if path.is_dir():
-        found = from_folder(path, ignore_columns, classes, labeled)
-    elif not labeled and has_video_suffix(path.name):
-        found = Found("one video", os.path.abspath(path.parent), classes=classes)
-        found.drafts = [Draft(os.path.abspath(path), path.name)]
-    else:
-        found = from_list(path, None if root is None else Path(root), ignore_columns, classes)
-    table = table_from(
-        found, files="require" if found.layout.startswith("list") else "trust", labeled=labeled
-    )
+    table = published(path, root, classes, labeled=labeled)
+    if table is None:
+        found = _found(path, root, classes, labeled, ignore_columns, remote)
+        listed = found.layout.startswith("list")
+        table = table_from(found, files="require" if listed else "trust", labeled=labeled)
     if labeled and labels is None and len({r.label for r in table.records}) < 2:
         only = table.classes[table.records[0].label or 0]
-        raise DatasetError(f"{data}: only one class ({only!r}); a classifier needs at least two")
+        raise DatasetError(
+            f"{shown(str(data))}: only one class ({only!r}); a classifier needs at least two"
+        )
     return table
+
+
+def _found(
+    path: Path,
+    root: str | Path | None,
+    classes: ClassList | None,
+    labeled: bool,
+    ignore_columns: Iterable[str],
+    remote: bool,
+) -> Found:
+    """What a folder, a list, or a single video holds."""
+    if path.is_dir():
+        return from_folder(path, ignore_columns, classes, labeled, remote)
+    if not labeled and has_video_suffix(path.name):
+        found = Found("one video", os.path.abspath(path.parent), classes=classes)
+        found.drafts = [Draft(os.path.abspath(path), shown(path.name))]
+        return found
+    base = None if root is None else Path(root)
+    return from_list(path, base, ignore_columns, classes, remote)
 
 
 def table_from(found: Found, *, files: Files = "require", labeled: bool = True) -> Table:
@@ -92,6 +114,7 @@ def table_from(found: Found, *, files: Files = "require", labeled: bool = True) 
         DatasetError: missing files, missing labels, labels outside the class list, two labels
             for one video, or a split for some videos only.
     """
+    _check_places(found)
     warnings = _check_files(found, files) if files != "trust" else []
     names, numbers = _number_labels(found, labeled)
     if len({d.split is None for d in found.drafts}) == 2:
@@ -102,7 +125,27 @@ def table_from(found: Found, *, files: Files = "require", labeled: bool = True) 
         for d, n in zip(found.drafts, numbers, strict=True)
     )
     table = Table(records, names, found.root, found.layout, tuple(found.notes))
-    return replace(table, warnings=(*warnings, *_warnings(table)))
+    return replace(table, warnings=(*warnings, *_warnings(table, given=found.classes is not None)))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:  # a name that is too long, or no name at all
+        reason = getattr(error, "strerror", None) or "this cannot be a path"
+        raise DatasetNotFoundError(f"{shown(str(path)[:200])}: {reason}") from None
+
+
+def _check_places(found: Found) -> None:
+    """Refuses a published list that names files outside the folder of its videos."""
+    if not found.closed:
+        return
+    for draft in found.drafts:
+        if not is_remote(draft.path) and not is_below(draft.path, found.root):
+            raise DatasetError(
+                f"{draft.where or found.layout}: {shown(draft.shown)} leaves the folder "
+                f"{shown(found.root)}"
+            )
 
 
 def _not_found(path: Path) -> DatasetNotFoundError:
@@ -166,6 +209,10 @@ def _fault(path: str) -> str | None:
 
 def _number_labels(found: Found, labeled: bool) -> tuple[tuple[str, ...], list[int | None]]:
     drafts = found.drafts
+    if found.tidied:
+        for draft, label in zip(drafts, class_lists.tidy([d.label for d in drafts], found.classes),
+                                strict=True):  # fmt: skip
+            draft.label = label
     bare = [d for d in drafts if d.label is None]
     if bare and (labeled or len(bare) < len(drafts)):
         raise DatasetError(
@@ -215,14 +262,17 @@ def _named_again(records: Sequence[VideoRecord]) -> list[VideoRecord]:
     return [r for r in records if r.path in again]
 
 
-def _warnings(table: Table) -> tuple[str, ...]:
+def _warnings(table: Table, given: bool) -> tuple[str, ...]:
     warnings = []
+    for names in [] if given else class_lists.near_equal(table.classes)[:3]:
+        listed = " and ".join(repr(shown(name)) for name in names[:4])
+        warnings.append(f"classes {listed} differ in their spelling only; are they one class?")
     again = _named_again(table.records)
     keys = Counter((r.path, r.start, r.end) for r in again)
     twice = [key[0] for key, n in keys.items() if n > 1]
     if twice:
         warnings.append(
-            f"{len(twice)} videos stand in the lists more than once, such as {twice[0]}"
+            f"{len(twice)} videos stand in the lists more than once, such as {shown(twice[0])}"
         )
     homes: dict[str, set[str | None]] = {}
     for record in again:
@@ -230,7 +280,7 @@ def _warnings(table: Table) -> tuple[str, ...]:
     shared = [path for path, splits in homes.items() if len(splits) > 1]
     if shared:
         warnings.append(
-            f"{len(shared)} files are in more than one split, such as {shared[0]} "
+            f"{len(shared)} files are in more than one split, such as {shown(shared[0])} "
             f"({', '.join(sorted(map(str, homes[shared[0]])))}): scores will look too good"
         )
     for split in table.splits or (None,):
@@ -238,5 +288,6 @@ def _warnings(table: Table) -> tuple[str, ...]:
         if bare and (split in ("train", None)):
             where = f"split {split}" if split else "data"
             more = f" and {len(bare) - 3} more" if len(bare) > 3 else ""
-            warnings.append(f"no video of class {', '.join(bare[:3])}{more} in the {where}")
+            listed = shown(", ".join(bare[:3]))
+            warnings.append(f"no video of class {listed}{more} in the {where}")
     return tuple(warnings)

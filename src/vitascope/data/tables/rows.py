@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,16 @@ from typing import Any
 
 from vitascope.data.listing import PATH_THEN_REST, has_video_suffix
 from vitascope.errors import DatasetError
+from vitascope.text import decode_json, exact, shown, unescape
+
+LONGEST = 10**9
+"""Seconds (thirty years) above which a time is taken for a mistake."""
+
+ESCAPED = "# names: escaped"
+"""The line that says that `text.unescape` gives the names of a list back."""
+
+# What programs write where a table has a gap; these are never names.
+_GAPS = frozenset({"nan", "-nan", "<na>", "nat"})
 
 LIST_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".list", ".lst", ".jsonl", ".ndjson", ".json"})
 
@@ -63,14 +74,17 @@ class Rows:
     Attributes:
         name: name of the file without its folder, for messages.
         rows: the rows in their order.
-        root: folder named by a first line `# root: FOLDER`, which `write_split` writes.
+        root: folder named by a first line `# root: FOLDER`, which `write_split` writes. A second
+            line `# names: escaped` says that names are escaped, the root among them.
         ignored: columns that were left out, in their order.
+        escaped: the file says so; its cells are then exactly what they are, "nan" is a name.
     """
 
     name: str
     rows: tuple[Row, ...]
     root: str | None = None
     ignored: tuple[str, ...] = ()
+    escaped: bool = False
 
 
 def read_rows(path: str | Path, ignore_columns: Iterable[str] = ()) -> Rows:
@@ -97,6 +111,9 @@ def read_rows(path: str | Path, ignore_columns: Iterable[str] = ()) -> Rows:
     root = next(
         (line[7:].strip() for line in lines[:1] if line.lower().startswith("# root:")), None
     )
+    escaped = root is not None and lines[1:2] == [ESCAPED]
+    if root is not None and escaped:
+        root = unescape(root)
     kept = [(n, s) for n, s in enumerate(lines, 1) if s.strip() and not _is_comment(s)]
     if not kept:
         raise DatasetError(f"{file}: the list has no row. Write one video a line: path,label")
@@ -105,7 +122,9 @@ def read_rows(path: str | Path, ignore_columns: Iterable[str] = ()) -> Rows:
     table = (
         _split_blanks(file.name, kept) if comma == " " else _split_fields(file.name, kept, comma)
     )
-    return _from_table(file.name, table, ignored, root)
+    if escaped:
+        table = ((number, [unescape(field) for field in fields]) for number, fields in table)
+    return _from_table(shown(file.name), table, ignored, root, escaped)
 
 
 @lru_cache(maxsize=2**16)  # lists repeat their times, and a fraction is slow to read
@@ -113,15 +132,15 @@ def parse_seconds(text: str) -> Fraction:
     """Reads "12.5", "1:02.5", "0:01:02.5" or "1001/30" as exact seconds.
 
     Raises:
-        ValueError: anything else, or a time below 0.
+        ValueError: anything else, a time below 0, or one of more than thirty years.
     """
     parts = text.strip().split(":")
-    if len(parts) > 3 or "_" in text or ("/" in text and len(parts) > 1):
+    if len(parts) > 3 or ("/" in text and len(parts) > 1):
         raise ValueError(text)
     total = Fraction(0)
     for part in parts:
-        total = total * 60 + Fraction(part)
-    if total < 0:
+        total = total * 60 + exact(part)
+    if not 0 <= total <= LONGEST:
         raise ValueError(text)
     return total
 
@@ -141,6 +160,9 @@ def read_text(file: Path) -> str:
             f"{file}: this is a video, not a list or a folder of videos. Give the folder that "
             f"holds one folder a class, or a list with rows path,label"
         )
+    kind = file.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):  # a device may never end
+        raise DatasetError(f"{file}: this is not a file of text")
     raw = file.read_bytes()
     try:
         if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -226,8 +248,17 @@ def _split_fields(
                 f"{name}, row {lines[min(first, len(lines) - 1)][0]}: {error}. "
                 f"Look for a quotation mark that is not closed"
             ) from None
-        yield lines[first][0], [field.strip() for field in fields]
+        raw = "\n".join(text for _, text in lines[first : reader.line_num])
+        yield lines[first][0], [_field(field, raw) for field in fields]
         first = reader.line_num
+
+
+def _field(field: str, raw: str) -> str:
+    """A field without the blanks around it, unless they stand in quotation marks."""
+    plain = field.strip()
+    if plain == field or '"{}"'.format(field.replace('"', '""')) in raw:
+        return field
+    return plain
 
 
 def _json_lines(name: str, text: str) -> Iterator[tuple[int, Any]]:
@@ -248,12 +279,16 @@ def _json_list(name: str, text: str) -> Iterator[tuple[int, Any]]:
 
 def _json(name: str, text: str, row: int | None) -> Any:
     try:
-        return json.loads(text, parse_float=Fraction)
+        # Decimals stay as they are written: exact times, and labels such as 3.0.
+        return decode_json(text, parse_float=str)
     except json.JSONDecodeError as error:
         line = row if row is not None else error.lineno
         raise DatasetError(
             f"{name}, row {line}: this is not JSON ({error.msg} at column {error.colno})"
         ) from None
+    except ValueError as error:
+        where = name if row is None else f"{name}, row {row}"
+        raise DatasetError(f"{where}: this is not JSON ({error})") from None
 
 
 def _from_objects(name: str, objects: Iterator[tuple[int, Any]], ignored: frozenset[str]) -> Rows:
@@ -269,8 +304,9 @@ def _from_objects(name: str, objects: Iterator[tuple[int, Any]], ignored: frozen
             if field is None or value is None:
                 continue
             if isinstance(value, bool | list | dict):
-                raise DatasetError(f"{name}, row {number}: {key} = {value!r}; expected one text "
-                                   f"or number")  # fmt: skip
+                said = repr(value) if isinstance(value, bool) else f"a {type(value).__name__}"
+                raise DatasetError(f"{name}, row {number}: {shown(key)[:60]} = {said}; expected "
+                                   f"one text or number")  # fmt: skip
             values[field] = str(value)
         rows.append(_row(name, number, values))
     if not rows:
@@ -279,8 +315,9 @@ def _from_objects(name: str, objects: Iterator[tuple[int, Any]], ignored: frozen
 
 
 def _from_table(
-    name: str, table: Iterable[tuple[int, list[str]]], ignored: frozenset[str], root: str | None
-) -> Rows:
+    name: str, table: Iterable[tuple[int, list[str]]], ignored: frozenset[str], root: str | None,
+    escaped: bool,
+) -> Rows:  # fmt: skip
     rows: list[Row] = []
     columns: tuple[str | None, ...] | None = None
     header: list[str] = []
@@ -293,11 +330,12 @@ def _from_table(
         if len(fields) != len(columns):
             raise _wrong_count(name, number, fields, columns)
         pairs = zip(columns, fields, strict=True)
-        rows.append(_row(name, number, {f: v for f, v in pairs if f is not None and v != ""}))
+        values = {f: v for f, v in pairs if f is not None and v != ""}
+        rows.append(_row(name, number, values, gaps=not escaped))
     if not rows:
         raise DatasetError(f"{name}: the list has a header and no row")
     left_out = [h for h, c in zip(header, columns or (), strict=False) if c is None and h]
-    return Rows(name, tuple(rows), root, tuple(left_out))
+    return Rows(name, tuple(rows), root, tuple(left_out), escaped)
 
 
 def _guessed(name: str, number: int, fields: list[str]) -> tuple[str | None, ...]:
@@ -366,13 +404,19 @@ def _columns(
     return tuple(columns)
 
 
-def _row(name: str, number: int, values: dict[str, str]) -> Row:
+def is_gap(text: str) -> bool:
+    """Whether a cell is what programs write for one that is empty, such as "nan"."""
+    return text.strip().lower() in _GAPS
+
+
+def _row(name: str, number: int, values: dict[str, str], gaps: bool = True) -> Row:
     where = f"{name}, row {number}"
-    path = values.get("path", "")
+    path = values.pop("path", "")
     if not path:
         raise DatasetError(f"{where}: the path is empty")
-    if not path.isprintable() and any(ord(c) < 32 for c in path):
-        raise DatasetError(f"{where}: the path {path!r} holds a control character")
+    values = {f: text for f, text in values.items() if not (gaps and is_gap(text))}
+    for field, text in {"path": path, **values}.items():
+        _check_name(where, field, text)
     times: dict[str, Fraction | None] = {"start": None, "end": None}
     for key in times:
         if key in values:
@@ -380,7 +424,8 @@ def _row(name: str, number: int, values: dict[str, str]) -> Row:
                 times[key] = parse_seconds(values[key])
             except (ValueError, ZeroDivisionError):
                 raise DatasetError(
-                    f"{where}: {key} = {values[key]!r} is no time; write seconds such as 12.5"
+                    f"{where}: {key} = {shown(values[key][:60])!r} is no time; write seconds such "
+                    f"as 12.5"
                 ) from None
     start, end = times["start"], times["end"]
     if end is not None and end <= (start or 0):
@@ -388,3 +433,16 @@ def _row(name: str, number: int, values: dict[str, str]) -> Row:
     return Row(
         number, path, values.get("label"), values.get("split"), start, end, values.get("group")
     )
+
+
+def _check_name(where: str, field: str, text: str) -> None:
+    """Refuses what no file and no folder can be called."""
+    try:
+        usable = len(text.encode("utf-8", "surrogateescape")) <= 4096 and "\0" not in text
+    except UnicodeEncodeError:  # half of a character, as JSON can write it
+        usable = False
+    if not usable:
+        raise DatasetError(
+            f"{where}: the {field} {shown(text[:60])!r} cannot be a name (a zero byte, half a "
+            f"character, or {len(text)} letters)"
+        )

@@ -20,9 +20,11 @@ import numpy as np
 
 from vitascope.data.records import Table, VideoRecord
 from vitascope.data.sampler import check_key
-from vitascope.data.tables.rows import read_rows
+from vitascope.data.tables.classes import tidy
+from vitascope.data.tables.rows import ESCAPED, is_gap, read_rows
 from vitascope.errors import ConfigError, DatasetError, DatasetNotFoundError
 from vitascope.files import write_atomically
+from vitascope.text import escape, shown
 
 _SPLIT = 0x5B117  # ends the random key, so that it is that of no sample and no shuffle
 
@@ -205,21 +207,30 @@ def write_split(table: Table, path: str | Path) -> None:
     """Writes the table as a list with the column split, whole or not at all.
 
     Paths are relative to the root, which the first line names; the list can be given as DATA.
+    Names that a list cannot hold as they are (control characters, blanks at the ends, bytes that
+    are no UTF-8, ...) are escaped, and the second line says so.
     """
     timed = any(r.start is not None or r.end is not None for r in table.records)
     grouped = any(r.group is not None for r in table.records)
-    text = io.StringIO()
-    text.write(f"# root: {table.root}\n")
-    # A path such as "# 1.mp4" would be a comment without quotes.
-    odd = any(os.path.basename(r.path).startswith("#") for r in table.records)
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)  # fmt: skip  # noqa: E501
-    writer.writerow(["path", "label", "split"] + ["start", "end"] * timed + ["group"] * grouped)
+    rows = []
     for record in table.records:
         label = "" if record.label is None else table.classes[record.label]
         row = [_below(record.path, table.root), label, record.split or ""]
         if timed:
             row += [_seconds(record.start), _seconds(record.end)]
-        writer.writerow(row + [record.group or ""] * grouped)
+        rows.append(row + [record.group or ""] * grouped)
+    head = [f"# root: {table.root}"]
+    labels = [row[1] for row in rows]
+    if tidy(labels, None) != labels or any(
+        escape(name) != name or is_gap(name) for row in ([table.root], *rows) for name in row
+    ):
+        head = [f"# root: {escape(table.root)}", ESCAPED]
+        rows = [[escape(name) for name in row] for row in rows]
+    text = io.StringIO()
+    text.write("".join(f"{line}\n" for line in head))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "split"] + ["start", "end"] * timed + ["group"] * grouped)
+    writer.writerows(rows)
     write_atomically(path, [text.getvalue().encode()])
 
 
@@ -238,7 +249,7 @@ def read_split(path: str | Path, table: Table) -> Table:
     new = [name[0] for name in names if name not in homes]
     gone = [key[0] for key in homes.keys() - set(names)]
     if new or gone:
-        first = f"{new[0]} is not in it" if new else f"{min(gone)} is no longer there"
+        first = f"{shown(new[0])} is not in it" if new else f"{shown(min(gone))} is no longer there"
         raise DatasetError(
             f"{path}: the data set has changed since the split was made: {len(new)} new and "
             f"{len(gone)} missing videos ({first}). Restore the data, or begin a new run"

@@ -32,7 +32,8 @@ from vitascope.compat.ptv.errors import (
     UnreadableDocumentError,
 )
 from vitascope.data.tables.columns import read_json_list
-from vitascope.errors import ConfigError, DatasetError
+from vitascope.errors import ConfigError, DatasetError, RunError
+from vitascope.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -157,15 +158,15 @@ def export_video_array(
 
     Raises:
         ConfigError: frames of another shape, or settings that the encoder refuses.
+        RunError: the folder is not there, is not writable, or the disk is full.
     """
     frames = video.detach().cpu().numpy() if isinstance(video, Tensor) else np.asarray(video)
     if frames.ndim != 4 or frames.shape[0] != 3:
         raise ConfigError(f"a video of shape {frames.shape}; expected 3 T H W")
     target = Path(output_path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     plain = "rgb24" if video_codec == "libx264rgb" else "yuv420p"
     try:
-        with av.open(str(part), "w", format="mp4") as output:
+        with replacing(target) as draft, av.open(str(draft), "w", format="mp4") as output:
             stream: Any = output.add_stream(
                 video_codec, rate=Fraction(rate).limit_denominator(10**5)
             )
@@ -183,11 +184,10 @@ def export_video_array(
                 frame.pts, frame.time_base = number, 1 / stream.codec_context.framerate
                 output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
-        part.replace(target)
+    except OSError as error:
+        raise RunError(f"{target}: cannot be written ({error.strerror or error})") from error
     except (av.FFmpegError, ValueError) as error:
         raise ConfigError(f"{target}: cannot be encoded with {video_codec} ({error})") from error
-    finally:
-        part.unlink(missing_ok=True)
     return stream
 
 
@@ -253,7 +253,10 @@ def save_dataclass_objs_to_headered_csv(dataclass_objs: list[Any], file_name: st
     if not dataclass_objs:
         raise NothingToWriteError(f"{file_name}: there is nothing to write")
     names = [field.name for field in dataclasses.fields(dataclass_objs[0])]
-    with open(file_name, "w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(file_name) as draft,
+        draft.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(names)
         writer.writerows([getattr(item, name) for name in names] for item in dataclass_objs)
