@@ -21,13 +21,13 @@ from support.command_line import Done, cli, refused
 from support.small_models import SHRINK, builder_name
 from support.weights_server import WeightsServer, serving
 from vitascope.engine.build import load_model, model_of_recipe
-from vitascope.errors import WeightsError
+from vitascope.errors import RunError, UnknownNameError, WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.card import CARDS, ModelCard, publish
 from vitascope.models.class_names import class_names
 from vitascope.models.registry import get_card
 from vitascope.models.weights import load_into
-from vitascope.recipes import start
+from vitascope.recipes import folder, start
 from vitascope.recipes.fine_tuning import fine_tune_recipe
 from vitascope.recipes.fit_to_data import fit_recipe
 from vitascope.recipes.folder import plan_training
@@ -343,3 +343,22 @@ def test_every_architecture_starts_from_published_weights(server, family):
     same = [n for n in state if n not in heads and torch.equal(state[n], after[n])]
     assert len(same) == len(state) - len(heads)
     assert fit_recipe(FACTS, name).recipe.optim.epochs > recipe.optim.epochs
+
+
+def test_what_cannot_begin_fetches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong task, and a folder that holds something else, are refused before the weights."""
+
+    def fetched(*args: object, **options: object) -> None:
+        raise AssertionError("weights were looked for")
+
+    monkeypatch.setattr(folder, "find_start", fetched)
+    held = tmp_path / "held"
+    held.mkdir()
+    (held / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match="holds no run"):
+        plan_training(tmp_path, out=held)
+    with pytest.raises(RunError, match="is a file"):
+        plan_training(tmp_path, out=held / "mine.txt")
+    with pytest.raises(UnknownNameError, match="classificatoin"):
+        plan_training(tmp_path, overrides=["task=classificatoin"])
+    assert (held / "mine.txt").read_text() == "mine"

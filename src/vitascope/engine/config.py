@@ -36,7 +36,14 @@ def _in_range(config: Any, where: str) -> None:
         value = getattr(config, name)
         for one in value if isinstance(value, tuple) else (value,):
             if one is not None and not low <= one <= high:
-                raise ConfigError(f"{where}.{name} = {value}; from {low:g} to {high:g}")
+                raise ConfigError(
+                    f"{where}.{name} = {value}; from {_figure(low)} to {_figure(high)}"
+                )
+
+
+def _figure(bound: float) -> str:
+    """A bound as it may be typed: 9223372036854775807, 0.5."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _require(where: str, *rules: tuple[bool, str]) -> None:

@@ -138,16 +138,8 @@ def open_folder(
         RunError: the folder holds something else, another run, or this run without `resume`.
     """
     path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file; give a folder for the run")
-    # A run killed before its first file was written leaves hidden ones only.
-    if not path.exists() or all(_is_trace(p) for p in path.iterdir()):
+    if not holds_run(path):
         return RunFolder(path=path)
-    if not (path / "run.json").is_file():
-        raise RunError(
-            f"{path} is not empty and holds no run (no run.json). Give a new folder, so that "
-            "nothing of yours is overwritten"
-        )
     if force:
         return RunFolder(path=path, empty=True)
     run = read_run(path)
@@ -175,6 +167,25 @@ def open_folder(
     return RunFolder(
         path=path, resumed=True, threads=run.get("threads"), versions=run.get("versions", {})
     )
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a folder holds a run; it does not if a run may begin there.
+
+    Raises:
+        RunError: it is a file, or holds something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; give a folder for the run")
+    # A run killed before its first file was written leaves hidden ones only.
+    if not path.exists() or all(_is_trace(p) for p in path.iterdir()):
+        return False
+    if not (path / "run.json").is_file():
+        raise RunError(
+            f"{path} is not empty and holds no run (no run.json). Give a new folder, so that "
+            "nothing of yours is overwritten"
+        )
+    return True
 
 
 def _changes(recipe: Recipe, held: Recipe) -> list[str]:

@@ -14,13 +14,14 @@ from vitascope.distributed import is_chief
 from vitascope.engine.build import with_splits
 from vitascope.engine.config import ModelConfig, Recipe
 from vitascope.engine.evaluate import evaluate as evaluate
+from vitascope.engine.folder import holds_run, read_run
 from vitascope.engine.folder import progress as run_progress
-from vitascope.engine.folder import read_run
 from vitascope.engine.log import Listener, ignore
 from vitascope.engine.overrides import apply_overrides
 from vitascope.engine.scoring import EvalResult, Progress
 from vitascope.engine.selection import choosing
 from vitascope.engine.sizes import require_size
+from vitascope.engine.tasks import TASKS
 from vitascope.engine.train import TrainResult, fit
 from vitascope.errors import DatasetError, RunError
 from vitascope.models.registry import get_card
@@ -117,10 +118,14 @@ def plan_training(
     base = (_stored(out) if resume else None) or recipe
     if base is None:
         # The settings of the data decide how it is read, so they are needed before the others.
-        named = [text for text in overrides if _path(text).partition(".")[0] in ("data", "model")]
+        early = ("data", "model", "task")
+        named = [text for text in overrides if _path(text).partition(".")[0] in early]
         reading = apply_overrides(_unfitted(model or DEFAULT_MODEL), named)
     else:
         reading = apply_overrides(_adapted(base, model, init), overrides)
+    TASKS[reading.task]  # refused before anything is read or fetched
+    if out is not None:
+        holds_run(Path(out))
     table = read_table(data, labels=reading.data.labels, remote=reading.data.remote)
     reasons: tuple[str, ...] = ()
     if base is None and _judged_by_test(table, overrides):
