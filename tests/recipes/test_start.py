@@ -27,7 +27,8 @@ from vitascope.models.card import CARDS, ModelCard, publish
 from vitascope.models.class_names import class_names
 from vitascope.models.registry import get_card
 from vitascope.models.weights import load_into
-from vitascope.recipes import folder, start
+from vitascope.recipes import folder as planning
+from vitascope.recipes import start
 from vitascope.recipes.fine_tuning import fine_tune_recipe
 from vitascope.recipes.fit_to_data import fit_recipe
 from vitascope.recipes.folder import plan_training
@@ -351,7 +352,7 @@ def test_what_cannot_begin_fetches_nothing(tmp_path: Path, monkeypatch: pytest.M
     def fetched(*args: object, **options: object) -> None:
         raise AssertionError("weights were looked for")
 
-    monkeypatch.setattr(folder, "find_start", fetched)
+    monkeypatch.setattr(planning, "find_start", fetched)
     held = tmp_path / "held"
     held.mkdir()
     (held / "mine.txt").write_text("mine")
