@@ -68,7 +68,7 @@ LATER = {
         "metrics.views": "VideoScores ViewScores",
     },
     "features: a command that writes them": {
-        "serving.features": "FeatureRow FeatureExtractor write_features",
+        "serving.features": "write_features",
     },
 }
 """Work to come -> names that it needs, module by module."""
