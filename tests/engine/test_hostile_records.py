@@ -93,7 +93,7 @@ WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
     ((C, "pixels", "crop"), ["32", 32], "expected a whole number"),
     ((C, "pixels", "std"), [0, 1, 1], "std above 0"),
     ((C, "pixels", "mean"), [None] * 3, "expected a number"),
-    ((C, "pixels"), {"short_side": 10**6, "crop": [10**6, 10**6]}, "more than any model"),
+    ((C, "pixels"), {"short_side": 10**6, "crop": [10**6, 10**6]}, "from 1 to 16384"),
     ((C, "views"), {"clips": -1}, "clips must be at least 1"),
     ((C, "views"), "10x3", "expected an object"),
     (("format",), 1, "has format 1"),
@@ -119,6 +119,14 @@ def test_a_wrong_entry_is_named(
     with limited(), pytest.raises(VitascopeError, match=word) as caught:
         load_model(record)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_a_clip_of_allowed_sizes_may_still_be_too_large(saved: Path, tmp_path: Path) -> None:
+    pixels = {"short_side": 2**14, "crop": [2**14, 2**14]}
+    large = changed(saved, tmp_path / "large", (C, "pixels"), pixels)
+    long = changed(large.parent, tmp_path / "long", (C, "clip", "num_frames"), 100)
+    with pytest.raises(VitascopeError, match="more than any model"):
+        load_model(long)
 
 
 TEXTS = [

@@ -24,7 +24,14 @@ from vitascope.engine.evaluate import evaluate
 from vitascope.engine.log import Event, read_log
 from vitascope.engine.tasks import TASKS
 from vitascope.engine.train import TrainResult, fit
-from vitascope.errors import ConfigError, DatasetError, DecodeError, RunError, UnknownNameError
+from vitascope.errors import (
+    ConfigError,
+    DatasetError,
+    DecodeError,
+    RunError,
+    UnknownNameError,
+    WeightsError,
+)
 
 
 def digests(run: Path) -> dict[str, str]:
@@ -432,16 +439,16 @@ def test_bad_settings_stop_before_anything_is_written(
 
 
 @pytest.mark.parametrize("save_every", [1, 100])
-@pytest.mark.parametrize("clip", ["none", "1e30"])
+@pytest.mark.parametrize("clip", ["none", "1e9"])
 def test_a_training_that_explodes_ends_and_saves_no_broken_weights(
     films: Path, tmp_path: Path, save_every: int, clip: str
 ) -> None:
     recipe = overrides.apply_overrides(
         toy.toy_recipe(films),
-        ["optim.name=sgd", "optim.lr=1e38", "optim.warmup=0", f"optim.clip_grad={clip}",
+        ["optim.name=sgd", "optim.lr=1e6", "optim.warmup=0", f"optim.clip_grad={clip}",
          "augment.mixup=0", "augment.cutmix=0", f"run.save_every={save_every}"],
     )  # fmt: skip
-    with pytest.raises(RunError, match=r"optim\.lr"):
+    with pytest.raises((RunError, WeightsError), match=r"optim\.lr"):
         fit(recipe, tmp_path / "run")
     if (tmp_path / "run" / "last.json").exists():
         kept = load_checkpoint(tmp_path / "run", "last")
