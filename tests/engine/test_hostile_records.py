@@ -124,7 +124,7 @@ def test_a_wrong_entry_is_named(
 def test_a_clip_of_allowed_sizes_may_still_be_too_large(saved: Path, tmp_path: Path) -> None:
     pixels = {"short_side": 2**14, "crop": [2**14, 2**14]}
     large = changed(saved, tmp_path / "large", (C, "pixels"), pixels)
-    long = changed(large.parent, tmp_path / "long", (C, "clip", "num_frames"), 100)
+    long = changed(large, tmp_path / "long", (C, "clip", "num_frames"), 100)
     with pytest.raises(VitascopeError, match="more than any model"):
         load_model(long)
 
