@@ -238,6 +238,7 @@ STARTS = (
 def test_every_public_name_is_reached_or_has_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
     starts = [n for n in GRAPH.uses if n[0] == "vitascope" or n[0].startswith(STARTS)]
     starts += GRAPH.programs()
+    starts += [name for name, node in GRAPH.public.items() if is_recipe(*name, node)]
     docs = REPO / "docs"
     for page in (REPO / "README.md", *docs.rglob("*.md"), *docs.glob("*.py")):
         starts += GRAPH.named_in(page.read_text("utf-8"))
@@ -255,6 +256,17 @@ def test_every_public_name_is_reached_or_has_a_reason(capsys: pytest.CaptureFixt
     missing -= GRAPH.reached([*old, *later])
     assert not missing, f"reach these by a command, card or page, or delete them: {missing}"
     assert old | set(later) <= unreached, f"no longer needed: {(old | set(later)) - unreached}"
+
+
+def is_recipe(module: str, _: str, node: ast.stmt) -> bool:
+    """Whether `vitascope recipes` finds it: a function without arguments that gives a recipe."""
+    return (
+        module.startswith("vitascope.recipes.")
+        and isinstance(node, ast.FunctionDef)
+        and not ast.unparse(node.args)
+        and node.returns is not None
+        and ast.unparse(node.returns) == "Recipe"
+    )
 
 
 def test_old_names_without_a_row_are_names_of_pytorchvideo() -> None:
