@@ -29,6 +29,7 @@ def first_on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *([rest] if rest else [])]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_library_that_breaks_is_a_row_with_a_remedy(what, tmp_path, monkeypatch):
     source, reason = BROKEN[what]

@@ -34,6 +34,7 @@ def test_a_reader_that_leaves(command: str) -> None:
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [LONG, "--help"])
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(command: str, closed: str) -> None:
@@ -41,12 +42,14 @@ def test_closed_streams(command: str, closed: str) -> None:
     assert done.returncode == 0 and done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
 def test_errors_that_nobody_hears(closed: str) -> None:
     done = shell(f"{VITASCOPE} check /nowhere {closed}")
     assert (done.returncode, done.stderr) == (BAD_INPUT, "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 @pytest.mark.parametrize("command", [LONG, "--help", "--version", "data info kinetics400",
                                      f"{LONG} --json -"])  # fmt: skip
@@ -98,6 +101,7 @@ def clean(text: str) -> None:
     assert not set(text) & set(map(chr, [*range(9), *range(11, 32), *range(127, 160), 0x202E]))
 
 
+@pytest.mark.slow
 def test_training_test_stage_json_and_terminal_agree(odd: Path, tmp_path: Path) -> None:
     run, file = tmp_path / "run\x1b[31m ", tmp_path / "train.json"
     done = cli("train", odd, "--out", run, "--json", file, *TINY, "data.fractions=0.5,0.25,0.25")

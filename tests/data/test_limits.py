@@ -72,6 +72,7 @@ def test_a_lost_batch(records: list[VideoRecord], monkeypatch: pytest.MonkeyPatc
     refused(records, r"a batch was lost between processes: sent 1 s ago .*data.workers=0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -131,6 +132,7 @@ def test_a_stuck_worker(records: list[VideoRecord], monkeypatch: pytest.MonkeyPa
     refused(records, r"done nothing for 1.5 s.*data.decoder")
 
 
+@pytest.mark.slow
 def test_slow_videos_are_waited_for(
     records: list[VideoRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def test_sizes_that_fit_change_nothing() -> None:
     assert not size_args(card, *sized(card, 8, 64), {"head_pool_kernel_size": (8, 2, 2)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "frames", "side"),
     [

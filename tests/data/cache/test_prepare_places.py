@@ -75,6 +75,7 @@ def test_as_many_films_as_videos(tmp_path: Path, clip: Path, names: tuple[str, .
     assert again.count("there") == len(table)
 
 
+@pytest.mark.slow
 def test_names_that_are_no_text(tmp_path: Path, clip: Path) -> None:
     root = data(tmp_path / "data", clip, "a.mp4")
     os.rename(os.fsencode(root / "up"), os.fsencode(root) + b"/caf\xe9")
@@ -157,6 +158,7 @@ def limited(size: int, code: str, *args: object) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_full_disk_is_one_line(tmp_path: Path, clip: Path, jobs: int) -> None:
     root = data(tmp_path / "data", clip, "a.mp4", "b.mp4")
