@@ -147,6 +147,18 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
+class _Bars(Progress):
+    """Bars that print nothing at all where they are disabled.
+
+    Before version 15 rich ends such bars with a blank line.
+    """
+
+    def stop(self) -> None:
+        """Ends the display, if there is one."""
+        if not self.disable:
+            super().stop()
+
+
 class Output:
     """Prints for people, collects for programs, and ends the command with its exit code.
 
@@ -267,7 +279,7 @@ class Output:
     def progress(self, *columns: ProgressColumn | str, expand: bool = False) -> Progress:
         """A progress display that leaves no trace, and shows nothing where nobody looks."""
         console = self.console if self.console.is_terminal or self.console.quiet else self._errors
-        return Progress(
+        return _Bars(
             *columns,
             console=console,
             transient=True,

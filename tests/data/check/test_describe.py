@@ -113,7 +113,7 @@ def test_folders_of_frames(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
         for i in range(3):
             picture = av.VideoFrame.from_ndarray(np.zeros((24, 32, 3), np.uint8), format="rgb24")
-            picture.save(tmp_path / name / f"{i}.png")
+            picture.save(str(tmp_path / name / f"{i}.png"))
     found = describe(read_table(tmp_path))
     assert found.codecs == (("images", 2),) and found.sizes == ((32, 24, 2),)
     assert found.seconds is None and found.fps == () and not found.unreadable

@@ -32,6 +32,9 @@ from vitascope.layers.depthwise.choice import Case, choose_kernel, convolve, dif
 from vitascope.layers.depthwise.kernels import Kernels, load_kernels
 from vitascope.layers.depthwise.triton import triton_conv3d
 
+# The interpreter of Triton 3.6 converts arrays of one element, as NumPy before 2 allowed.
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
+
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None,
     reason="Triton is not installed (PyTorch for CUDA brings it)",

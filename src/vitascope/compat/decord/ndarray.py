@@ -129,7 +129,9 @@ class NDArray:
         return id(self._data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.array(self._data, dtype=dtype, copy=bool(copy) or None)
+        if copy:
+            return np.array(self._data, dtype=dtype)
+        return np.asarray(self._data, dtype=dtype)  # NumPy 1 knows no copy=None
 
     def __repr__(self) -> str:
         return f"<decord.NDArray shape={self.shape}, {self.ctx}>\n{self._data!r}"
