@@ -145,15 +145,27 @@ def _fraction(where: str, value: Fraction | float | str) -> Fraction:
         ) from None
 
 
-def _range(where: str, spec: Any, **ranges: tuple[Fraction | float, Fraction | float]) -> None:
-    """Refuses numbers outside of their range, both ends of which are allowed."""
-    for name, (low, high) in ranges.items():
+def require_range(
+    where: str, spec: Any, **ranges: tuple[Fraction | float, Fraction | float]
+) -> None:
+    """Refuses numbers outside of their range, both ends of which are allowed.
+
+    Args:
+        where: what the fields belong to, in the message.
+        spec: holds them; a field may be a tuple of numbers, or None.
+        ranges: name of the field -> least and largest value.
+
+    Raises:
+        ConfigError: a number is outside.
+    """
+    for name, limits in ranges.items():
+        low, high = limits
         value = getattr(spec, name)
         for one in value if isinstance(value, tuple) else (value,):
             if one is not None and not low <= one <= high:
-                raise ConfigError(
-                    f"{where}.{name} = {value}; from {float(low):g} to {float(high):g}"
-                )
+                # Whole bounds as they may be typed: 9223372036854775807.
+                said = (str(n) if isinstance(n, int) else f"{float(n):g}" for n in limits)
+                raise ConfigError(f"{where}.{name} = {value}; from {' to '.join(said)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,18 +202,20 @@ class ClipSpec:
                 f"a clip needs at least one frame and a rate of at least 1, got "
                 f"num_frames = {self.num_frames}, sampling_rate = {self.sampling_rate}"
             )
-        _range("clip", self, num_frames=(1, 100_000), sampling_rate=(1, 100_000))
+        require_range("clip", self, num_frames=(1, 100_000), sampling_rate=(1, 100_000))
         for name in ("fps", "seconds"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _fraction(f"clip.{name}", value))
                 if getattr(self, name) <= 0:
                     raise ConfigError(f"clip.{name} = {value}; it must be above 0")
-        _range("clip", self, fps=(Fraction(1, 10**6), 10**6), seconds=(Fraction(1, 10**6), 10**9))
+        require_range(
+            "clip", self, fps=(Fraction(1, 10**6), 10**6), seconds=(Fraction(1, 10**6), 10**9)
+        )
         object.__setattr__(self, "pathways", tuple(self.pathways))
         if any(stride < 1 for stride in self.pathways):
             raise ConfigError(f"clip.pathways = {self.pathways}; a stride is at least 1")
-        _range("clip", self, pathways=(1, self.num_frames))
+        require_range("clip", self, pathways=(1, self.num_frames))
         _choice("clip.coverage", self.coverage, ("window", "video"))
         _choice("clip.short", self.short, ("repeat", "loop", "pad", "error"))
 
@@ -253,7 +267,7 @@ class PixelSpec:
             raise ConfigError(
                 f"pixels.crop = {crop} does not fit into short_side = {self.short_side}"
             )
-        _range("pixels", self, short_side=(1, 16384), crop=(1, 16384), mean=(-1e6, 1e6),
+        require_range("pixels", self, short_side=(1, 16384), crop=(1, 16384), mean=(-1e6, 1e6),
                std=(-1e6, 1e6))  # fmt: skip
         if not 0 < len(self.mean) == len(self.std) or not min(self.std) > 0:
             raise ConfigError("pixels.mean and pixels.std need one number a channel, std above 0")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from vitascope.engine.typed import help_lines, hints, spell, to_type
 from vitascope.errors import ConfigError
-from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol, to_json
+from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol, require_range, to_json
 from vitascope.transforms.train import TrainTransform
 
 ONE_VIEW = ViewProtocol()
@@ -27,23 +27,6 @@ def _typed(config: Any, where: str) -> None:
     for name, hint in hints(cls).items():
         path = f"{where}.{name}" if where else name
         object.__setattr__(config, name, to_type(hint, getattr(config, name), path))
-
-
-def _in_range(config: Any, where: str) -> None:
-    """Holds every number against `RANGES` of its class, both ends allowed."""
-    ranges: Mapping[str, tuple[float, float]] = config.RANGES
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        for one in value if isinstance(value, tuple) else (value,):
-            if one is not None and not low <= one <= high:
-                raise ConfigError(
-                    f"{where}.{name} = {value}; from {_figure(low)} to {_figure(high)}"
-                )
-
-
-def _figure(bound: float) -> str:
-    """A bound as it may be typed: 9223372036854775807, 0.5."""
-    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _require(where: str, *rules: tuple[bool, str]) -> None:
@@ -119,7 +102,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _typed(self, "data")
-        _in_range(self, "data")
+        require_range("data", self, **self.RANGES)
         total = sum(self.fractions)
         _require(
             "data",
@@ -189,7 +172,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         _typed(self, "augment")
-        _in_range(self, "augment")
+        require_range("augment", self, **self.RANGES)
         smoothing, prob = self.label_smoothing, self.mix_prob
         _require(
             "augment",
@@ -267,7 +250,7 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         _typed(self, "optim")
-        _in_range(self, "optim")
+        require_range("optim", self, **self.RANGES)
         ordered = list(self.steps) == sorted(set(self.steps)) and self.steps[:1] == (0.0,)
         parts = self.accumulate
         _require(
@@ -343,7 +326,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _typed(self, "run")
-        _in_range(self, "run")
+        require_range("run", self, **self.RANGES)
         _require(
             "run",
             (self.seed >= 0, f"seed = {self.seed}; it cannot be negative"),
