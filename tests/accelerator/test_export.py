@@ -42,6 +42,10 @@ from vitascope.models.base import is_capturing
 from vitascope.spec import ClipSpec, Contract, LabelSpec, PixelSpec, ViewProtocol
 
 NAMES = tuple(TARGETS)
+# OpenVINO takes seconds to convert, and its files are written in the same way.
+QUICK = tuple(
+    pytest.param(name, marks=pytest.mark.slow) if name == "openvino" else name for name in TARGETS
+)
 needs = pytest.mark.export
 
 CONTRACT = Contract(
@@ -186,7 +190,7 @@ def test_beyond_tolerance_no_file_is_kept(
 
 
 @needs
-@pytest.mark.parametrize("to", NAMES)
+@pytest.mark.parametrize("to", QUICK)
 def test_exporting_again_replaces_the_artifact(
     to: str, tmp_path: Path, written: Callable[[str, Path], Path]
 ) -> None:
@@ -361,7 +365,7 @@ def test_the_stack_of_signal_handlers_is_left_alone(
 
 
 @needs
-@pytest.mark.parametrize("to", NAMES)
+@pytest.mark.parametrize("to", QUICK)
 def test_a_device_in_the_place_of_an_artifact_stays_one(to: str, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     node = own_device(tmp_path / "m" / f"model{TARGETS[to].suffix}")
@@ -378,7 +382,7 @@ def test_a_device_in_the_place_of_an_artifact_stays_one(to: str, tmp_path: Path)
 
 
 @needs
-@pytest.mark.parametrize("to", NAMES)
+@pytest.mark.parametrize("to", QUICK)
 def test_a_link_in_the_place_of_an_artifact_stays_one(to: str, tmp_path: Path) -> None:
     suffix = TARGETS[to].suffix
     (tmp_path / "m").mkdir()

@@ -165,17 +165,17 @@ def fitted(expansion: str, x: Tensor, labels: Tensor) -> nn.Module:
     ],
 )
 def test_scores_in_int8(expansion: str, frames: int, how: dict[str, bool]) -> None:
-    """At least 22 of 24 clips get the same class, and scores move by a third of their spread."""
+    """At least 11 of 12 clips get the same class, and scores move by a third of their spread."""
     x, labels = clips(48, 0, frames)
     model = fitted(expansion, x, labels)
     small = quantized(model, x[:24], ENGINES[0], **how)
-    others, truth = clips(24, 1, frames)
+    others, truth = clips(192, 1, frames)  # as many, because single clips are near a tie
     with torch.no_grad():
         want, got = model(others), small(others)
     assert (want.argmax(1) == truth).float().mean() > 0.7, "the float model tells them apart"
     error = (got - want).pow(2).mean().sqrt() / want.std()
-    agreed = int((got.argmax(1) == want.argmax(1)).sum())
-    assert agreed >= 22 and error <= 1 / 3, (agreed, float(error))
+    agreed = float((got.argmax(1) == want.argmax(1)).float().mean())
+    assert agreed >= 11 / 12 and error <= 1 / 3, (agreed, float(error))
 
 
 @pytest.mark.filterwarnings("ignore:pytorchvideo:DeprecationWarning")

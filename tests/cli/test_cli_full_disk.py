@@ -58,7 +58,9 @@ def refused(
     assert not [path for path in done.stdout.splitlines() if path.startswith(str(out))]
 
 
-@pytest.mark.parametrize("name", ["torch.export", "pyslowfast"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("torch.export", marks=pytest.mark.slow), "pyslowfast"]
+)
 def test_files_that_cannot_grow(name: str, model: tuple[Path, Path], tmp_path: Path) -> None:
     refused(name, model, tmp_path / "out", "ulimit -f 100")
 

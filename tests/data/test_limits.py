@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import multiprocessing.queues
 import os
 import re
@@ -121,6 +122,7 @@ def test_a_killed_worker(
 
 
 def test_a_worker_that_leaves(records: list[VideoRecord], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitascope.data.loader.POLL", 1)
     monkeypatch.setattr(ClipDataset, "__getitem__", lambda self, item: os._exit(0))
     refused(records, r"a process that decodes videos died")
 
@@ -129,7 +131,11 @@ def test_a_stuck_worker(records: list[VideoRecord], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("vitascope.data.loader.POLL", 1)
     monkeypatch.setattr(watch, "STUCK", 1.5)
     monkeypatch.setattr(ClipDataset, "__getitem__", lambda self, item: time.sleep(3600))
-    refused(records, r"done nothing for 1.5 s.*data.decoder")
+    begin = time.monotonic()
+    refused(records, r"done nothing for 1.5 s.*data.decoder", workers=8)
+    gc.collect()
+    assert not multiprocessing.active_children()
+    assert time.monotonic() - begin < SOON, "stuck processes were waited for one by one"
 
 
 @pytest.mark.slow

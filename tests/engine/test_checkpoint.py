@@ -249,7 +249,9 @@ for step in range(1, 10**6):
 """
 
 
-@pytest.mark.parametrize("delay", [0.05, 0.11, 0.16, 0.23])
+@pytest.mark.parametrize(
+    "delay", [0.05, *(pytest.param(d, marks=pytest.mark.slow) for d in (0.11, 0.16, 0.23))]
+)
 def test_sigkill_while_saving_never_tears_a_pair(tmp_path: Path, delay: float) -> None:
     root = str(Path(__file__).resolve().parents[2])
     child = subprocess.Popen(

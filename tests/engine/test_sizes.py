@@ -29,7 +29,9 @@ def sized(card, frames, side):
 
 
 @pytest.mark.parametrize("name", POOLED)
-@pytest.mark.parametrize(("frames", "side"), [(8, 32), (8, 64), (16, 112)])
+@pytest.mark.parametrize(
+    ("frames", "side"), [(8, 32), (8, 64), pytest.param(16, 112, marks=pytest.mark.slow)]
+)
 def test_resnets_take_small_clips(name: str, frames: int, side: int) -> None:
     card = get_card(name)
     clip, pixels = sized(card, frames, side)

@@ -11,6 +11,7 @@ from vitascope.cli.app import run
 # A real X3D, as small and as short as it goes.
 TINY = (
     "model.name=x3d_xs",
+    "model.args.depth_factor=0.3",
     "clip.num_frames=4",
     "pixels.crop=32",
     "pixels.short_side=32",
@@ -18,6 +19,7 @@ TINY = (
     "optim.epochs=1",
     "data.workers=0",
     "data.cache=false",
+    "run.threads=1",
 )
 
 

@@ -16,7 +16,7 @@ from vitascope.data.dataset import ClipDataset, Sample
 from vitascope.data.limits import raise_limit, system_limit, too_many_files
 from vitascope.data.sampler import Item, Order, Plan, order
 from vitascope.data.unreadable import UnreadableCounter, UnreadableReport
-from vitascope.data.watch import POLL, Watch, explained, share, started
+from vitascope.data.watch import POLL, Watch, explained, share
 from vitascope.errors import ConfigError, VitascopeError
 
 _LOG = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ class ClipLoader:
             # belongs to the model's dropout.
             generator=torch.Generator(),
         )
-        batches = started(loader)
+        batches = watch.start(loader)
         batch: Any = None
         number = 0
         try:
@@ -181,6 +181,10 @@ class ClipLoader:
                 except (RuntimeError, OSError, EOFError) as error:
                     if not str(error).startswith("DataLoader timed out"):
                         raise explained(error) from error
+                    late = True
+                else:
+                    late = False
+                if late:  # out here, where no error refers to the loader any more
                     watch.check(number)
                     continue
                 number += 1

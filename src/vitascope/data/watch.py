@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing.queues import Queue
 from typing import Any
 
@@ -45,6 +45,7 @@ class Watch:
     def __init__(self, workers: int, start_method: str) -> None:
         self.workers = workers
         self._waited: tuple[int, int] | None = None
+        self._processes: set[multiprocessing.process.BaseProcess] = set()
         size = workers * _COLUMNS
         # Memory that forked processes share needs neither a file nor room in /dev/shm.
         self._board: Any = None
@@ -52,6 +53,29 @@ class Watch:
             self._board = memoryview(mmap.mmap(-1, size * 8)).cast("d")
         elif workers:
             self._board = multiprocessing.get_context(start_method).RawArray("d", size)
+
+    def start(self, loader: DataLoader[Any]) -> Iterator[Any]:
+        """Starts the processes of a loader.
+
+        Raises:
+            VitascopeError: they cannot be started.
+        """
+        before = set(multiprocessing.active_children())
+        with warnings.catch_warnings():
+            # Python 3.12 and later warn of forks beside threads; workers use none of theirs.
+            warnings.filterwarnings("ignore", ".*use of fork\\(\\) may lead to deadlocks")
+            # The number of workers is the user's choice; what it costs is measured, not guessed.
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            try:
+                batches = iter(loader)
+            except OSError as error:
+                said = process_limit(error) or f"decoding processes cannot be started ({error})"
+                _end(set(multiprocessing.active_children()) - before)
+                _forget(error)
+            else:
+                self._processes = set(multiprocessing.active_children()) - before
+                return batches
+        raise VitascopeError(said)
 
     def begin(self, worker: int) -> None:
         """Prepares a process that has just been started."""
@@ -94,8 +118,15 @@ class Watch:
             number: which batch of the pass is waited for, from 0.
 
         Raises:
-            VitascopeError: it never will.
+            VitascopeError: it never will; the processes are ended.
         """
+        try:
+            self._check(number)
+        except VitascopeError:
+            _end(self._processes)
+            raise
+
+    def _check(self, number: int) -> None:
         for worker in range(self.workers):
             fault = int(self._board[worker * _COLUMNS + _FAULT])
             if fault:
@@ -137,26 +168,10 @@ def share(value: Any) -> None:
             share(one)
 
 
-def started(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Starts the processes of a loader.
-
-    Raises:
-        VitascopeError: they cannot be started.
-    """
-    before = set(multiprocessing.active_children())
-    with warnings.catch_warnings():
-        # Python 3.12 and later warn of forks beside threads; workers use none of theirs.
-        warnings.filterwarnings("ignore", ".*use of fork\\(\\) may lead to deadlocks")
-        # The number of workers is the user's choice; what it costs is measured, not guessed.
-        warnings.filterwarnings("ignore", "This DataLoader will create")
-        try:
-            return iter(loader)
-        except OSError as error:
-            said = process_limit(error) or f"decoding processes cannot be started ({error})"
-            for child in set(multiprocessing.active_children()) - before:
-                child.terminate()
-            _forget(error)
-    raise VitascopeError(said)
+def _end(processes: Iterable[multiprocessing.process.BaseProcess]) -> None:
+    """Ends processes at once: a loader waits 5 s for each that is stuck."""
+    for process in processes:
+        process.terminate()
 
 
 def _forget(error: BaseException) -> None:

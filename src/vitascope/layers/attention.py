@@ -25,6 +25,7 @@ from vitascope.layers.attention_pool import (
 from vitascope.layers.batch_norm import ModuleFactory
 from vitascope.layers.drop_path import DropPath
 from vitascope.layers.relative_position import RelativePositions, spatial_bias, temporal_bias
+from vitascope.layers.truncated_normal import truncated_normal_
 
 _ONES = (1, 1, 1)
 
@@ -66,7 +67,7 @@ class Mlp(nn.Module):
 
 def _table(width: int, length: int, zero: bool) -> nn.Parameter:
     table = nn.Parameter(torch.zeros(length, width))
-    return table if zero else nn.Parameter(nn.init.trunc_normal_(table.data, std=0.02))
+    return table if zero else nn.Parameter(truncated_normal_(table.data, std=0.02))
 
 
 class MultiScaleAttention(nn.Module):

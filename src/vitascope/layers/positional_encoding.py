@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.errors import ConfigError, InputError
+from vitascope.layers.truncated_normal import truncated_normal_
 
 Triple = tuple[int, int, int]
 
@@ -121,7 +122,7 @@ class SpatioTemporalClsPositionalEncoding(nn.Module):
         """Draws token and tables anew from a truncated normal; a fixed table stays."""
         for parameter in self.parameters():
             if parameter.requires_grad:
-                nn.init.trunc_normal_(parameter, std=std)
+                truncated_normal_(parameter, std=std)
 
     @property
     def patch_embed_shape(self) -> PatchGrid:

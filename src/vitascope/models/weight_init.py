@@ -7,6 +7,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from vitascope.errors import ConfigError
 from vitascope.layers.positional_encoding import SpatioTemporalClsPositionalEncoding
+from vitascope.layers.truncated_normal import truncated_normal_
 
 
 def init_net_weights(
@@ -55,7 +56,7 @@ def _init_vit(module: nn.Module) -> None:
         module.reset_parameters(0.02)
         return
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        truncated_normal_(module.weight, std=0.02)
     elif isinstance(module, nn.LayerNorm):
         if module.weight is not None:
             nn.init.ones_(module.weight)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitascope.errors import ConfigError, InputError
 from vitascope.layers.attention import MultiScaleBlock
 from vitascope.layers.positional_encoding import SpatioTemporalClsPositionalEncoding
+from vitascope.layers.truncated_normal import truncated_normal_
 from vitascope.models.mvit.model import MultiscaleVisionTransformers
 from vitascope.ssl.hog import HOGLayer
 from vitascope.ssl.masking import Masking, by_noise, random_noise, resize_mask
@@ -122,7 +123,7 @@ class PredictionHead(nn.Module):
             self.projections.append(nn.Linear(dim, output))
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                truncated_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
     def forward(
@@ -194,7 +195,7 @@ class MaskedMViT(nn.Module):
             self._make_decoder(widths[-1])
             widths, token_width = [spec.decoder_dim], spec.decoder_dim
         self.mask_token = nn.Parameter(torch.zeros(1, 1, token_width))
-        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        truncated_normal_(self.mask_token, std=0.02)
         self.pred_head = PredictionHead(
             widths, [self._outputs(stride) for stride in self.strides], self.grids,
             positions.cls_embed_on, spec,

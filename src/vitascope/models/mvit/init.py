@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from vitascope.layers.positional_encoding import SpatioTemporalClsPositionalEncoding
+from vitascope.layers.truncated_normal import truncated_normal_
 from vitascope.models.weight_init import init_net_weights
 
 _STD = 0.02
@@ -35,7 +36,7 @@ def _pyslowfast(module: nn.Module) -> None:
     if isinstance(module, SpatioTemporalClsPositionalEncoding):
         module.reset_parameters(_STD)
     elif isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
-        nn.init.trunc_normal_(module.weight, std=_STD)
+        truncated_normal_(module.weight, std=_STD)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.constant_(module.bias, 0.02)
     elif isinstance(module, nn.LayerNorm):
