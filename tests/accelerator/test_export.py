@@ -170,7 +170,7 @@ def test_pathways_of_the_contract_are_packed_inside(to: str, tmp_path: Path) -> 
 
 
 @needs
-@pytest.mark.parametrize("to", NAMES)
+@pytest.mark.parametrize("to", QUICK)
 def test_beyond_tolerance_no_file_is_kept(
     to: str, tmp_path: Path, written: Callable[[str, Path], Path]
 ) -> None:

@@ -21,7 +21,8 @@ def test_the_whole_way_in_small(tmp_path, monkeypatch):
     monkeypatch.setattr(quickstart, "VIDEOS", {"train": 4, "val": 1, "test": 2})
     words = ("quickstart", "--out", tmp_path / "q", "--videos", "4", "--json", tmp_path / "q.json")
     tiny = ("clip.num_frames=4", "pixels.crop=32", "pixels.short_side=32", "optim.epochs=1")
-    done = cli(*words, *tiny, "data.workers=0", "data.cache=false")
+    quick = ("data.workers=0", "data.cache=false", "model.args.depth_factor=0.5", "run.threads=1")
+    done = cli(*words, *tiny, *quick)
     assert done.code == 0, done
     found = read(tmp_path / "q.json")
     assert found["videos"] == 8 * 7 and found["test"]["n_evaluated"] == 16

@@ -17,7 +17,7 @@ from tests.accelerator.test_export import CONTRACT, Small, _clips
 from torch import nn
 
 import vitascope
-from vitascope.accelerator.export import TARGETS, export_model
+from vitascope.accelerator.export import export_model
 from vitascope.data.render import render_motion_dataset
 from vitascope.engine.checkpoint import save_checkpoint
 from vitascope.engine.evaluate import evaluate
@@ -111,7 +111,9 @@ def test_scores_and_classes_must_agree(films: Path, tmp_path: Path) -> None:
         load(path).predict(film(films))
 
 
-@pytest.mark.parametrize("to", TARGETS)
+@pytest.mark.parametrize(
+    "to", ["torch.export", "onnx", pytest.param("openvino", marks=pytest.mark.slow)]
+)
 @pytest.mark.export
 def test_a_predictor_of_an_exported_model_is_opened_again(
     to: str, films: Path, tmp_path: Path
