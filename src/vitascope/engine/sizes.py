@@ -17,9 +17,8 @@ from torch import Tensor
 from vitascope.errors import ConfigError, MissingExtraError, UnknownNameError, VitascopeError
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
-from vitascope.models.foreign.cards import is_foreign
 from vitascope.models.measure.flops import FlopCounter
-from vitascope.models.measure.meta import without_start
+from vitascope.models.measure.meta import build_meta
 from vitascope.models.registry import get_card
 from vitascope.spec import ClipSpec, PixelSpec
 from vitascope.transforms.pathways import pack_pathways
@@ -82,7 +81,7 @@ def _window(
     """The window of the last pooling where that of the card is larger than the features."""
     default = inspect.signature(card.builder).parameters[name].default
     window = card.args.get(name, default)
-    model = hollow(card, args)
+    model = build_meta(card, args).eval()
     if window is None:
         return {}
     single = isinstance(window[0], int)
@@ -104,13 +103,6 @@ def _window(
     if fitted == [tuple(own) for own in windows]:
         return {}
     return {name: fitted[0] if single else tuple(fitted)}
-
-
-def hollow(card: ModelCard, args: Mapping[str, Any]) -> VideoModel:
-    """The model without memory for its weights; those of other libraries need some."""
-    place = "cpu" if is_foreign(card.name) else "meta"
-    with torch.device(place), without_start():
-        return card(**{**card.logit_args, **args}).eval()
 
 
 def require_size(
@@ -163,7 +155,7 @@ def _run(
     card: ModelCard, clip: ClipSpec, pixels: PixelSpec, given: Mapping[str, Any]
 ) -> int | None:
     """Multiply-adds of a forward pass, which computes shapes only; None without an input."""
-    model = hollow(card, {**size_args(card, clip, pixels, given), **given})
+    model = build_meta(card, {**size_args(card, clip, pixels, given), **given}).eval()
     inputs = _clip(model, clip, pixels)
     if inputs is None:
         return None

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import (
     register_module_module_registration_hook,
@@ -24,7 +23,7 @@ from torch.nn.modules.module import (
 from vitascope.errors import UnknownNameError, VitascopeError, WeightsError
 from vitascope.models.base import VideoModel
 from vitascope.models.foreign.cards import is_foreign
-from vitascope.models.measure.meta import without_start
+from vitascope.models.measure.meta import build_meta
 from vitascope.models.registry import create_model, get_card
 
 LARGEST = 1_000_000  # of a number among the arguments
@@ -67,11 +66,9 @@ def build_described(
         if argument not in known:
             raise UnknownNameError(f"argument of {card.name} in {where}", str(argument), known)
     try:
-        # Some models of other libraries compute with numbers while they are built.
-        place = "cpu" if is_foreign(name) else "meta"
-        with within(entries, where), torch.device(place), without_start():
-            hollow = card(**{**card.logit_args, **args})
-        outputs = _outputs(hollow, entries)
+        with within(entries, where):
+            model = build_meta(card, args)
+        outputs = _outputs(model, entries)
     except VitascopeError:
         raise
     except Exception as error:  # a builder raises whatever its arguments lead to
@@ -86,9 +83,9 @@ def build_described(
     return create_model(name, num_classes=outputs or classes or None, **args)
 
 
-def _outputs(hollow: VideoModel, entries: Mapping[str, Tensor]) -> int | None:
+def _outputs(model: VideoModel, entries: Mapping[str, Tensor]) -> int | None:
     """Outputs of the stored classifying layer; None where there is none."""
-    for name in hollow.head_names():
+    for name in model.head_names():
         weight = entries.get(f"{name}.weight")
         if weight is not None and weight.dim() > 0:
             return int(weight.shape[0])

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-
 from vitascope.engine.checkpoint import load_weights
 from vitascope.engine.sizes import CLIP_ARGS, CROP_ARGS, WINDOW_ARGS
 from vitascope.errors import VitascopeError, WeightsError
 from vitascope.files import require_answer
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
-from vitascope.models.measure.meta import meta_model, without_start
+from vitascope.models.measure.meta import build_meta, meta_model
 from vitascope.models.registry import get_card
 from vitascope.models.weights.convert import convert_state_dict
 from vitascope.models.weights.load import fetch_published
@@ -168,7 +166,7 @@ def require_published(card: ModelCard, args: Mapping[str, Any]) -> str:
         return _require_foreign(card)
     if not card.weights:
         raise WeightsError(f"no published weights of {card.full_name} are known")
-    network = _hollow(card, args)
+    network = _for_weights(card, args)
     if network is None:
         raise WeightsError(
             f"the published weights of {card.full_name} are for another model than "
@@ -181,14 +179,13 @@ def require_published(card: ModelCard, args: Mapping[str, Any]) -> str:
     return str(path)
 
 
-def _hollow(card: ModelCard, args: Mapping[str, Any]) -> VideoModel | None:
+def _for_weights(card: ModelCard, args: Mapping[str, Any]) -> VideoModel | None:
     """The model without memory; None where the card's weights are not for it.
 
     Known before anything is fetched: the card's own model stands for its weights.
     """
     published = meta_model(card)
-    with torch.device("meta"), without_start():
-        network = card.build(**{**card.logit_args, **args})
+    network = build_meta(card, args)
     try:
         _, report = convert_state_dict(published.state_dict(), network, what=card.full_name)
     except VitascopeError:

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from vitascope.models.base import VideoModel
 from vitascope.models.card import ModelCard
+from vitascope.models.foreign.cards import is_foreign
 
 # Writes of numbers: without memory there is nothing to write to, yet torch works out shapes and
 # strides each time, which takes most of the time of building a network.
@@ -52,6 +53,20 @@ def meta_model(card: ModelCard) -> VideoModel:
     args = {**card.args, **card.logit_args}
     key = repr(sorted(args.items(), key=str))
     return _built(_Recipe(card.builder, key, args))
+
+
+def build_meta(card: ModelCard, args: Mapping[str, Any]) -> VideoModel:
+    """A model of one's own of a card, ending in logits, without memory for its weights.
+
+    Models of other libraries have some: they compute with numbers while they are built.
+
+    Args:
+        card: the model.
+        args: arguments of its builder that differ from the card's.
+    """
+    place = "cpu" if is_foreign(card.name) else "meta"
+    with torch.device(place), without_start():
+        return card.build(**{**card.logit_args, **args})
 
 
 class _Recipe:
