@@ -160,3 +160,25 @@ def test_bench_data(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "unknown model" in refused("bench", "data", films, "--model", "x3d_xx")
     assert "clips = 0" in refused("bench", "data", films, "--clips", 0)
     assert "Usage: vitascope bench" in cli("bench").out
+
+
+def test_videos_of_a_list_in_another_folder(films, tmp_path) -> None:
+    """The folder that holds list and videos is named as root, and is remembered by the run."""
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (tmp_path / "videos").symlink_to(films)
+    for split in ("train", "val", "test"):
+        rows = [f"../videos/{v.relative_to(films)},{v.parent.name}" for v in
+                sorted((films / split).rglob("*.mp4"))]  # fmt: skip
+        (lists / f"{split}.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    run, root = tmp_path / "run", ("--root", tmp_path)
+    words = ("train", lists, "--out", run, "--init", "none", *TINY)
+    assert "data.root=FOLDER in train, else --root FOLDER" in refused(*words)
+    assert cli(*words, f"data.root={tmp_path}").code == 0
+    assert cli("eval", run).code == 0
+    assert cli("eval", run, "--data", lists, *root).code == 0
+    assert "--root FOLDER" in refused("eval", run, "--data", lists)
+    assert cli("check", lists, *root).code == 0
+    assert "no such folder" in refused("check", lists, "--root", tmp_path / "no")
+    assert cli("data", "prepare", lists, tmp_path / "small", *root).code == 0
+    assert cli("data", "shard", lists, tmp_path / "shards", *root).code == 0

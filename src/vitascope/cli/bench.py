@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.progress import SpinnerColumn, TextColumn
 
-from vitascope.cli.options import JsonFile
+from vitascope.cli.options import JsonFile, Root
 from vitascope.cli.output import Output
 from vitascope.engine.charts import percent
 
@@ -26,6 +26,7 @@ def bench_data(
     clips: Annotated[
         int, typer.Option("--clips", metavar="N", help="Clips to load with each decoder.")
     ] = 64,
+    root: Root = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measures where the time of loading goes, and how many workers a model needs.
@@ -42,7 +43,7 @@ def bench_data(
         from vitascope.distributed import cores
         from vitascope.engine.bench import measure_data, measure_model, workers_needed
 
-        table = read_table(data, labeled=False)
+        table = read_table(data, root=root, labeled=False)
         columns = SpinnerColumn(), TextColumn("{task.description}")
         with out.progress(*columns) as progress:
             task = progress.add_task("loading clips", total=None)

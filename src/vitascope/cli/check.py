@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from vitascope.cli.options import JsonFile
+from vitascope.cli.options import JsonFile, Root
 from vitascope.cli.output import Output, length
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Jobs = Annotated[
 ]
 
 
-def check(data: Data, jobs: Jobs = None, json_file: JsonFile = None) -> None:
+def check(data: Data, jobs: Jobs = None, root: Root = None, json_file: JsonFile = None) -> None:
     """Decodes every video once and lists what is wrong.
 
     Broken, cut and silent files come out here and not in the middle of a training. The times of
@@ -55,7 +55,7 @@ def check(data: Data, jobs: Jobs = None, json_file: JsonFile = None) -> None:
                 said = f"{faults} with faults" if faults else ""
                 progress.update(bar, completed=done, total=total, faults=said)
 
-            report = check_files(*data, jobs=jobs, progress=on_file)
+            report = check_files(*data, jobs=jobs, root=root, progress=on_file)
         out.data.update(
             files=report.files, warnings=report.warnings, index=report.index, n_faults=faults
         )

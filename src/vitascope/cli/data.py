@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from vitascope.cli.options import JsonFile
+from vitascope.cli.options import JsonFile, Root
 from vitascope.cli.output import Output
 from vitascope.engine.charts import size
 from vitascope.errors import ConfigError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vitascope.data.sets.verify import VerifyReport
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `data list` shows.")]
-Root = Annotated[str, typer.Argument(metavar="ROOT", help="Folder of the videos.")]
+Videos = Annotated[str, typer.Argument(metavar="ROOT", help="Folder of the videos.")]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="Folder of clips, or list of them.")]
 Out = Annotated[str, typer.Argument(metavar="OUT", help="Folder to write to.")]
 Place = Annotated[str, typer.Argument(metavar="OUT", help="Folder, or address such as s3://...")]
@@ -84,7 +84,7 @@ def show_dataset(name: Name, json_file: JsonFile = None) -> None:
 
 
 def verify_dataset(
-    name: Name, root: Root, lists: Lists = None, jobs: Jobs = None, json_file: JsonFile = None
+    name: Name, root: Videos, lists: Lists = None, jobs: Jobs = None, json_file: JsonFile = None
 ) -> None:
     """Counts which videos of a published list are there, missing or unreadable.
 
@@ -150,6 +150,7 @@ def prepare_dataset(
         int, typer.Option("--keyframes", metavar="N", help="Most frames between key frames.")
     ] = 16,
     jobs: Jobs = None,
+    root: Root = None,
     json_file: JsonFile = None,
 ) -> None:
     """Re-encodes every video to a short side, with key frames close together.
@@ -166,7 +167,7 @@ def prepare_dataset(
         from vitascope.data.tables.read import read_table
 
         settings = Settings(short_side=short_side, crf=crf, keyframes=keyframes)
-        table = read_table(data, labeled=False)
+        table = read_table(data, root=root, labeled=False)
         with out.progress(TextColumn("encoding"), *BAR) as progress:
             bar = progress.add_task("encoding", total=None)
             report = prepare(
@@ -200,6 +201,7 @@ def shard_dataset(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", help="Shards that are written at once.")
     ] = 4,
+    root: Root = None,
     json_file: JsonFile = None,
 ) -> None:
     """Writes a data set as tar shards (WebDataset), to a folder or an object store.
@@ -217,7 +219,7 @@ def shard_dataset(
 
         if not 1e-3 <= shard_size <= 1e7:
             raise ConfigError(f"--shard-size {shard_size:g}; from 0.001 to 10000000 megabytes")
-        table = read_table(data)
+        table = read_table(data, root=root)
         with out.progress(TextColumn("writing"), *BAR) as progress:
             bar = progress.add_task("writing", total=None)
             report = write_shards(

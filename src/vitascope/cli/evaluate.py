@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from vitascope.cli.options import JsonFile
+from vitascope.cli.options import JsonFile, Root
 from vitascope.cli.output import Output, least_width
 from vitascope.engine.charts import percent
 from vitascope.errors import ConfigError
@@ -79,6 +79,7 @@ def evaluate(
     views: Views = None,
     on_bad: OnBad = "error",
     bad_budget: BadBudget = None,
+    root: Root = None,
     csv_file: CsvFile = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -100,6 +101,7 @@ def evaluate(
         if csv_file is not None and (Path(csv_file).is_dir() or not Path(csv_file).name):
             raise ConfigError(f"--csv {csv_file}: is a folder. Give the name of a file")
         from vitascope.engine.evaluate import evaluate as score
+        from vitascope.engine.evaluate import rooted
         from vitascope.serving.history import note_evaluation, scores_file
 
         columns = (
@@ -112,7 +114,7 @@ def evaluate(
             bar = progress.add_task("", total=None)
             result = score(
                 run,
-                data,
+                data if data is None or root is None else rooted(run, data, root),
                 split=None if split == "all" else split,
                 views=views,
                 on_bad=cast("Policy", on_bad),

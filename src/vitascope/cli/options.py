@@ -15,6 +15,15 @@ JsonFile = Annotated[
     ),
 ]
 
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--root",
+        metavar="FOLDER",
+        help="Folder that holds the videos of a list. Default: the folder of the list.",
+    ),
+]
+
 Trust = Annotated[
     bool,
     typer.Option(

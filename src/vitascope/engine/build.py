@@ -73,7 +73,8 @@ def read_data(recipe: Recipe) -> Table:
     if not recipe.data.path:
         raise ConfigError("data.path is empty; give the folder or list of videos")
     data = recipe.data
-    return with_splits(recipe, read_table(data.path, labels=data.labels, remote=data.remote))
+    table = read_table(data.path, labels=data.labels, root=data.root, remote=data.remote)
+    return with_splits(recipe, table)
 
 
 def with_splits(recipe: Recipe, table: Table) -> Table:

@@ -63,6 +63,7 @@ class DataConfig:
 
     Attributes:
         path: folder of clips, or CSV, TSV or JSONL list of them.
+        root: folder that holds the videos of a list; none is the list's own folder.
         remote: rows of a list on this machine may name addresses (https://..., s3://...).
         labels: file with one class name a line, in the order of the outputs; none sorts the names.
         split_seed: seed of the split that is made when the data has none.
@@ -85,6 +86,7 @@ class DataConfig:
     }  # fmt: skip
 
     path: str = ""
+    root: str | None = None
     remote: bool = False
     labels: str | None = None
     split_seed: int = 0

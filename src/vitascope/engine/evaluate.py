@@ -77,6 +77,7 @@ def evaluate(
         table = read_table(
             data if data is not None else own,
             labels=contract.labels.names,
+            root=recipe.setting(DataConfig, "data", "root") if data is None else None,
             remote=recipe.setting(DataConfig, "data", "remote") or False,
         )
         # A card is in no folder: a split.csv that happens to lie here is not of its making.
@@ -108,6 +109,21 @@ def evaluate(
         split=named,
         on_progress=on_progress,
     )
+
+
+def rooted(run: str | Path, data: str | Path, root: str | Path) -> Table:
+    """A list whose videos lie in another folder, with the classes of a model.
+
+    Args:
+        run: the model.
+        data: list, or folder of lists.
+        root: folder that holds the videos.
+
+    Raises:
+        VitascopeError: no sound checkpoint, or bad data.
+    """
+    labels = load_model(run)[1].contract.labels.names
+    return read_table(data, labels=labels, root=root)
 
 
 class _Stored:

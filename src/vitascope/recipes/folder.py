@@ -126,7 +126,9 @@ def plan_training(
     TASKS[reading.task]  # refused before anything is read or fetched
     if out is not None:
         holds_run(Path(out))
-    table = read_table(data, labels=reading.data.labels, remote=reading.data.remote)
+    table = read_table(
+        data, labels=reading.data.labels, root=reading.data.root, remote=reading.data.remote
+    )
     reasons: tuple[str, ...] = ()
     if base is None and _judged_by_test(table, overrides):
         reading = replace(reading, data=replace(reading.data, val_share=0.0))
@@ -150,7 +152,8 @@ def plan_training(
     summary = summarize(table, headers, reading.clip if reading.clip.coverage == "window" else None)
     # Absolute, because a run is read from other working directories than it was made in.
     place = os.path.abspath(data) if os.path.exists(data) else str(data)
-    chosen = replace(reading, data=replace(reading.data, path=place))
+    root = reading.data.root and os.path.abspath(reading.data.root)
+    chosen = replace(reading, data=replace(reading.data, path=place, root=root))
     notes = (start.note,) if start is not None and start.note else ()
     plan = Plan(table, summary, chosen, reasons, notes)
     return _timed(plan, out if resume else None) if timed else plan

@@ -295,6 +295,30 @@ def test_root_and_paths_outside_it(tmp_path: Path) -> None:
         read_table(lists)
 
 
+def test_a_root_allows_paths_that_climb_to_it(tmp_path: Path) -> None:
+    data = touch(tmp_path / "data", "1.mp4", "2.mp4")
+    lists = tmp_path / "lists" / "new"
+    lists.mkdir(parents=True)
+    text = "../../data/1.mp4,a\n../../data/2.mp4,b\n"
+    file = write(lists, "l.csv", text)
+    expected = [(str(data / "1.mp4"), "a"), (str(data / "2.mp4"), "b")]
+    absolute = [(r.path, "ab"[r.label]) for r in read_table(file, root=tmp_path).records]
+    assert absolute == expected
+    with pytest.raises(DatasetError, match="--root FOLDER"):
+        read_table(file, root=tmp_path / "lists")  # it climbs higher
+    with pytest.raises(DatasetError, match="a path that leaves"):
+        read_table(write(lists, "l.csv", "../../../x.mp4,a\n"), root=tmp_path)
+    file.unlink()
+    write(lists, "train.csv", text)
+    write(lists, "test.csv", "data/1.mp4,a\ndata/2.mp4,b\n")  # from the root itself
+    table = read_table(lists, root=tmp_path)
+    assert [(r.path, "ab"[r.label]) for r in table.of("train")] == expected
+    assert [(r.path, "ab"[r.label]) for r in table.of("test")] == expected
+    for missing in (tmp_path / "no", "\0", "x" * 5000, file):
+        with pytest.raises(DatasetNotFoundError, match="no such folder"):
+            read_table(lists, root=missing)
+
+
 def test_all_missing_files_are_counted(tmp_path: Path) -> None:
     videos = [f"clips/a/{i}.mp4" for i in range(410)]
     touch(tmp_path, *(v for i, v in enumerate(videos) if i not in (10, 20, 30)))

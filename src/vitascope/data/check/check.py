@@ -57,6 +57,7 @@ def check_files(
     time_limit: float = 60.0,
     index: bool = True,
     folder: str | Path | None = None,
+    root: str | Path | None = None,
 ) -> CheckReport:
     """Decodes every video once and says what is wrong with it.
 
@@ -70,6 +71,7 @@ def check_files(
         time_limit: seconds without a new frame after which a file is given up.
         index: whether to keep times and key frames of each file for `open_video`.
         folder: where to keep them; None is the cache of the user.
+        root: folder that holds the videos of lists; None is the folder of each list.
 
     Raises:
         DatasetNotFoundError: something that does not exist.
@@ -77,20 +79,22 @@ def check_files(
         ConfigError: less than one job.
     """
     check_jobs(jobs)
-    paths, warnings = _videos(data)
+    paths, warnings = _videos(data, root)
     where = str(folder or cache_folder("index")) if index else None
     crew = _Crew(paths, time_limit, where, progress)
     return CheckReport(crew.run(min(jobs or cores(), len(paths))), warnings, where)
 
 
-def _videos(data: Iterable[str | Path]) -> tuple[list[str], tuple[str, ...]]:
+def _videos(
+    data: Iterable[str | Path], root: str | Path | None
+) -> tuple[list[str], tuple[str, ...]]:
     paths: dict[str, None] = {}
     warnings: list[str] = []
     for item in data:
         if Path(item).is_file() and not _is_list(Path(item)):
             paths[str(item)] = None
             continue
-        table = read_table(item, labeled=False)
+        table = read_table(item, root=root, labeled=False)
         paths.update((record.path, None) for record in table.records)
         warnings += table.warnings
         if all(record.label is None for record in table.records) and Path(item).is_dir():

@@ -95,7 +95,7 @@ def from_list(
     found = Found("list", base, classes=classes or find_classes(file.parent))
     found.closed = root is not None
     found.notes.append(f"{rows.name}: {len(rows.rows)} rows, paths from {shown(base)}")
-    _add_rows(found, rows, None, remote)
+    _add_rows(found, rows, None, remote, file.parent)
     return found
 
 
@@ -105,15 +105,18 @@ def from_folder(
     classes: ClassList | None = None,
     labeled: bool = True,
     remote: bool = False,
+    base: Path | None = None,
 ) -> Found:
-    """A folder: lists, split folders, class folders or one list in it, in this order."""
+    """A folder: lists, split folders, class folders or one list in it, in this order.
+
+    `base` holds the videos of lists; None is the folder itself.
+    """
     classes = classes or find_classes(folder)
     root = os.path.abspath(folder)
     lists = _split_lists(folder)
     if lists:
-        return _from_split_lists(
-            Found("lists in a folder", root, classes=classes), lists, ignore_columns, remote
-        )
+        found = Found("lists in a folder", os.path.abspath(base or folder), classes=classes)
+        return _from_split_lists(found, folder, lists, ignore_columns, remote)
     splits = _split_folders(folder)
     if splits:
         return _from_split_folders(Found("split folders", root, classes=classes), splits, labeled)
@@ -124,7 +127,7 @@ def from_folder(
     top = [v for v in videos if _is_top(folder, v)]
     single = _single_list(folder)
     if len(top) == len(videos) and single is not None:
-        found = from_list(single, folder, ignore_columns, classes, remote)
+        found = from_list(single, base or folder, ignore_columns, classes, remote)
         found.layout = "list in a folder"
         return found
     if len(top) == len(videos) or not labeled:
@@ -147,13 +150,17 @@ def from_folder(
 
 
 def _from_split_lists(
-    found: Found, lists: dict[str, Path], ignore_columns: Iterable[str], remote: bool
+    found: Found,
+    folder: Path,
+    lists: dict[str, Path],
+    ignore_columns: Iterable[str],
+    remote: bool,
 ) -> Found:
     for split, file in lists.items():
         rows = read_rows(file, ignore_columns)
         found.notes.append(f"split {split} is {rows.name} ({len(rows.rows)} rows)")
-        _add_rows(found, rows, split, remote)
-    _note_lists(found, Path(found.root), [file.name for file in lists.values()])
+        _add_rows(found, rows, split, remote, folder)
+    _note_lists(found, folder, [file.name for file in lists.values()])
     return found
 
 
@@ -238,14 +245,14 @@ def _add_class_folders(found: Found, folder: Path, split: str | None, labeled: b
         )
 
 
-def _add_rows(found: Found, rows: Rows, split: str | None, remote: bool) -> None:
+def _add_rows(found: Found, rows: Rows, split: str | None, remote: bool, folder: Path) -> None:
     found.tidied = found.tidied or not rows.escaped
     for row in rows.rows:
         where = f"{rows.name}, row {row.line}"
         own = None if row.split is None else split_name(row.split)
         if split is not None and own not in (None, split):
             raise DatasetError(f"{where}: the split is {own!r} in the list of the split {split!r}")
-        path = _resolve(row, where, found, remote)
+        path = _resolve(row, where, found, remote, folder)
         found.drafts.append(
             Draft(path, shown(row.path), row.label, split or own, row.start, row.end, row.group,
                   where)
@@ -254,12 +261,14 @@ def _add_rows(found: Found, rows: Rows, split: str | None, remote: bool) -> None
         found.notes.append(f"{rows.name}: left out the columns {', '.join(rows.ignored)}")
 
 
-def _resolve(row: Row, where: str, found: Found, remote: bool) -> str:
+def _resolve(row: Row, where: str, found: Found, remote: bool, folder: Path) -> str:
     """The absolute path of a row.
 
-    A path may not leave the root. Absolute paths elsewhere are allowed only in a list that the
-    user gave by itself, without a root: there the list is the user's own choice of files. An
-    address makes this machine ask another one, so a list may name one only where the user says so.
+    A path starts from the root and may not leave it; "../x" starts from the folder of the list
+    where it would leave the root otherwise. Absolute paths elsewhere are allowed only in a list
+    that the user gave by itself, without a root: there the list is the user's own choice of files.
+    An address makes this machine ask another one, so a list may name one only where the user says
+    so.
     """
     if is_remote(row.path):
         chained = row.path.count("::") > (parse_part(row.path) is not None)
@@ -274,10 +283,14 @@ def _resolve(row: Row, where: str, found: Found, remote: bool) -> str:
         os.path.isabs(row.path) and not found.closed and ".." not in Path(row.path).parts
     ):
         return path
+    climbed = os.path.normpath(os.path.join(os.path.abspath(folder), row.path))
+    if not os.path.isabs(row.path) and is_below(climbed, found.root):
+        return climbed
     kind = "an absolute path outside" if os.path.isabs(row.path) else "a path that leaves"
     raise DatasetError(
         f"{where}: {shown(row.path)} is {kind} the folder {shown(found.root)}. "
-        f"Put the list into the folder that holds all the videos, or give that folder as root"
+        f"Put the list into the folder that holds all the videos, or give that folder as root "
+        f"(data.root=FOLDER in train, else --root FOLDER)"
     )
 
 

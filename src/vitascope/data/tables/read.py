@@ -44,12 +44,13 @@ def read_table(
     Labels in a list may be names, or indices into the class list where there is one.
 
     Paths of a list start from its folder (or `root`) and may not leave it; only a list that is
-    given by itself, without `root`, may name absolute paths elsewhere.
+    given by itself, without `root`, may name absolute paths elsewhere. With `root`, a path such
+    as "../videos/a.mp4" may start from the folder of the list, as long as it ends below `root`.
 
     Args:
         data: folder or list; with `labeled=False` also a single video.
         labels: class names in order, or a file of them; labels outside are refused.
-        root: folder that the paths of a list start from; None is the list's own folder.
+        root: folder that holds the videos of a list; None is the list's own folder.
         labeled: False accepts videos without labels and a single class.
         ignore_columns: columns of lists to leave out although their name is unknown.
         remote: the rows of a list on this machine may name addresses (`https://...`).
@@ -69,6 +70,8 @@ def read_table(
         return shards.read_shards(os.fspath(data), names, labeled=labeled)
     if not _exists(path):
         raise _not_found(path)
+    if root is not None and not _is_folder(root):
+        raise DatasetNotFoundError(f"root {shown(str(root))}: no such folder. Correct the path")
     table = published(path, root, classes, labeled=labeled)
     if table is None:
         found = _found(path, root, classes, labeled, ignore_columns, remote)
@@ -91,14 +94,21 @@ def _found(
     remote: bool,
 ) -> Found:
     """What a folder, a list, or a single video holds."""
+    base = None if root is None else Path(root)
     if path.is_dir():
-        return from_folder(path, ignore_columns, classes, labeled, remote)
+        return from_folder(path, ignore_columns, classes, labeled, remote, base)
     if not labeled and has_video_suffix(path.name):
         found = Found("one video", os.path.abspath(path.parent), classes=classes)
         found.drafts = [Draft(os.path.abspath(path), shown(path.name))]
         return found
-    base = None if root is None else Path(root)
     return from_list(path, base, ignore_columns, classes, remote)
+
+
+def _is_folder(root: str | Path) -> bool:
+    try:
+        return Path(root).is_dir()
+    except (OSError, ValueError):  # a name that is too long, or no name at all
+        return False
 
 
 def table_from(found: Found, *, files: Files = "require", labeled: bool = True) -> Table:
@@ -179,7 +189,7 @@ def _check_files(found: Found, files: Files) -> list[str]:
         if len(faults) == total and os.path.exists(os.path.join(base, first.shown)):
             remedy = (
                 f" Paths start from {found.root}, but these exist below {base}: move the list "
-                f"there or give that folder as root"
+                f"there or give that folder as root (data.root={base} in train, else --root {base})"
             )
             break
     raise DatasetError(
