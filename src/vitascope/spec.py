@@ -22,6 +22,7 @@ from vitascope.text import exact, is_count, shown
 Coverage = Literal["window", "video"]
 ShortClip = Literal["repeat", "loop", "pad", "error"]
 Fit = Literal["crop", "squash"]
+Background = Literal["keep", "remove"]
 
 
 def to_json(value: Any) -> Any:
@@ -249,6 +250,8 @@ class PixelSpec:
         std: standard deviation of each channel on the same scale.
         fit: "crop" keeps the aspect ratio and cuts the center; "squash" scales the whole frame to
             `crop`, so that nothing is cut off and the aspect ratio is lost.
+        background: "keep" shows frames as they are; "remove" takes from each pixel its median over
+            the frames of the clip, in place of `mean`, so that only what moves is seen.
     """
 
     short_side: int
@@ -256,6 +259,7 @@ class PixelSpec:
     mean: tuple[float, ...] = (0.45, 0.45, 0.45)
     std: tuple[float, ...] = (0.225, 0.225, 0.225)
     fit: Fit = "crop"
+    background: Background = "keep"
 
     def __post_init__(self) -> None:
         crop = (self.crop, self.crop) if isinstance(self.crop, int) else tuple(self.crop)
@@ -263,6 +267,7 @@ class PixelSpec:
         object.__setattr__(self, "mean", tuple(float(m) for m in self.mean))
         object.__setattr__(self, "std", tuple(float(s) for s in self.std))
         _choice("pixels.fit", self.fit, ("crop", "squash"))
+        _choice("pixels.background", self.background, ("keep", "remove"))
         if min(crop) < 1 or (self.fit == "crop" and self.short_side < min(crop)):
             raise ConfigError(
                 f"pixels.crop = {crop} does not fit into short_side = {self.short_side}"

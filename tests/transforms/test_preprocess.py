@@ -48,6 +48,32 @@ def test_normalize_is_the_definition_and_leaves_its_input_alone():
     assert torch.equal(whole, kept.float())
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_without_background_only_what_moves_is_left(count: int, kind: torch.dtype) -> None:
+    pixels = PixelSpec(short_side=8, crop=(8, 8), std=(0.4, 0.5, 0.6), background="remove")
+    x = torch.randint(256, (3, count, 4, 5), dtype=torch.uint8)
+    x[:, :, 0] = x[:, :1, 0]  # the first row stays as it is
+    middle = np.sort(x.numpy(), axis=1)[:, (count - 1) // 2][:, None].astype(float)
+    expected = (x.numpy() - middle) / 255 / np.reshape(pixels.std, (3, 1, 1, 1))
+    kept, found = x.clone(), normalize(x.to(kind), pixels)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    assert found.dtype == torch.float32 and torch.equal(x, kept)
+    assert not found[:, :, 0].any() and (count < 3 or found[:, :, 1:].any())
+
+
+def test_without_background_light_and_place_of_a_still_camera_are_gone() -> None:
+    """The same motion before two walls of one color each gives the same clip."""
+    pixels = PixelSpec(short_side=8, crop=(8, 8), background="remove")
+    clips = []
+    for wall in (40, 90):
+        video = torch.full((6, 8, 8, 3), wall, dtype=torch.uint8)
+        for t in range(6):
+            video[t, 2:4, t] += 30
+        clips.append(evaluation_transform(pixels)(video)[0])
+    assert torch.equal(*clips) and clips[0].any()
+
+
 @pytest.mark.parametrize(
     ("size", "pixels", "expected"),
     [

@@ -379,6 +379,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _typed(self, "")
+        if self.pixels.background == "remove" and self.clip.num_frames == 1:
+            raise ConfigError(
+                "pixels.background = 'remove': a single frame (clip.num_frames = 1) does not move; "
+                "take more frames or keep the background"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values of all fields."""
