@@ -148,3 +148,21 @@ def test_a_run_that_is_replaced_has_no_history(trained, run) -> None:
     done = cli("train", trained.films, "--out", run, "--init", "none", "--force", *TINY)
     assert done.code == 0, done
     assert not (run / FILE).exists() and shown(run) == ""
+
+
+def test_without_a_run_scores_of_other_videos_are_left_alone(trained, tmp_path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for file in trained.folder.glob("best*"):
+        shutil.copy(file, alone)
+    model, found = alone / "best.json", []
+    for place in ("a", "b", "a"):
+        data = tmp_path / place / "val"
+        shutil.copytree(trained.films / "test", data, dirs_exist_ok=True)
+        found.append(Path(scored(model, "--data", data, "--split", "all")["csv"]))
+    assert [file.name for file in found] == [
+        "scores-val-all.csv", "scores-val-all-2.csv", "scores-val-all.csv",
+    ]  # fmt: skip
+    for file, place in zip(found, "aba", strict=True):
+        assert len(videos(file)) == 4
+        assert all(path.startswith(f"{tmp_path}/{place}/") for path in videos(file))

@@ -6,6 +6,8 @@ replaces an earlier one of the same split and never that of another.
 
 from __future__ import annotations
 
+import csv
+import itertools
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -97,9 +99,9 @@ def scores_file(model: str | Path, result: EvalResult, data: str | None) -> Path
     if run is None:
         path = Path(model)
         if not path.exists():  # the name of a published model
-            return Path(f"{_plain(str(model))}-{part}{split}{views}-{SCORES}")
-        folder = path if path.is_dir() else path.parent
-        return folder / f"scores-{part}{split}{views}.csv"
+            name = f"{_plain(str(model))}-{part}{split}{views}-scores"
+            return _free(Path(), name, result)
+        return _free(path if path.is_dir() else path.parent, f"scores-{part}{split}{views}", result)
     taken = {
         row.scores: (row.data, row.split, row.views)
         for row in read_history(run).evaluations
@@ -111,6 +113,27 @@ def scores_file(model: str | Path, result: EvalResult, data: str | None) -> Path
         if taken.get(name, (data, split, result.views)) == (data, split, result.views):
             return run / name
         number += 1
+
+
+def _free(folder: Path, stem: str, result: EvalResult) -> Path:
+    """A file that is not there yet, or holds scores of the same videos."""
+    number = 1
+    while True:
+        path = folder / f"{stem}{'' if number == 1 else f'-{number}'}.csv"
+        if not path.exists() or _same_videos(path, result):
+            return path
+        number += 1
+
+
+def _same_videos(path: Path, result: EvalResult) -> bool:
+    """Whether a table of scores begins with the first of the videos."""
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            row = next(itertools.islice(csv.reader(lines), 1, None), None)
+    except (OSError, ValueError, csv.Error):
+        return False
+    first = result.videos[0].encode("utf-8", "backslashreplace").decode() if result.videos else None
+    return (row[0] if row else None) == first
 
 
 def note_evaluation(
