@@ -14,7 +14,17 @@ from vitascope.data.render import render_motion_dataset
 from vitascope.errors import UnknownNameError
 from vitascope.models.registry import get_card
 from vitascope.recipes import fit_to_data
-from vitascope.recipes.fit_to_data import WINDOW, Facts, fit_recipe, mean_side, training_cost
+from vitascope.recipes.fit_to_data import (
+    FEW,
+    MANY,
+    MOST_FEW,
+    WINDOW,
+    Facts,
+    effort_for,
+    fit_recipe,
+    mean_side,
+    training_cost,
+)
 from vitascope.recipes.folder import plan_training
 
 FACTS = Facts(
@@ -35,7 +45,7 @@ def _minutes(recipe, facts, model="x3d_s"):
 
 def test_a_training_takes_about_the_planned_time():
     recipe = fit_recipe(FACTS).recipe
-    assert 0.8 * fit_to_data.MINUTES <= _minutes(recipe, FACTS) <= fit_to_data.MINUTES
+    assert 0.8 * MANY.minutes <= _minutes(recipe, FACTS) <= MANY.minutes
     assert recipe.optim.epochs >= fit_to_data.WANTED_EPOCHS
 
 
@@ -44,12 +54,13 @@ def test_a_training_takes_about_the_planned_time():
 def test_every_choice_is_legal_and_within_its_limits(videos, cores, side):
     facts = replace(FACTS, videos=videos, cores=cores, short_side=side)
     recipe = fit_recipe(facts).recipe
-    low, high = fit_to_data.EPOCHS
+    effort = effort_for(facts, get_card("x3d_s"))
+    low, high = effort.epochs
     assert low <= recipe.optim.epochs <= high
     assert recipe.optim.batch_size <= videos
     assert recipe.pixels.crop[0] <= max(64, side)
     if recipe.optim.epochs > low:
-        assert _minutes(recipe, facts) <= fit_to_data.MINUTES * 1.001
+        assert _minutes(recipe, facts) <= effort.minutes * 1.001
 
 
 def test_more_cores_buy_a_larger_picture_never_a_smaller_one():
@@ -58,6 +69,24 @@ def test_more_cores_buy_a_larger_picture_never_a_smaller_one():
         recipe = fit_recipe(replace(FACTS, cores=cores)).recipe
         sizes.append(recipe.clip.num_frames * recipe.pixels.crop[0] ** 2)
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+
+
+@pytest.mark.parametrize("model", ["x3d_s", "slow_r50", "slowfast_r50.k400_8x8", "mvit_base_16x4"])
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_few_videos_show_only_what_moves(model: str, gpus: int) -> None:
+    few = replace(FACTS, videos=MOST_FEW, gpus=gpus)
+    choice = fit_recipe(few, model)
+    pixels, card = choice.recipe.pixels, get_card(model)
+    assert pixels.background == "remove"
+    assert pixels.std == tuple(s / 2 for s in card.pixels.std)
+    assert any("500 videos are too few" in reason for reason in choice.reasons)
+    assert choice.recipe.optim.batch_size >= FEW.batch
+    more = fit_recipe(replace(few, videos=MOST_FEW + 1), model)
+    assert more.recipe.pixels.background == "keep" and more.recipe.pixels.std == card.pixels.std
+    assert not any("too few" in reason for reason in more.reasons)
+    trained = fit_recipe(few, model, init="run")  # weights that know images with a background
+    assert trained.recipe.pixels.background == "keep"
+    assert "depth_factor" not in trained.recipe.model.args
 
 
 def test_no_mirror_images_where_a_class_names_a_direction():

@@ -21,7 +21,7 @@ from vitascope.models.measure.meta import meta_model
 from vitascope.models.registry import get_card
 from vitascope.recipes.fit_to_data import (
     CORE_SPEED,
-    MINUTES,
+    MANY,
     WINDOW,
     Choice,
     Facts,
@@ -141,7 +141,7 @@ def _size(facts: Facts, card: ModelCard, start: Start) -> tuple[int, int]:
     known = inspect.signature(card.builder).parameters
     shares = SHARES if any(name in known for name in CROP_ARGS) else SHARES[:1]
     crops = sorted({_multiple(share * full) if share < 1 else full for share in shares})
-    budget = MINUTES * 60 * CORE_SPEED * facts.cores
+    budget = MANY.minutes * 60 * CORE_SPEED * facts.cores
     best = (crops[0], 0)
     for crop in crops:
         cost = training_cost(card, start.clip.num_frames, crop)
