@@ -169,6 +169,22 @@ def test_time_line_is_prediction_on_each_window(
     assert _compare(model, video, every, None) == len(starts)
 
 
+def test_a_time_line_without_background(tmp_path: Path, video: Path) -> None:
+    """The median is that of the window and not of each frame, of which nothing would be left."""
+    pixels = replace(CONTRACT.pixels, background="remove")
+    model = load(_save(tmp_path / "run", replace(CONTRACT, pixels=pixels)))
+    for row in model.timeline(video, "2/3"):
+        one = model.predict(video, start=row.start, end=row.end, views="1x1")
+        torch.testing.assert_close(row.scores, one.scores, atol=1e-6, rtol=1e-5)
+    for (clip, views), row in zip(model.stream(video, 1), model.timeline(video, 1), strict=True):
+        assert views.any() and views.shape == (1, 3, 4, 32, 32) and clip.start == row.start
+        assert (views.median(dim=2).values == 0).all()
+    path, checked = model.export("torch.export", [video], tmp_path / "out", repeats=1)
+    assert checked.ok and load(path).pixels == pixels
+    expected = model.predict(video).scores
+    torch.testing.assert_close(load(path).predict(video).scores, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_window_of_another_length_and_variable_rate(run: Path, tmp_path: Path) -> None:
     ticks = [0, 1, 2, 3, 7, 8, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 40, 41, 42, 47]
     path = film(tmp_path / "vfr.mp4", frames=len(ticks), fps=12, pts=ticks)
@@ -210,7 +226,7 @@ def test_time_line_decodes_each_frame_once_and_holds_small_frames(
     monkeypatch.setattr(module, "windows", spy)
     list(load(run).timeline(video, Fraction(1, 4)))
     assert [time for time, _ in seen] == [Fraction(i, 12) for i in range(45)]
-    assert {shape for _, shape in seen} == {(1, 3, 1, 32, 32)}  # not the video's 80 x 128
+    assert {shape for _, shape in seen} == {(1, 1, 32, 32, 3)}  # not the video's 80 x 128
 
 
 def test_padded_samples_are_black(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from vitascope.serving.loading import ModelSource, open_model
 from vitascope.serving.windows import windows
 from vitascope.spec import ClipSpec, PixelSpec, ViewProtocol
 from vitascope.text import exact, shown
-from vitascope.transforms.preprocess import evaluation_transform
+from vitascope.transforms.preprocess import evaluation_transform, evaluation_windows, normalize
 
 
 class Score(NamedTuple):
@@ -278,11 +278,11 @@ class Predictor:
     def _stream(
         self, film: Given, every: Fraction, length: Fraction | None
     ) -> Iterator[tuple[Clip, Tensor]]:
-        transform = evaluation_transform(self.pixels, self.views.crops)
+        cut = evaluation_windows(self.pixels, self.views.crops)
 
         def prepared(image: Image) -> Tensor:
-            """V C 1 h w: one frame as it enters the model; small, whatever the video's size."""
-            return torch.stack(transform(torch.from_numpy(image)[None]))
+            """V 1 h w C: one frame of uint8, small whatever the video's size."""
+            return torch.stack(cut(torch.from_numpy(image)[None]))
 
         with film.open(True) as video:
             natural = self.clip.duration(video.fps)
@@ -300,7 +300,8 @@ class Predictor:
                     frames = [
                         f if ok else black for f, ok in zip(frames, window.valid, strict=True)
                     ]
-                yield window.clip, torch.cat(frames, dim=2)
+                views = torch.cat(frames, dim=1).permute(0, 4, 1, 2, 3)
+                yield window.clip, torch.stack([normalize(view, self.pixels) for view in views])
 
     def clips(
         self,

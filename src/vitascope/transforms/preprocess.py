@@ -159,23 +159,44 @@ def evaluation_transform(
     Raises:
         ConfigError: `crops` is another number.
     """
-    view_windows(*pixels.crop, pixels.crop, crops)
+    cut = evaluation_windows(pixels, crops, antialias=antialias)
 
     def transform(frames: Tensor) -> list[Tensor]:
+        return [normalize(window.permute(3, 0, 1, 2), pixels) for window in cut(frames)]
+
+    return transform
+
+
+def evaluation_windows(
+    pixels: PixelSpec, crops: int = 1, *, antialias: bool = True
+) -> Callable[[Tensor], list[Tensor]]:
+    """The first part of `evaluation_transform`: windows of frames, which do not depend on others.
+
+    Args:
+        pixels: size of the windows.
+        crops: windows of each frame: 1, 3 or 5.
+        antialias: see `resize`.
+
+    Returns:
+        A function from uint8 frames T H W C to a list with T h w C for each window.
+
+    Raises:
+        ConfigError: `crops` is another number.
+    """
+    view_windows(*pixels.crop, pixels.crop, crops)
+
+    def windows_of(frames: Tensor) -> list[Tensor]:
         check_frames(frames, len(pixels.mean))
         height, width = frames.shape[1:3]
         if pixels.fit == "squash" and crops > 1:
             part = (max(1, int(height * _SQUASH_SHARE)), max(1, int(width * _SQUASH_SHARE)))
             boxes = view_windows(height, width, part, crops)
-            windows = [resize(_cut(frames, box), *pixels.crop, antialias) for box in boxes]
-        else:
-            height, width = scaled_size(height, width, pixels)
-            scaled = resize(frames, height, width, antialias)
-            boxes = view_windows(height, width, pixels.crop, crops)
-            windows = [_cut(scaled, box) for box in boxes]
-        return [normalize(window.permute(3, 0, 1, 2), pixels) for window in windows]
+            return [resize(_cut(frames, box), *pixels.crop, antialias) for box in boxes]
+        height, width = scaled_size(height, width, pixels)
+        scaled = resize(frames, height, width, antialias)
+        return [_cut(scaled, box) for box in view_windows(height, width, pixels.crop, crops)]
 
-    return transform
+    return windows_of
 
 
 def _cut(frames: Tensor, box: Box) -> Tensor:
