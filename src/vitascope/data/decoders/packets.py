@@ -116,11 +116,11 @@ def _in_doubt(source: Source, packets: _Packets) -> bool:
     times = [t for t in packets.pts if t is not None]
     order = np.argsort(np.array(times, dtype=np.int64), kind="stable")
     later = order - np.arange(len(times))  # by how much a frame is decoded after it is shown
-    # FFmpeg guesses the depth from the first frames, so a little more is believed. A frame that
+    # FFmpeg guesses the depth from the first frames, so one more is believed. A frame that
     # is shown far later than it is decoded has company, unless its time is odd.
     least = int(later.min())
     lonely = least < -4 and int((later <= least // 2).sum()) == 1
-    return bool(later.max() > (max(depth, 4) if depth else 0) or least < -_DEEPEST or lonely)
+    return bool(later.max() > (depth + 1 if depth else 0) or least < -_DEEPEST or lonely)
 
 
 def _read_packets(source: Source) -> _Packets:

@@ -84,18 +84,31 @@ def _repeated(
 ) -> int:
     """Keeps one of several frames with the time kept last; the number of the frame after them.
 
-    It is the one that leaves the distances most even.
+    It is the one that leaves the distances most even. At the start and the end of a video, where
+    there is nothing on one side, it is the one whose distance is most like the next.
     """
     first, time = kept[-1]
     stop = index
     while stop < len(times) and times[stop] in (None, time - shift):
         stop += 1
-    after = None if stop == len(times) else times[stop]
-    if len(kept) > 1 and after is not None and after + shift > time:
-        same = [first, *(n for n in range(index, stop) if times[n] is not None)]
-        ends = kept[-2], (stop, after + shift)
-        kept[-1] = min(((n, time) for n in same), key=lambda p: _unevenness([ends[0], p, ends[1]]))
+    same = [first, *(n for n in range(index, stop) if times[n] is not None)]
+    before = kept[-2:-4:-1]
+    following = enumerate(times[stop : stop + 2], stop)
+    after = [(n, t + shift) for n, t in following if t is not None]
+    if after and after[0][1] <= time:
+        return stop  # another odd time
+    if before and after:
+        ends = before[0], after[0]
+        first = min(same, key=lambda n: _unevenness([ends[0], (n, time), ends[1]]))
+    elif len(near := before or after) == 2 and _pace(*near) > 0:
+        first = min(same, key=lambda n: abs(_pace((n, time), near[0]) - _pace(*near)))
+    kept[-1] = (first, time)
     return stop
+
+
+def _pace(one: tuple[int, int], other: tuple[int, int]) -> float:
+    """Ticks a frame between two frames."""
+    return (other[1] - one[1]) / (other[0] - one[0])
 
 
 def _fits(count: int, room: int, step: int) -> bool:
