@@ -179,16 +179,23 @@ def _fill(times: Sequence[int | None], kept: dict[int, int], step: int) -> tuple
         if b - a > 1:
             found[a + 1 : b] = _between(times[a + 1 : b], found[a], found[b])
     first, last = numbers[0], numbers[-1]
+    begin, end = (_usual(kept, numbers[:2], step), _usual(kept, numbers[-2:], step))
     for number in range(first - 1, -1, -1):
-        found[number] = found[number + 1] - _own(times, number, number + 1, step) * finer
+        found[number] = found[number + 1] - _own(times, number, begin) * finer
     for number in range(last + 1, len(times)):
-        found[number] = found[number - 1] + _own(times, number - 1, number, step) * finer
+        found[number] = found[number - 1] + _own(times, number - 1, end) * finer
     return found, finer
 
 
-def _own(times: Sequence[int | None], before: int, after: int, step: int) -> int:
-    """The distance of two frames as it is stored, if it can be one."""
-    a, b = times[before], times[after]
+def _usual(kept: dict[int, int], pair: list[int], step: int) -> int:
+    """The distance of frames between two that are kept; the usual one where there was a break."""
+    near = (kept[pair[-1]] - kept[pair[0]]) // (pair[-1] - pair[0]) if len(pair) > 1 else step
+    return near if 0 < near <= 10 * step else step
+
+
+def _own(times: Sequence[int | None], number: int, step: int) -> int:
+    """The distance of a frame and the next as it is stored, if it can be one."""
+    a, b = times[number], times[number + 1]
     return b - a if a is not None and b is not None and 0 < b - a <= 10 * step else step
 
 

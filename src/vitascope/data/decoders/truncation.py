@@ -29,7 +29,7 @@ def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
     Returns:
         A sentence, or None if nothing is known to be missing.
     """
-    promised = promised_end(source) if timeline is not None else None
+    promised = promised_end(source, timeline.start) if timeline is not None else None
     if timeline is not None and promised is not None:
         end, gap = timeline.start + timeline.duration, timeline.duration / len(timeline)
         if promised - end > max(3 * gap, Fraction(1, 5)):
@@ -53,13 +53,17 @@ def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
     return f"the file is cut off: {what} to byte {need}, it ends at byte {size}"
 
 
-def promised_end(source: Source) -> Fraction | None:
+def promised_end(source: Source, start: Fraction | None = None) -> Fraction | None:
     """The end of the stream in seconds as the header has it; None where it is no promise.
 
     MP4 has a table of its frames, which is the proof of what there should be; only where the
     frames come in fragments is the header all that speaks of those that are missing. The tag
     DURATION is Matroska's own: other formats carry it where a program copied the tags of a
     stream. It is never longer than the file that it was written for.
+
+    Args:
+        source: the open file.
+        start: of the first frame in seconds, which is before the stored one if that is odd.
     """
     stream = source.stream
     if (
@@ -68,7 +72,9 @@ def promised_end(source: Source) -> Fraction | None:
         and stream.duration
         and stream.start_time is not None
     ):
-        return Fraction(int(stream.start_time + stream.duration)) * source.time_base
+        begin = int(stream.start_time) * source.time_base
+        begin = begin if start is None else min(begin, start)
+        return begin + int(stream.duration) * source.time_base
     if _format(source) != "matroska":
         return None
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
