@@ -47,6 +47,8 @@ class _Packets:
     Attributes:
         damaged: what ended the reading before the end of the file.
         packed: a packet holds two images of MPEG-4, as is done in AVI for B frames.
+        late: MPEG-4 with B frames ends in packets without an image; the last image comes out
+            behind them, at their time.
         silent: the latest end, in ticks, of a packet that shows no image; None if there is none.
         place: of the last packet in the file, in bytes; None if that is not known.
     """
@@ -58,6 +60,7 @@ class _Packets:
     discard: list[bool]
     damaged: DecodeError | None = None
     packed: bool = False
+    late: bool = False
     silent: int | None = None
     place: int | None = None
 
@@ -91,7 +94,7 @@ def scan(source: Source) -> Timeline:
     packets = _read_packets(source)
     if not packets.pts:
         raise packets.damaged or DecodeError(source.path, "the video stream has no frame")
-    timeline = _from_packets(source, packets)
+    timeline = None if packets.late else _from_packets(source, packets)
     if timeline is None:
         return _count(source, come_out(source), packets)
     if _in_doubt(source, packets):
@@ -148,10 +151,11 @@ def _read_packets(source: Source) -> _Packets:
     except DecodeError as error:
         # What was read before the damage is there and can be had.
         damaged = error
-    if mpeg4 and skipped is not None:
+    late = mpeg4 and skipped is not None and codec.has_b_frames > 0
+    if mpeg4 and skipped is not None and not late:
         found.add(skipped)  # FFmpeg shows the last image once more where a stream ends so
     end = max(silent, default=None)
-    return replace(found, damaged=damaged, packed=packed, silent=end, place=place)
+    return replace(found, damaged=damaged, packed=packed, late=late, silent=end, place=place)
 
 
 def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
@@ -201,7 +205,7 @@ def _last_length(
     and so does a file that is all there and says that it goes on.
     """
     end = int(ticks[-1])
-    before = int(ticks[-1] - ticks[-2]) if len(ticks) > 1 else 0
+    before = int(ticks[-1] - ticks[-2]) if len(ticks) > 1 and not packets.late else 0
     usual = (min(before, stored) if before and stored > 0 else before) or max(
         round(1 / (source.rate * source.time_base)), 1
     )
