@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from vitascope.data.decoders.repair import descents, repair
 from vitascope.data.decoders.source import RAISED, GaveUp, Source, reason
 from vitascope.data.decoders.timeline import Ticks, Timeline
-from vitascope.data.decoders.truncation import held_until
+from vitascope.data.decoders.truncation import held_until, last_in_table
 from vitascope.errors import DecodeError
 
 _MPEG4_PICTURE = b"\x00\x00\x01\xb6"
@@ -200,8 +200,8 @@ def _last_length(
     """How long the last frame is shown, in ticks of the stream.
 
     MP4 stores the lengths of packets in the order of decoding, which say nothing of the last
-    image when images are reordered; there the end of the table tells, or the gap before. An
-    edit list may end within the last image. Packets without an image keep it on the screen,
+    image when images are reordered; there the end of the table tells, or the gap before. A
+    header that has more is held against the table. An edit list may end within the last image. Packets without an image keep it on the screen,
     and so does a file that is all there and says that it goes on.
     """
     end = int(ticks[-1])
@@ -218,6 +218,8 @@ def _last_length(
             rest = int(stream.start_time + stream.duration) - end
             if rest > 0 and (rest < length or (length <= 0 and rest <= 2 * usual)):
                 length = rest
+            elif not reordered and rest > length + usual:
+                length = min(last_in_table(source) or length, rest)
     if length <= 0:
         length = usual
     if packets.silent is not None:

@@ -18,6 +18,9 @@ from vitascope.data.decoders.stills import Read, gif_is_whole, jpeg_is_whole
 from vitascope.data.decoders.timeline import Timeline
 
 
+_LONGEST_TABLE = 1 << 26  # bytes
+
+
 def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
     """What is missing at the end of a file, cut while it was copied or downloaded.
 
@@ -101,6 +104,46 @@ def held_until(source: Source, end: Fraction, place: int | None) -> Fraction | N
         return None
     with source.content() as read:
         return promised if is_last_of_track(read, source.size, place) else None
+
+
+def last_in_table(source: Source) -> int | None:
+    """How long the last packet in the table of an MP4 is, in ticks; None if there is no table.
+
+    FFmpeg takes the lengths of some codecs (VP9) from their usual rate instead.
+    """
+    with source.content() as read:
+        place = 0
+        for kind, end in _top(read, source.size):
+            if kind == b"moov" and end - place <= _LONGEST_TABLE:
+                return _last_delta(read(place, end - place)[8:], source.stream.id)
+            place = end
+    return None
+
+
+def _last_delta(movie: bytes, track: int) -> int | None:
+    for body in _inside(movie, b"trak"):
+        header = next(_inside(body, b"tkhd"), b"")
+        place = 20 if header[:1] == b"\1" else 12
+        if int.from_bytes(header[place : place + 4], "big") != track:
+            continue
+        for kind in (b"mdia", b"minf", b"stbl", b"stts"):
+            body = next(_inside(body, kind), b"")
+        count = int.from_bytes(body[4:8], "big")
+        if count and len(body) >= 8 + 8 * count:
+            return int.from_bytes(body[4 + 8 * count : 8 + 8 * count], "big")
+    return None
+
+
+def _inside(content: bytes, kind: bytes) -> Iterator[bytes]:
+    """What is in the boxes of a kind among those that are in a box."""
+    place = 0
+    while place + 8 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        if length < 8:
+            return
+        if content[place + 4 : place + 8] == kind:
+            yield content[place + 8 : place + length]
+        place += length
 
 
 def _format(source: Source) -> str:
