@@ -267,6 +267,9 @@ def _warnings(table: Table, given: bool) -> tuple[str, ...]:
     for names in [] if given else class_lists.near_equal(table.classes)[:3]:
         listed = " and ".join(repr(shown(name)) for name in names[:4])
         warnings.append(f"classes {listed} differ in their spelling only; are they one class?")
+    gaps = [] if given or table.layout != "list" else class_lists.doubtful(table.classes)
+    if gaps:
+        warnings.append(f"class {gaps[0]!r} may be a missing label; remove the rows without one")
     again = _named_again(table.records)
     keys = Counter((r.path, r.start, r.end) for r in again)
     twice = [key[0] for key, n in keys.items() if n > 1]
