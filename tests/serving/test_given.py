@@ -88,9 +88,7 @@ FORMS: dict[str, Callable[[np.ndarray, Path], Any]] = {
     "memoryview of an array": lambda f, d: memoryview(f),
     "read-only": lambda f, d: np.frombuffer(f.tobytes(), np.uint8).reshape(f.shape),
     "columns first in memory": lambda f, d: np.asfortranarray(f),
-    "tuple of images with alpha": lambda f, d: tuple(
-        Image.fromarray(i).convert("RGBA") for i in f
-    ),
+    "tuple of images with alpha": lambda f, d: tuple(Image.fromarray(i).convert("RGBA") for i in f),
     "list of Pillow images": lambda f, d: [Image.fromarray(i) for i in f],
     "folder": lambda f, d: d,
     "folder as text": lambda f, d: str(d),
@@ -122,7 +120,7 @@ def test_frames_at_the_rate_of_the_film_are_the_film(
     "form",
     ["bytes", "bytearray", "memoryview", "open", "unbuffered", "buffer", "spooled", "mmap", "~",
      "list", "np.str_", "fspath"],
-)
+)  # fmt: skip
 def test_files_in_every_form(
     predictor: Predictor, video: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

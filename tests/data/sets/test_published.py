@@ -166,9 +166,7 @@ def test_another_form_names_the_data_set(
 
 
 @pytest.mark.parametrize("name", ["ssv2", "ucf101", "hmdb51"])
-def test_the_folder_above_the_lists_says_where_they_are(
-    copies: dict[str, Path], name: str
-) -> None:
+def test_the_folder_above_the_lists_says_where_they_are(copies: dict[str, Path], name: str) -> None:
     file = next(row[1] for row in LISTS if row[0] == name)
     with pytest.raises(DatasetError, match=rf"are in {file.split('/')[0]}: give that folder"):
         read_table(copies[name])

@@ -74,7 +74,8 @@ def test_missing_labels_are_missing(tmp_path: Path, gap: str) -> None:
 def test_a_class_that_may_be_a_gap_is_named(tmp_path: Path, name: str) -> None:
     table = listed(tmp_path, [name, "walk", "run"])
     assert name in table.classes
-    assert table.warnings == (f"class {name!r} may be a missing label; remove the rows without one",)
+    (warning,) = table.warnings
+    assert warning == f"class {name!r} may be a missing label; remove the rows without one"
     assert not listed(tmp_path, ["NA", "FR", "none"]).warnings
     assert not listed(tmp_path, [name, "walk"], classes=f"{name}\nwalk\n").warnings
 

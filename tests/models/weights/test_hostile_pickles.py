@@ -269,8 +269,16 @@ def test_parts_of_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="one of the 2 parts"):  # whatever became of the other
         index.write_text(json.dumps({"weight_map": {"a0": names[0], "a1": names[1]}}))
         read_content(tmp_path / names[0])
-    for text in ("{}", "[]", "[" * 10**5, '{"weight_map": 3}', '{"weight_map": {}}',
-                 "version https://git-lfs.github.com/spec/v1", '{"weight_map": {"a": {}}}', "NaN"):
+    for text in (
+        "{}",
+        "[]",
+        "[" * 10**5,
+        '{"weight_map": 3}',
+        '{"weight_map": {}}',
+        "version https://git-lfs.github.com/spec/v1",
+        '{"weight_map": {"a": {}}}',
+        "NaN",
+    ):
         index.write_text(text)
         with pytest.raises(WeightsError, match=r"index\.json") as caught:
             read_content(index)
@@ -314,10 +322,11 @@ def test_parts_of_every_form(tmp_path: Path, form: str, stem: str) -> None:
 
 def test_parts_that_do_not_belong_together(tmp_path: Path) -> None:
     index = parts(tmp_path, "safetensors", "a")
-    save_file({"a2": torch.ones(3), "a0": torch.zeros(3)}, tmp_path / "a-00003-of-00003.safetensors")
+    last = tmp_path / "a-00003-of-00003.safetensors"
+    save_file({"a2": torch.ones(3), "a0": torch.zeros(3)}, last)
     with pytest.raises(WeightsError, match="different values for a0"):
         read_content(index)
-    save_file({"a2": torch.ones(3), "a0": torch.ones(3)}, tmp_path / "a-00003-of-00003.safetensors")
+    save_file({"a2": torch.ones(3), "a0": torch.ones(3)}, last)
     assert sorted(read_content(index)) == ["a0", "a1", "a2"]  # one entry twice is no harm
     parts(tmp_path, "bin", "b")
     with pytest.raises(WeightsError, match=r"has 2 indexes of parts \(a.*, b.*\)"):

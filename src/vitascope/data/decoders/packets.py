@@ -200,9 +200,10 @@ def _last_length(
     """How long the last frame is shown, in ticks of the stream.
 
     MP4 stores the lengths of packets in the order of decoding, which say nothing of the last
-    image when images are reordered; there the end of the table tells, or the gap before. A
-    header that has more is held against the table. An edit list may end within the last image. Packets without an image keep it on the screen,
-    and so does a file that is all there and says that it goes on.
+    image when images are reordered; there the end of the table tells, or the gap before. A header
+    that has more is held against the table. An edit list may end within the last image. Packets
+    without an image keep it on the screen, and so does a file that is all there and says that it
+    goes on.
     """
     end = int(ticks[-1])
     before = int(ticks[-1] - ticks[-2]) if len(ticks) > 1 and not packets.late else 0

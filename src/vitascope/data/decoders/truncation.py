@@ -17,7 +17,6 @@ from vitascope.data.decoders.source import Source
 from vitascope.data.decoders.stills import Read, gif_is_whole, jpeg_is_whole
 from vitascope.data.decoders.timeline import Timeline
 
-
 _LONGEST_TABLE = 1 << 26  # bytes
 
 

@@ -94,7 +94,8 @@ def resembling(path: Path) -> str | None:
         for name in folders:
             kinds = filter(None, map(_kind_of, _files(path / name)))
             if kind := next(kinds, None):
-                return f"The lists of {get_dataset(kind.name).title} are in {name}: give that folder"
+                title = get_dataset(kind.name).title
+                return f"The lists of {title} are in {name}: give that folder"
         return None
     words = frozenset(re.findall("[a-z_]+", _head(path).replace("\0", "").lower()))
     for name, pattern, known, beside in _TRACES:

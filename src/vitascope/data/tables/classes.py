@@ -86,9 +86,9 @@ def natural_order(labels: Sequence[str]) -> tuple[str, ...]:
 def tidy(labels: Sequence[str | None], classes: ClassList | None) -> list[str | None]:
     """Labels of a list without what table programs make of them.
 
-    Where all labels are numbers, "3.0", "+3" and "3.00e+00" are 3, because one empty cell in a column is enough
-    for such programs to write all of them with decimals, and words such as "null" are missing
-    labels. Names of `classes` stay as they are.
+    Where all labels are numbers, "3.0", "+3" and "3.00e+00" are 3, because one empty cell in a
+    column is enough for such programs to write all of them with decimals, and words such as "null"
+    are missing labels. Names of `classes` stay as they are.
     """
     known = set(classes.names) if classes else set()
     given = {label for label in labels if label is not None}
