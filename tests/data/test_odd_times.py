@@ -73,6 +73,8 @@ FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "repeated.nut": (muxed("mpeg4", 20, -33, options={"g": "10", "bf": "0"}), 20),
     "first_like_second.webm": (muxed("libvpx", 0, 100), 0),
     "first_like_second.ts": (muxed("libx264", 0, 100, options=B_FRAMES), 0),
+    "first_a_little_ahead.mkv": (muxed("libvpx", 0, 150), 0),
+    "last_a_little_back.mkv": (muxed("libx264", 39, -50, options=PLAIN), 39),
     "first_ahead.ts": (muxed("libx264", 0, 4000, options=PLAIN), 0),
     "last_but_one_like_last.mkv": (muxed("libvpx", 38, 33), 38),
     "last_back_b.mp4": (muxed("libx264", 39, -200, options=B_FRAMES), 39),
@@ -202,6 +204,25 @@ def test_which_of_two_with_one_time_is_odd() -> None:
         assert repair(times, 40) == (even, 1), (odd, like)
     assert repair([100, 100, 200, 150, 300, 400, 500, 600], 100) is not None
     assert repair([100, 100], 100) is None
+
+
+@pytest.mark.parametrize("by", [50, 60, 75, 90, 130, 5000])
+def test_odd_times_at_the_ends_move_no_neighbor(by: int) -> None:
+    even = [40 * n + 1000 for n in range(20)]
+    for odd, moved in ((0, by), (19, -by)):
+        times = list(even)
+        times[odd] += moved
+        found = repair(times, 40)
+        assert found == (even, 1), (odd, moved)
+    for odd in (1, 18):  # as far between their neighbors as there is room
+        for moved in (-by, by):
+            times = list(even)
+            times[odd] += moved
+            found = repair(times, 40)
+            assert found is not None and found[1] == 1
+            assert [t for n, t in enumerate(found[0]) if n != odd] == [
+                t for n, t in enumerate(even) if n != odd
+            ], (odd, moved)
 
 
 def test_no_room_makes_finer_ticks() -> None:

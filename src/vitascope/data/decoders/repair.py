@@ -68,6 +68,10 @@ def _keep(times: Sequence[int | None], step: int) -> tuple[dict[int, int], int]:
             if ahead and (not back or _is_better(times, index, shift, kept, ahead, back)):
                 index += ahead
                 continue
+            if back == 1 < len(kept) - 1 and index == len(times) - 1:
+                # The last frame or the one before: the one that is less like those before them.
+                if _is_nearer(kept[-1], (index, time), kept[-2], kept[-3]):
+                    break
             if back:
                 del kept[-back:]
             else:
@@ -111,6 +115,14 @@ def _pace(one: tuple[int, int], other: tuple[int, int]) -> float:
     return (other[1] - one[1]) / (other[0] - one[0])
 
 
+def _is_nearer(
+    one: tuple[int, int], other: tuple[int, int], near: tuple[int, int], far: tuple[int, int]
+) -> bool:
+    """Whether the pace from `one` on is at least as near as that of `other` to what follows."""
+    usual = _pace(near, far)
+    return abs(_pace(one, near) - usual) <= abs(_pace(other, near) - usual)
+
+
 def _fits(count: int, room: int, step: int) -> bool:
     """Whether some frames can have been shown in a stretch of time; one always can."""
     return count == 1 or 2 * room >= (count + 1) * step
@@ -151,6 +163,13 @@ def _is_better(
     back: int,
 ) -> bool:
     """Whether the frames ahead are the odd ones, and not those before."""
+    if ahead == back == len(kept) == 1 and index + 2 < len(times):
+        # The first frame or the second: the one that is less like those behind them.
+        (n, near), (m, far) = ((i, times[i]) for i in (index + 1, index + 2))
+        own = times[index]
+        if own is not None and near is not None and far is not None and far > near:
+            one, other = (kept[0], (index, own + shift))
+            return _is_nearer(one, other, (n, near + shift), (m, far + shift))
     if ahead != back or back == len(kept):
         return ahead <= back
     # As many: those whose moving leaves the distances more even.
