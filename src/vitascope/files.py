@@ -372,9 +372,9 @@ def fetch(
         )
     target = (folder or cache_folder("weights")) / place
     known = _Known(url, sha256 and sha256.lower(), size, min(limit, size or limit))
-    if known.holds(target):
-        return target
     try:
+        if known.holds(target):
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target.with_name(f".{target.name}.lock")):
             if not known.holds(target):

@@ -30,7 +30,8 @@ from vitascope.data.dataset import ClipDataset
 from vitascope.data.limits import check_jobs, process_limit, system_limit, too_many_files
 from vitascope.data.loader import make_loader
 from vitascope.data.records import VideoRecord
-from vitascope.errors import ConfigError, DecodeError, VitascopeError
+from vitascope.errors import ConfigError, DecodeError, VitascopeError, WeightsError
+from vitascope.files import fetch
 from vitascope.spec import ClipSpec
 
 CLIP = ClipSpec(num_frames=4)
@@ -191,11 +192,16 @@ def test_what_is_a_limit() -> None:
     check_jobs(1024)
 
 
-@pytest.mark.parametrize("place", ["file/cache", "node/x", "node", "file"])
+@pytest.mark.parametrize(
+    "place", ["file/cache", "node/x", "node", "file", "dangling/x", "dangling", "loop/x", "long"]
+)
 def test_a_cache_that_cannot_be_made(
     records: list[VideoRecord], tmp_path: Path, place: str
 ) -> None:
     (tmp_path / "file").write_text("x")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone" / "folder")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    place = "n" * 300 if place == "long" else place
     if place.startswith("node"):
         own_device(tmp_path / "node")
     store = FrameCache(tmp_path / place, short_side=32)
@@ -204,7 +210,61 @@ def test_a_cache_that_cannot_be_made(
     assert all(torch.equal(dataset[i]["video"], plain[i]["video"]) for i in range(len(records)))
     report = store.report()
     assert report.decoded == len(records) and report.written == 0
-    assert re.search("No such file|Not a directory|File exists", report.problem)
+    assert re.search(
+        "No such file|Not a directory|File exists|Too many levels|name too long", report.problem
+    )
+
+
+MOUNTED = """
+import sys
+from vitascope.data.cache.frames import FrameCache
+store = FrameCache(sys.argv[2], 32, budget=1 << 40)
+with store.open(sys.argv[1]) as video:
+    print(video.read([5], size=(32, 51)).data.shape)
+print(store.report().problem)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [("ro", "Read-only file system"), ("size=8k", "No space left"), ("nr_inodes=2", "No space")],
+)
+def test_a_cache_on_a_disk_that_takes_nothing(
+    records: list[VideoRecord], tmp_path: Path, options: str, message: str
+) -> None:
+    (tmp_path / "disk").mkdir()
+    mount = f'mount -t tmpfs -o {options} tmpfs "{tmp_path}/disk" || exit 77; exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", mount, "-", sys.executable, "-c", MOUNTED,
+         records[0].path, str(tmp_path / "disk" / "cache")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if done.returncode == 77:
+        pytest.skip("cannot mount here")
+    assert done.returncode == 0, done.stderr
+    assert "torch.Size([1, 32, 51, 3])" in done.stdout and message in done.stdout
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "file/x", "loop/x"])
+def test_weights_that_cannot_be_kept_are_one_kind_of_error(tmp_path: Path, name: str) -> None:
+    """A training that only hoped for them goes on without."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(WeightsError, match="cannot be written"):
+        fetch("http://127.0.0.1:9/a/b.pth", folder=tmp_path / name, answer_within=1)
+
+
+def test_weights_in_a_folder_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:  # as the system does; root may look everywhere
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(WeightsError, match=r"cannot be written \(Permission denied\)"):
+        fetch("http://127.0.0.1:9/a/b.pth", folder=tmp_path, answer_within=1)
 
 
 # --- whole trainings under limits ---------------------------------------------------------------

@@ -38,7 +38,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def not_coded(picture: bytes, width: int) -> bytes:
-    """The header of an MPEG-4 image up to its flag "coded", which becomes 0.
+    """The header of an MPEG-4 image up to its flag "coded", which becomes 0; no key image.
 
     Args:
         picture: with its start code.
@@ -50,7 +50,7 @@ def not_coded(picture: bytes, width: int) -> bytes:
     while bits[place] == "1":
         place += 1
     place += 2 + width + 1
-    bits = "01" + bits[2:place] + "00"
+    bits = bits[:2].replace("00", "01") + bits[2:place] + "00"
     bits += "1" * (-len(bits) % 8)
     return picture[:head] + int(bits, 2).to_bytes(len(bits) // 8, "big")
 
@@ -102,6 +102,12 @@ MADE: dict[str, tuple[Callable[[Path], Path], list[int]]] = {
     "end.mp4": (lambda p: mpeg4(p, END), [*range(30), 29]),
     "end.mkv": (lambda p: mpeg4(p, END), [*range(30), 29]),
     "one_group.mp4": (lambda p: mpeg4(p, {1, 2, 3}), [0, *range(4, COUNT)]),
+    "many.avi": (lambda p: mpeg4(p, set(range(1, 12))), [0, *range(12, COUNT)]),
+    "every_third.ts": (
+        lambda p: mpeg4(p, set(range(1, 39, 3))), [n for n in range(COUNT) if n % 3 != 1 or n == 39]
+    ),
+    "middle.asf": (lambda p: mpeg4(p, MIDDLE), [n for n in range(COUNT) if n not in MIDDLE]),
+    "end_by_one.avi": (lambda p: mpeg4(p, {39}), [*range(39), 38]),
     "filling.mkv": (
         lambda p: avc(p, H264_FILLING),
         list(range(COUNT)),
@@ -143,6 +149,42 @@ def test_what_is_not_coded_is_no_frame(tmp_path: Path, name: str, monkeypatch) -
         assert [read_number(i) for i in video.read([25, 2, 9]).data.numpy()] == [
             expected[n] for n in (25, 2, 9)
         ]
+
+
+# name -> numbers that are not coded.
+B_FRAMES = {
+    "b.mp4": {7, 8},
+    "b.avi": {4, 5, 6, 7, 8, 9},
+    "b.mkv": {20},
+    "b_end.mp4": {37, 38, 39},
+    "b_end.mkv": {38},
+    "b_end.avi": {37, 38},
+    "b_still.mov": set(range(7, 40)),
+}
+
+
+@pytest.mark.parametrize("name", B_FRAMES)
+def test_not_coded_among_b_frames(tmp_path: Path, name: str) -> None:
+    """FFmpeg shows no image twice here, and the last one at the time of the last packet."""
+    path = mpeg4(tmp_path / name, B_FRAMES[name], bf="2")
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        images = [(f.pts, f.to_ndarray(format="rgb24")) for f in container.decode(stream)]
+        times = [float((pts - images[0][0]) * stream.time_base) for pts, _ in images]
+    assert len(images) == COUNT - len(B_FRAMES[name])
+    for _ in range(2):
+        with open_video(path, whole=True) as video:
+            found = video.read(range(len(video.times))).data.numpy()
+            if path.suffix != ".avi":  # has no times
+                assert [float(t) for t in video.times] == pytest.approx(times, abs=0.001)
+            assert len(found) == len(images)
+            assert all(np.array_equal(f, i) for f, (_, i) in zip(found, images, strict=True))
+            last = len(found) - 1
+            assert np.array_equal(video.read([last, 3]).data.numpy(), found[[last, 3]])
+            assert float(video.duration) == pytest.approx(1.6, abs=0.05)
+        report, timeline = examine(str(path))
+        assert (report.frames, report.error) == (len(images), None) and timeline is not None
+        store(path, timeline)
 
 
 def test_empty_chunks_of_avi_keep_the_picture(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from support.packets import X264, write_packets
+from vitascope.data.cache.frames import FrameCache
 from vitascope.data.check.examine import examine
 from vitascope.data.decoder import open_video
 from vitascope.data.decoders import source as source_module
@@ -70,6 +71,13 @@ STREAMS: dict[str, tuple[str, list[tuple[str, tuple[int, int], int, Any]], tuple
     "none_is_marked": ("a.nut", [THUMB, ("mpeg4", LARGE, 24, NONE)], (80, 24)),
     "cover_first": ("a.mp4", [("mjpeg", LARGE, 1, COVER), ("libx264", SMALL, 24, NONE)], (48, 24)),
     "asf": ("a.wmv", [THUMB, ("wmv2", LARGE, 24, DEFAULT)], (80, 24)),
+    "two_first": ("a.mov", [THUMB, THUMB_LARGE, FILM], (80, 24)),
+    "around": ("a.mkv", [THUMB, FILM, THUMB_LARGE], (80, 24)),
+    "large_last": ("a.mov", [("libx264", SMALL, 24, NONE), THUMB_LARGE], (48, 24)),
+    "large_first_unmarked": ("a.mkv", [THUMB_LARGE, ("libx264", SMALL, 24, NONE)], (48, 24)),
+    "one_frame_of_the_same_codec": ("a.ts", [("libx264", LARGE, 1, NONE), FILM_SMALL], (48, 24)),
+    "preview_of_three": ("a.mov", [("mjpeg", SMALL, 3, NONE), FILM], (80, 24)),
+    "cover_last": ("a.mkv", [FILM_SMALL, ("mjpeg", LARGE, 1, COVER)], (48, 24)),
 }
 
 
@@ -107,12 +115,17 @@ def test_a_stream_without_decoder_leaves_the_others(tmp_path: Path) -> None:
 
 # --- interlaced ------------------------------------------------------------------------------
 
+MPEG2 = {"flags": "+ilme+ildct", "qscale": "2", "b": "20M"}
 FIELDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "a.mp4": ("libx264", "yuv420p", {"flags": "+ilme+ildct", "x264opts": "tff=1:crf=8"}),
     "bottom.mkv": ("libx264", "yuv420p", {"flags": "+ilme+ildct", "x264opts": "bff=1:crf=8"}),
     "wide.mp4": ("libx264", "yuv422p", {"flags": "+ilme+ildct", "x264opts": "tff=1:crf=8"}),
     "ten.mp4": ("libx264", "yuv420p10le", {"flags": "+ilme+ildct", "x264opts": "tff=1:crf=8"}),
     "a.ts": ("mpeg2video", "yuv420p", {"flags": "+ilme+ildct", "qscale": "2", "b": "8M"}),
+    "bottom.vob": ("mpeg2video", "yuv420p", MPEG2 | {"top": "0"}),
+    "wide.mov": ("mpeg2video", "yuv422p", MPEG2),
+    "a.avi": ("mpeg4", "yuv420p", {"flags": "+ilme+ildct", "qscale": "2"}),
+    "full.mkv": ("libx264", "yuv444p", {"flags": "+ilme+ildct", "x264opts": "tff=1:crf=8"}),
     "a.mov": ("prores_ks", "yuv422p10le", {"flags": "+ildct"}),
 }
 
@@ -159,7 +172,26 @@ def test_interlaced_pictures_shrink_without_a_comb(tmp_path: Path, name: str, de
     assert np.abs(stored.astype(int) - full).mean() < (1 if decoder == "pyav" else 12)
     if decoder == "pyav":
         assert np.array_equal(small, expected)
+        with open_video(path) as video:  # narrower only, higher only, and larger
+            for size in ((288, 100), (100, 352), (53, 67), (400, 500)):
+                found = video.read([3], size).data[0].numpy()
+                assert np.array_equal(found, scale_image(full, size)), size
     assert np.array_equal(small, streamed) and comb(small) < 2
+
+
+def test_the_cache_keeps_interlaced_pictures_without_a_comb(tmp_path: Path) -> None:
+    codec, pix_fmt, options = FIELDS["a.ts"]
+    path = write_video(
+        tmp_path / "a.ts", woven(), 25, codec=codec, pix_fmt=pix_fmt, options=options
+    )
+    with open_video(path) as video:
+        full = video.read([3]).data[0].numpy()
+    store = FrameCache(tmp_path / "store", 112)
+    for _ in range(2):
+        with store.open(str(path)) as video:
+            found = video.read([3], (112, 137)).data[0].numpy()
+            assert np.array_equal(found, scale_image(full, (112, 137))) and comb(found) < 2
+    assert store.report().hits == 1
 
 
 def test_old_memory_is_found_out_whenever_it_comes(tmp_path: Path, monkeypatch) -> None:

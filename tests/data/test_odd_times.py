@@ -21,6 +21,7 @@ from vitascope.data.render import read_number
 TIMES = [100 * k for k in range(15)] + [1500 + 33 * k for k in range(25)]
 B_FRAMES = X264 | {"bf": "2", "b_strategy": "0"}
 PLAIN = X264 | {"bf": "0"}
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,24 @@ FILES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "first.flv": (flv(0, 5000), 0),
     "last.flv": (flv(39, -200), 39),
     "repeated.nut": (muxed("mpeg4", 20, -33, options={"g": "10", "bf": "0"}), 20),
-}
+    "first_like_second.webm": (muxed("libvpx", 0, 100), 0),
+    "first_like_second.ts": (muxed("libx264", 0, 100, options=B_FRAMES), 0),
+    "first_a_little_ahead.mkv": (muxed("libvpx", 0, 150), 0),
+    "last_a_little_back.mkv": (muxed("libx264", 39, -50, options=PLAIN), 39),
+    "first_ahead.ts": (muxed("libx264", 0, 4000, options=PLAIN), 0),
+    "last_but_one_like_last.mkv": (muxed("libvpx", 38, 33), 38),
+    "last_back_b.mp4": (muxed("libx264", 39, -200, options=B_FRAMES), 39),
+    "last_back_b.ts": (muxed("libx264", 39, -200, options=B_FRAMES), 39),
+    "back_b.mov": (muxed("libx264", 22, -700, options=B_FRAMES), 22),
+    "back.mov": (muxed("mjpeg", 25, -700, options={}, pix_fmt="yuvj420p"), 25),
+    "repeated.wmv": (muxed("wmv2", 20, -33, options={"g": "10"}), 20),
+    "first_like_second_fragments.mp4": (
+        muxed("libx264", 0, 100, options=B_FRAMES, container=FRAGMENTS), 0
+    ),
+    "back_fragments.mp4": (
+        muxed("libx264", 25, -700, options=PLAIN, container=FRAGMENTS), 25
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -87,7 +105,8 @@ def test_all_other_times_stay_and_every_frame_is_read(tmp_path: Path, name: str)
                 before = file_times[number - 1] if number else -1e9
                 after = file_times[number + 1] if number < 39 else 1e9
                 assert before < file_times[number] < after
-                assert abs(file_times[number] - offset - time) < 110
+                close = 2 if number == 0 else 110  # the first as far away as the next one
+                assert abs(file_times[number] - offset - time) < close
             elif number != 39 or odd != 39:
                 assert file_times[number] - offset == pytest.approx(time, abs=1.1), number
         wanted = random.Random(name).sample(range(40), 40)
@@ -99,6 +118,39 @@ def test_all_other_times_stay_and_every_frame_is_read(tmp_path: Path, name: str)
     store(path, timeline)
     with open_video(path) as video:
         assert list(video.times) == times
+
+
+# name -> encoder, its options, and by how much the times of some frames are moved.
+SEVERAL: dict[str, tuple[str, dict[str, str] | None, dict[int, int]]] = {
+    "far_apart.mkv": ("libx264", B_FRAMES, {5: -100, 30: -500}),
+    "far_apart.mov": ("libx264", PLAIN, {5: 300, 30: -500}),
+    "in_a_row.mp4": ("libx264", B_FRAMES, {20: -33, 21: -66, 22: -99}),
+    "in_a_row.webm": ("libvpx", None, {20: -33, 21: -66, 22: -99}),
+    "every_third.ts": ("libx264", B_FRAMES, {n: -33 for n in range(17, 39, 3)}),
+    "every_third.flv": ("libx264", B_FRAMES, {n: -33 for n in range(17, 39, 3)}),
+    "first_and_last.webm": ("libvpx", None, {0: 5000, 39: -200}),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_odd_times_in_a_file(tmp_path: Path, name: str) -> None:
+    codec, options, moved = SEVERAL[name]
+
+    def change(packets: list[Any]) -> list[Any]:
+        shifts = [(p, moved[TIMES.index(p.pts)]) for p in packets if TIMES.index(p.pts) in moved]
+        for packet, by in shifts:
+            packet.pts += by
+        for packet in packets:
+            packet.dts += min(moved.values())
+        return packets
+
+    path = write_packets(tmp_path / name, codec, TIMES, change, options=options)
+    with open_video(path, whole=True) as video:
+        assert [read_number(i) for i in video.read(range(40)).data.numpy()] == list(range(40))
+        times = [float(t + video.start) * 1000 for t in video.times]
+    offset = times[10] - TIMES[10]
+    for number, time in enumerate(TIMES):
+        assert times[number] - offset == pytest.approx(time, abs=100 if number in moved else 1.1)
 
 
 def test_a_time_that_may_be_true_is_kept_and_the_frame_is_found(tmp_path: Path) -> None:
@@ -142,6 +194,35 @@ def test_joined_clocks_keep_their_distances() -> None:
     assert found is not None and found[1] == 1
     assert found[0][:6] == first and found[0][6] > 220
     assert [b - found[0][6] for b in found[0][6:]] == [t - 10 for t in second]
+
+
+def test_which_of_two_with_one_time_is_odd() -> None:
+    even = [40 * n for n in range(10)]
+    for odd, like in ((0, 1), (1, 0), (8, 9), (9, 8), (4, 5), (5, 4)):
+        times = list(even)
+        times[odd] = even[like]
+        assert repair(times, 40) == (even, 1), (odd, like)
+    assert repair([100, 100, 200, 150, 300, 400, 500, 600], 100) is not None
+    assert repair([100, 100], 100) is None
+
+
+@pytest.mark.parametrize("by", [50, 60, 75, 90, 130, 5000])
+def test_odd_times_at_the_ends_move_no_neighbor(by: int) -> None:
+    even = [40 * n + 1000 for n in range(20)]
+    for odd, moved in ((0, by), (19, -by)):
+        times = list(even)
+        times[odd] += moved
+        found = repair(times, 40)
+        assert found == (even, 1), (odd, moved)
+    for odd in (1, 18):  # as far between their neighbors as there is room
+        for moved in (-by, by):
+            times = list(even)
+            times[odd] += moved
+            found = repair(times, 40)
+            assert found is not None and found[1] == 1
+            assert [t for n, t in enumerate(found[0]) if n != odd] == [
+                t for n, t in enumerate(even) if n != odd
+            ], (odd, moved)
 
 
 def test_no_room_makes_finer_ticks() -> None:

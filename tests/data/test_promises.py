@@ -19,6 +19,8 @@ from vitascope.errors import DecodeError
 
 TIMES = [40 * n for n in range(50)]
 PLAIN, B_FRAMES = X264 | {"bf": "0"}, X264 | {"bf": "3", "b_strategy": "0"}
+VP9 = {"deadline": "realtime", "cpu-used": "8"}
+HEVC = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=12:pools=none:bframes=3"}
 FFMPEG = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg program")
 
 
@@ -41,6 +43,17 @@ HELD: dict[str, Callable[[Path], Path]] = {
     "plain.mkv": held("libx264", options=PLAIN),
     "b.mkv": held("libx264", options=B_FRAMES),
     "vp8.webm": held("libvpx", options=VP8),
+    "vp9.mp4": held("libvpx-vp9", options=VP9),
+    "vp9.webm": held("libvpx-vp9", options=VP9),
+    "b_fragments.mp4": held("libx264", options=B_FRAMES, container=FRAGMENTS),
+    "b_negative.mp4": held(
+        "libx264", options=B_FRAMES, container={"movflags": "negative_cts_offsets"}
+    ),
+    "b_no_edits.mp4": held("libx264", options=B_FRAMES, container={"use_editlist": "0"}),
+    "mpeg4_b.m4v": held("mpeg4", options={"bf": "2"}),
+    "hevc.mkv": held("libx265", options=HEVC),
+    "live.mkv": held("libx264", options=B_FRAMES, container={"live": "1"}),
+    "a.gif": held("gif", options={}, pix_fmt="rgb8"),
     "mjpeg.mov": held("mjpeg", options={"qscale": "3"}, pix_fmt="yuvj420p"),
 }
 
@@ -55,6 +68,20 @@ def test_a_last_picture_that_stays_is_no_cut(tmp_path: Path, name: str) -> None:
     report, _ = examine(str(path))
     assert (report.frames, report.error) == (50, None)
     assert report.duration == pytest.approx(6.96, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "vp9.mp4"])
+def test_a_header_longer_than_its_table_promises_nothing(tmp_path: Path, name: str) -> None:
+    codec, options = ("libvpx-vp9", VP9) if name.startswith("vp9") else ("libx264", PLAIN)
+    path = write_packets(tmp_path / name, codec, TIMES, options=options)
+    content = bytearray(path.read_bytes())
+    place = content.find(b"mdhd") + 20
+    length = int.from_bytes(content[place : place + 4], "big")
+    content[place : place + 4] = (5 * length).to_bytes(4, "big")
+    path.write_bytes(content)
+    with open_video(path, whole=True) as video:
+        assert (len(video.times), video.duration) == (50, 2)
+    assert examine(str(path))[0].error is None
 
 
 @pytest.mark.parametrize("name", ["b.mkv", "vp8.webm", "b.mp4"])

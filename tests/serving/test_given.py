@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import io
+import mmap
+import os
+import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -80,6 +85,10 @@ FORMS: dict[str, Callable[[np.ndarray, Path], Any]] = {
     ),
     "list of arrays": lambda f, d: list(f),
     "tuple of tensors": lambda f, d: tuple(torch.from_numpy(f)),
+    "memoryview of an array": lambda f, d: memoryview(f),
+    "read-only": lambda f, d: np.frombuffer(f.tobytes(), np.uint8).reshape(f.shape),
+    "columns first in memory": lambda f, d: np.asfortranarray(f),
+    "tuple of images with alpha": lambda f, d: tuple(Image.fromarray(i).convert("RGBA") for i in f),
     "list of Pillow images": lambda f, d: [Image.fromarray(i) for i in f],
     "folder": lambda f, d: d,
     "folder as text": lambda f, d: str(d),
@@ -108,17 +117,27 @@ def test_frames_at_the_rate_of_the_film_are_the_film(
 
 
 @pytest.mark.parametrize(
-    "form", ["bytes", "bytearray", "memoryview", "open", "buffer", "~", "list"]
-)
+    "form",
+    ["bytes", "bytearray", "memoryview", "open", "unbuffered", "buffer", "spooled", "mmap", "~",
+     "list", "np.str_", "fspath"],
+)  # fmt: skip
 def test_files_in_every_form(
     predictor: Predictor, video: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = predictor.predict(video).scores
     content = video.read_bytes()
     monkeypatch.setenv("HOME", str(video.parent))
-    with open(video, "rb") as file:
+    with (
+        open(video, "rb") as file,
+        open(video, "rb", buffering=0) as plain,
+        tempfile.SpooledTemporaryFile() as spooled,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        spooled.write(content)
         file.read(100)
         value: Any = {
+            "unbuffered": plain, "spooled": spooled, "mmap": mapped,
+            "np.str_": np.str_(video), "fspath": os.fspath(video),
             "bytes": content, "bytearray": bytearray(content), "memoryview": memoryview(content),
             "open": file, "buffer": io.BytesIO(content), "~": "~/film.mp4",
             "list": [str(video), video],
@@ -156,6 +175,21 @@ BAD: dict[str, Any] = {
     "no frame": np.zeros((0, 40, 40, 3), np.uint8),
     "gray": np.zeros((8, 40, 40), np.uint8),
     "alpha": np.zeros((8, 40, 40, 4), np.uint8),
+    "no values": torch.zeros(8, 40, 40, 3, dtype=torch.uint8, device="meta"),
+    "8-bit floats": torch.zeros(8, 40, 40, 3).to(torch.float8_e5m2),
+    "whole numbers": np.zeros((8, 40, 40, 3), np.int64),
+    "a Pillow image": Image.new("RGB", (40, 40)),
+    "images of several sizes": [Image.new("RGB", (40, 40)), Image.new("RGB", (41, 40))],
+    "an array of paths": np.array(["a.mp4", "b.mp4"]),
+    "objects that are frames": np.array([*np.zeros((3, 40, 40, 3), np.uint8), None], object),
+    "a list of bytes": [b"x" * 10**6] * 3,
+    "a list in a list": [["a.mp4"]],
+    "a path of bytes": b"/tmp/gone.mp4",
+    "a set": {"a.mp4"},
+    "a deque": collections.deque([np.zeros((40, 40, 3), np.uint8)]),
+    "a buffer of another kind": array.array("B", bytes(1000)),
+    "a view of floats": memoryview(np.zeros((8, 40, 40, 3))),
+    "a class": Path,
     "objects": np.array([[1, "a"]] * 100_000, object),
     "content as an array": np.zeros(10**6, np.uint8),
     "several sizes": [np.zeros((40, 40, 3), np.uint8), np.zeros((41, 40, 3), np.uint8)],
@@ -186,6 +220,27 @@ def test_what_is_no_video_is_refused_in_one_short_line(predictor: Predictor, nam
     text = str(info.value)
     assert len(text) < 350 and "\n" not in text
     assert len(ascii(text)) < 600
+
+
+def test_open_files_that_cannot_be_read(predictor: Predictor, video: Path) -> None:
+    class Stream(io.RawIOBase):
+        """As of a socket: without a way back."""
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise ConnectionError("gone\n" * 1000)
+
+    with open(video, "rb") as closed:
+        pass
+    with open(video.parent / "w.bin", "wb") as file:
+        for value, message in (
+            (Stream(), "read it into bytes"), (closed, "read it into bytes"),
+            (file, "cannot be read"), (Broken(), "cannot be read"),
+        ):  # fmt: skip
+            with pytest.raises(VitascopeError, match=message) as info:
+                predictor.predict(value)
+            assert len(str(info.value)) < 350 and "\n" not in str(info.value)
+    (video.parent / "w.bin").unlink()
 
 
 def test_files_that_cannot_be_read_so(predictor: Predictor, video: Path, tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def given(video: Video, fps: Fraction | int | None = None) -> Given:
     """
     if isinstance(video, str | os.PathLike):
         return _from_path(expanded(video), fps)
+    if isinstance(video, memoryview) and video.ndim > 1:  # of an array
+        video = np.asarray(video)
     if isinstance(video, np.ndarray | Tensor):
         return _from_frames(_array(video), fps)
     if isinstance(video, list | tuple):
@@ -162,7 +164,8 @@ def _picture(item: Any) -> npt.NDArray[Any]:
 def _array(value: npt.NDArray[Any] | Tensor) -> npt.NDArray[Any]:
     if isinstance(value, np.ndarray):
         return value
-    if value.layout != torch.strided or value.dtype == torch.bfloat16:
-        raise InputError(f"frames of type {value.dtype}, {value.layout}; expected uint8 T H W C")
+    if value.layout != torch.strided or value.dtype != torch.uint8 or value.is_meta:
+        what = f"{value.dtype}, {value.layout}, on {value.device.type}"
+        raise InputError(f"frames of type {what}; expected uint8 with values, T H W C")
     array: npt.NDArray[Any] = value.detach().cpu().numpy()
     return array

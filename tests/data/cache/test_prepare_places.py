@@ -57,6 +57,13 @@ def data(root: Path, clip: Path, *names: str) -> Path:
         ("..x.mp4", "x.mp4"),
         ("tab\t.avi", "new\nline.mp4", " blank .mp4"),
         ("n" * 240 + ".mp4",),
+        ("日" * 83 + ".mp4", "a.mp4"),
+        ("a.webm", "a.mkv", "a.mp4"),
+        ("a.mp4/b.mp4", "a.mp4.mp4"),
+        ("a/", "a.mp4/", "a.avi"),
+        ("ß.mp4", "ss.mp4", "SS.mp4"),
+        ("1/2/3/a.mp4", "1/2/3.mp4", "1/2.mp4"),
+        ("a .mp4", "a.mp4", "a..mp4"),
     ],
     ids=ascii,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,96 @@ def test_columns_in_any_form(tmp_path: Path, other: str) -> None:
         (tmp_path / f"{name}_000000_000010.mp4").write_bytes(b"x")
     (tmp_path / "k.csv").write_text("\n".join(rows))
     assert read_table(tmp_path / "k.csv").classes == ("a", "b")
+
+
+def changed(text: str, how: str) -> bytes:
+    """A list as other programs save it."""
+    if how == "crlf":
+        return text.replace("\n", "\r\n").encode()
+    return text.encode("utf-8-sig") if how == "bom" else (text + "\n\n").encode()
+
+
+@pytest.mark.parametrize("how", ["crlf", "bom", "blank lines"])
+@pytest.mark.parametrize("name", [row[0] for row in LISTS])
+def test_lists_as_other_programs_save_them(
+    copies: dict[str, Path], tmp_path: Path, name: str, how: str
+) -> None:
+    file, count, classes = next(row[1:] for row in LISTS if row[0] == name)
+    root = tmp_path / "copy"
+    shutil.copytree(copies[name], root)
+    for path in (root / file).parent.iterdir():
+        if path.is_file():
+            path.write_bytes(changed(path.read_text(), how))
+    table = read_table(root / file)
+    assert (len(table), table.classes) == (count, classes)
+    assert all(os.path.exists(r.path) for r in table.records)
+
+
+# data set, list, what is done to it
+OTHER_FORMS: list[tuple[str, str, str, Callable[[str], str]]] = [
+    ("kinetics400", "tabs", "train.csv", lambda s: s.replace(",", "\t")),
+    ("kinetics400", "semicolons", "train.csv", lambda s: s.replace(",", ";")),
+    ("kinetics400", "comment", "train.csv", lambda s: f"# mine\n{s}"),
+    ("kinetics400", "no split", "train.csv",
+     lambda s: s.replace(",split", "").replace(",train", "")),
+    ("kinetics400", "JSON", "train.csv", lambda s: json.dumps(
+        {"a": {"annotations": {"label": "x", "segment": [0, 10]}, "subset": "train"}})),
+    ("jester", "header", "jester-v1-train.csv", lambda s: f"video_id;label\n{s}"),
+    ("jester", "commas", "jester-v1-train.csv", lambda s: s.replace(";", ",")),
+    ("jester", "numbers only", "jester-v1-train.csv",
+     lambda s: "".join(f"{row.split(';')[0]}\n" for row in s.splitlines())),
+    ("ssv2", "by number", "labels/something-something-v2-train.json",
+     lambda s: json.dumps({row["id"]: row for row in json.loads(s)})),
+    ("ssv2", "cut", "labels/something-something-v2-train.json", lambda s: s[:30]),
+    ("ucf101", "tabs", "ucfTrainTestlist/trainlist01.txt", lambda s: s.replace(" ", "\t")),
+    ("ucf101", "backslashes", "ucfTrainTestlist/trainlist01.txt", lambda s: s.replace("/", "\\")),
+    ("hmdb51", "third use", "splits/run_test_split1.txt", lambda s: s.replace(" 2", " 3")),
+    ("hmdb51", "empty", "splits/run_test_split1.txt", lambda s: ""),
+    ("moments_in_time", "decimals", "trainingSet.csv", lambda s: s.replace(",3,", ",3.0,")),
+    ("moments_in_time", "header", "trainingSet.csv", lambda s: f"path,label,yes,no\n{s}"),
+    ("charades", "tabs", "Charades_v1_train.csv", lambda s: s.replace(",", "\t")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS, ids=lambda f: f"{f[0]}-{f[1]}")
+def test_another_form_names_the_data_set(
+    copies: dict[str, Path], tmp_path: Path, form: tuple[str, str, str, Callable[[str], str]]
+) -> None:
+    name, how, file, change = form
+    root = tmp_path / "copy"
+    shutil.copytree(copies[name], root)
+    path = root / file
+    text = change(path.read_text())
+    if how == "JSON":
+        path.unlink()
+        path = path.with_suffix(".json")
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=f"looks like a list of .*data info {name}") as info:
+        read_table(path)
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("name", ["ssv2", "ucf101", "hmdb51"])
+def test_the_folder_above_the_lists_says_where_they_are(copies: dict[str, Path], name: str) -> None:
+    file = next(row[1] for row in LISTS if row[0] == name)
+    with pytest.raises(DatasetError, match=rf"are in {file.split('/')[0]}: give that folder"):
+        read_table(copies[name])
+
+
+def test_lists_of_test_sets_have_no_labels(copies: dict[str, Path], tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(copies["ssv2"], root)
+    path = root / "labels/something-something-v2-test.json"
+    path.write_text('[{"id": "7"}, {"id": "8"}]')
+    with pytest.raises(DatasetError, match="no video has a label, as in lists of test sets"):
+        read_table(path)
+    assert len(read_table(path, labeled=False)) == 2
+
+
+def test_a_list_with_a_header_only(copies: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("label,youtube_id,time_start,time_end,split\n")
+    with pytest.raises(DatasetError, match=r"train\.csv: the list has no row"):
+        read_table(tmp_path / "train.csv")
 
 
 @pytest.mark.parametrize(

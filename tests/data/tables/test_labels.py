@@ -39,6 +39,15 @@ def listed(folder: Path, labels: list[str], name: str = "list.csv", classes: str
         (["-0.0", "0", "1"], ("0", "1")),
         (["1.5", "0.5", "10.5"], ("0.5", "1.5", "10.5")),
         (["-1", "2", "-10"], ("-10", "-1", "2")),
+        (["1.", "2.", "1"], ("1", "2")),
+        (["1e0", "1", "2E+00", "10"], ("1", "2", "10")),
+        (["1.000000000000000000e+01", "0.000000000000000000e+00", "10"], ("0", "10")),
+        (["1.5e0", "2", "15e-1"], ("1.5e0", "15e-1", "2")),  # named as near-equal
+        (["-1.0E+00", "1"], ("-1", "1")),
+        (["9007199254740993", "9007199254740992.0"], ("9007199254740992", "9007199254740993")),
+        (["1e400", "1"], ("1", "1e400")),
+        (["inf", "1", "1.0"], ("1", "1.0", "inf")),
+        (["01", "1.0", "1"], ("01", "1")),  # named as near-equal
         (["01", "02", "10"], ("01", "02", "10")),
         (["0.0", "cat", "0"], ("0", "0.0", "cat")),
         (["10", "9", "x"], ("10", "9", "x")),
@@ -59,6 +68,16 @@ def test_json_numbers(tmp_path: Path) -> None:
 def test_missing_labels_are_missing(tmp_path: Path, gap: str) -> None:
     with pytest.raises(DatasetError, match=r"0.mp4 \(row 2 of list.csv\): no label; 1 of 4"):
         listed(tmp_path, [gap, "0.0", "1.0", "1.0"])
+
+
+@pytest.mark.parametrize("name", ["n/a", "#N/A", "NULL", "nil"])
+def test_a_class_that_may_be_a_gap_is_named(tmp_path: Path, name: str) -> None:
+    table = listed(tmp_path, [name, "walk", "run"])
+    assert name in table.classes
+    (warning,) = table.warnings
+    assert warning == f"class {name!r} may be a missing label; remove the rows without one"
+    assert not listed(tmp_path, ["NA", "FR", "none"]).warnings
+    assert not listed(tmp_path, [name, "walk"], classes=f"{name}\nwalk\n").warnings
 
 
 @pytest.mark.parametrize("gap", ["nan", "NaN", "<NA>"])

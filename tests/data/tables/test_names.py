@@ -51,6 +51,21 @@ ODD = [
     "label",
     "C:",
     "a" * 200,
+    "up.",
+    "up...",
+    "Other",
+    "other ",
+    "o\u200bther",
+    "\ufb01ne",
+    "\u2028line",
+    "\x85next",
+    "\x0bup\x0c",
+    "\ufeffbom",
+    "train",
+    "=1+1",
+    "http:",
+    "\\x0a",
+    "# names: escaped",
 ]
 BYTES = [b"caf\xe9", b"\xff\xfe", b"ok\x80 end "]
 
@@ -94,6 +109,42 @@ def test_folders_whose_names_are_no_text(tmp_path: Path, name: bytes) -> None:
 def test_roots_and_files(tmp_path: Path, name: str) -> None:
     root = folder(tmp_path / name / "data ", "up", "down")
     (root / "up" / f"{name}.mp4").write_bytes(b"x")
+    check(root, tmp_path / "split.csv")
+
+
+FILES = [
+    ("A.mp4", "a.mp4", "a.MP4"),
+    ("\u00e9.mp4", "e\u0301.mp4"),
+    ("a.mp4\n.mp4", "a.mp4"),
+    ("\ufeffa.mp4", "a.mp4"),
+    ("~.mp4", "~a.mp4"),
+    ("http:a.mp4", "zip:a::b.mp4"),
+    ("a%20b.mp4", "a b.mp4", "a+b.mp4"),
+    ("\\x0a.mp4", "\n.mp4"),
+    ("x .mp4", " x.mp4", "x.mp4"),
+    ("sub. /x.mp4", "sub/x.mp4", "sub\n/x.mp4"),
+    ("{a,b}.mp4", "[ab].mp4", "a?.mp4", "a#b.mp4"),
+]
+
+
+@pytest.mark.parametrize("names", FILES, ids=ascii)
+def test_files_of_nearly_one_name(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = folder(tmp_path / "data", "up", "down")
+    for label in ("up", "down"):
+        for name in names:
+            (root / label / name).parent.mkdir(exist_ok=True)
+            (root / label / name).write_bytes(b"x")
+    assert len(read_table(root)) == 2 * (5 + len(names))
+    check(root, tmp_path / "split.csv")
+
+
+@pytest.mark.parametrize(
+    "names", [("\u00e9", "e\u0301"), ("Up", "up"), ("up.", "up"), ("1", "1.0"), ("a\rb", "a\nb"),
+              ("nan", "NaN"), ("a", "a\u200b"), ("a b", "a  b")], ids=ascii,
+)  # fmt: skip
+def test_folders_of_nearly_one_name(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = folder(tmp_path / "data", *names)
+    assert set(read_table(root).classes) == set(names)
     check(root, tmp_path / "split.csv")
 
 

@@ -21,6 +21,7 @@ from tests.support.limits import limited, needs_limits, sweep
 from vitascope.errors import WeightsError
 from vitascope.models.weights.machine import DEPTH, Machine
 from vitascope.models.weights.read import read_content
+from vitascope.serving.predictor import load as load_predictor
 
 P = b"\x80\x02"
 DTYPE = b"cnumpy\ndtype\n"
@@ -265,11 +266,88 @@ def test_parts_of_a_checkpoint(tmp_path: Path) -> None:
         index.write_text(json.dumps({"weight_map": {"a0": name}}))
         with pytest.raises(WeightsError, match="no file in its folder"):
             read_content(index)
-    for text in ("{}", "[]", "[" * 10**5, '{"weight_map": 3}', '{"weight_map": {"a": {}}}', "NaN"):
+    with pytest.raises(WeightsError, match="one of the 2 parts"):  # whatever became of the other
+        index.write_text(json.dumps({"weight_map": {"a0": names[0], "a1": names[1]}}))
+        read_content(tmp_path / names[0])
+    for text in (
+        "{}",
+        "[]",
+        "[" * 10**5,
+        '{"weight_map": 3}',
+        '{"weight_map": {}}',
+        "version https://git-lfs.github.com/spec/v1",
+        '{"weight_map": {"a": {}}}',
+        "NaN",
+    ):
         index.write_text(text)
         with pytest.raises(WeightsError, match=r"index\.json") as caught:
             read_content(index)
         assert "\n" not in str(caught.value)
+
+
+def parts(folder: Path, form: str, stem: str, index: str = "") -> Path:
+    """Weights in three parts as training loops write them, and their index."""
+    where = {}
+    for number in range(3):
+        name, entries = f"{stem}-0000{number + 1}-of-00003.{form}", {f"a{number}": torch.ones(3)}
+        if form == "safetensors":
+            save_file(entries, folder / name)
+        else:
+            torch.save(entries, folder / name)
+        where[f"a{number}"] = name
+    made = folder / (index or f"{stem}.{form}.index.json")
+    made.write_text(json.dumps({"metadata": {"total_size": 36}, "weight_map": where}))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("form", "stem"),
+    [("safetensors", "model"), ("bin", "pytorch_model"), ("pt", "weights"), ("pth", "net.ema"),
+     ("safetensors", "model.fp16"), ("safetensors", "diffusion_pytorch_model")],
+)  # fmt: skip
+def test_parts_of_every_form(tmp_path: Path, form: str, stem: str) -> None:
+    index = parts(tmp_path, form, stem)
+    for path in (tmp_path, index):
+        assert sorted(read_content(path)) == ["a0", "a1", "a2"]
+    part = tmp_path / f"{stem}-00002-of-00003.{form}"
+    with pytest.raises(WeightsError, match=r"one of the 3 parts .* Give the index"):
+        read_content(part)
+    index.unlink()  # the name is all that tells
+    for path in (tmp_path, part):
+        with pytest.raises(WeightsError, match=r"by its name one of several parts.*index"):
+            read_content(path)
+        with pytest.raises(WeightsError, match=r"by its name one of several parts.*index"):
+            load_predictor(path)
+
+
+def test_parts_that_do_not_belong_together(tmp_path: Path) -> None:
+    index = parts(tmp_path, "safetensors", "a")
+    last = tmp_path / "a-00003-of-00003.safetensors"
+    save_file({"a2": torch.ones(3), "a0": torch.zeros(3)}, last)
+    with pytest.raises(WeightsError, match="different values for a0"):
+        read_content(index)
+    save_file({"a2": torch.ones(3), "a0": torch.ones(3)}, last)
+    assert sorted(read_content(index)) == ["a0", "a1", "a2"]  # one entry twice is no harm
+    parts(tmp_path, "bin", "b")
+    with pytest.raises(WeightsError, match=r"has 2 indexes of parts \(a.*, b.*\)"):
+        read_content(tmp_path)
+    assert sorted(read_content(tmp_path / "b.bin.index.json")) == ["a0", "a1", "a2"]
+    (tmp_path / "b-00001-of-00003.bin").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(WeightsError, match="pointer of Git LFS"):
+        read_content(tmp_path / "b.bin.index.json")
+
+
+def test_a_file_that_is_called_the_only_part_is_whole(tmp_path: Path) -> None:
+    for name in ("model-00001-of-00001.safetensors", "one-of-many.safetensors"):
+        save_file({"a": torch.ones(3)}, tmp_path / name)
+        assert list(read_content(tmp_path / name)) == ["a"]
+
+
+def test_a_checkpoint_of_several_processes_is_named(tmp_path: Path) -> None:
+    for name in (".metadata", "__0_0.distcp", "__1_0.distcp"):  # of torch.distributed.checkpoint
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"several processes.*dcp_to_torch"):
+        read_content(tmp_path)
 
 
 def test_the_machine_agrees_with_pickle() -> None:

@@ -114,7 +114,8 @@ class _Guarded:
     def seek(self, offset: int, whence: int = 0) -> int:
         """Goes to a place and returns it."""
         try:
-            return int(self._file.seek(offset, whence))
+            place = self._file.seek(offset, whence)
+            return int(self._file.tell() if place is None else place)  # mmap does not say it
         except Exception as error:
             raise OSError(f"cannot be read ({_said(error)})") from error
 

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from vitascope.data.decoders.repair import descents, repair
 from vitascope.data.decoders.source import RAISED, GaveUp, Source, reason
 from vitascope.data.decoders.timeline import Ticks, Timeline
-from vitascope.data.decoders.truncation import held_until
+from vitascope.data.decoders.truncation import held_until, last_in_table
 from vitascope.errors import DecodeError
 
 _MPEG4_PICTURE = b"\x00\x00\x01\xb6"
@@ -47,6 +47,8 @@ class _Packets:
     Attributes:
         damaged: what ended the reading before the end of the file.
         packed: a packet holds two images of MPEG-4, as is done in AVI for B frames.
+        late: MPEG-4 with B frames ends in packets without an image; the last image comes out
+            behind them, at their time.
         silent: the latest end, in ticks, of a packet that shows no image; None if there is none.
         place: of the last packet in the file, in bytes; None if that is not known.
     """
@@ -58,6 +60,7 @@ class _Packets:
     discard: list[bool]
     damaged: DecodeError | None = None
     packed: bool = False
+    late: bool = False
     silent: int | None = None
     place: int | None = None
 
@@ -91,7 +94,7 @@ def scan(source: Source) -> Timeline:
     packets = _read_packets(source)
     if not packets.pts:
         raise packets.damaged or DecodeError(source.path, "the video stream has no frame")
-    timeline = _from_packets(source, packets)
+    timeline = None if packets.late else _from_packets(source, packets)
     if timeline is None:
         return _count(source, come_out(source), packets)
     if _in_doubt(source, packets):
@@ -116,11 +119,11 @@ def _in_doubt(source: Source, packets: _Packets) -> bool:
     times = [t for t in packets.pts if t is not None]
     order = np.argsort(np.array(times, dtype=np.int64), kind="stable")
     later = order - np.arange(len(times))  # by how much a frame is decoded after it is shown
-    # FFmpeg guesses the depth from the first frames, so a little more is believed. A frame that
+    # FFmpeg guesses the depth from the first frames, so one more is believed. A frame that
     # is shown far later than it is decoded has company, unless its time is odd.
     least = int(later.min())
     lonely = least < -4 and int((later <= least // 2).sum()) == 1
-    return bool(later.max() > (max(depth, 4) if depth else 0) or least < -_DEEPEST or lonely)
+    return bool(later.max() > (depth + 1 if depth else 0) or least < -_DEEPEST or lonely)
 
 
 def _read_packets(source: Source) -> _Packets:
@@ -148,10 +151,11 @@ def _read_packets(source: Source) -> _Packets:
     except DecodeError as error:
         # What was read before the damage is there and can be had.
         damaged = error
-    if mpeg4 and skipped is not None:
+    late = mpeg4 and skipped is not None and codec.has_b_frames > 0
+    if mpeg4 and skipped is not None and not late:
         found.add(skipped)  # FFmpeg shows the last image once more where a stream ends so
     end = max(silent, default=None)
-    return replace(found, damaged=damaged, packed=packed, silent=end, place=place)
+    return replace(found, damaged=damaged, packed=packed, late=late, silent=end, place=place)
 
 
 def _from_packets(source: Source, packets: _Packets) -> Timeline | None:
@@ -196,12 +200,13 @@ def _last_length(
     """How long the last frame is shown, in ticks of the stream.
 
     MP4 stores the lengths of packets in the order of decoding, which say nothing of the last
-    image when images are reordered; there the end of the table tells, or the gap before. An
-    edit list may end within the last image. Packets without an image keep it on the screen,
-    and so does a file that is all there and says that it goes on.
+    image when images are reordered; there the end of the table tells, or the gap before. A header
+    that has more is held against the table. An edit list may end within the last image. Packets
+    without an image keep it on the screen, and so does a file that is all there and says that it
+    goes on.
     """
     end = int(ticks[-1])
-    before = int(ticks[-1] - ticks[-2]) if len(ticks) > 1 else 0
+    before = int(ticks[-1] - ticks[-2]) if len(ticks) > 1 and not packets.late else 0
     usual = (min(before, stored) if before and stored > 0 else before) or max(
         round(1 / (source.rate * source.time_base)), 1
     )
@@ -214,6 +219,8 @@ def _last_length(
             rest = int(stream.start_time + stream.duration) - end
             if rest > 0 and (rest < length or (length <= 0 and rest <= 2 * usual)):
                 length = rest
+            elif not reordered and rest > length + usual:
+                length = min(last_in_table(source) or length, rest)
     if length <= 0:
         length = usual
     if packets.silent is not None:

@@ -68,6 +68,10 @@ def _keep(times: Sequence[int | None], step: int) -> tuple[dict[int, int], int]:
             if ahead and (not back or _is_better(times, index, shift, kept, ahead, back)):
                 index += ahead
                 continue
+            if back == 1 < len(kept) - 1 and index == len(times) - 1:
+                # The last frame or the one before: the one that is less like those before them.
+                if _is_nearer(kept[-1], (index, time), kept[-2], kept[-3]):
+                    break
             if back:
                 del kept[-back:]
             else:
@@ -84,18 +88,39 @@ def _repeated(
 ) -> int:
     """Keeps one of several frames with the time kept last; the number of the frame after them.
 
-    It is the one that leaves the distances most even.
+    It is the one that leaves the distances most even. At the start and the end of a video, where
+    there is nothing on one side, it is the one whose distance is most like the next.
     """
     first, time = kept[-1]
     stop = index
     while stop < len(times) and times[stop] in (None, time - shift):
         stop += 1
-    after = None if stop == len(times) else times[stop]
-    if len(kept) > 1 and after is not None and after + shift > time:
-        same = [first, *(n for n in range(index, stop) if times[n] is not None)]
-        ends = kept[-2], (stop, after + shift)
-        kept[-1] = min(((n, time) for n in same), key=lambda p: _unevenness([ends[0], p, ends[1]]))
+    same = [first, *(n for n in range(index, stop) if times[n] is not None)]
+    before = kept[-2:-4:-1]
+    following = enumerate(times[stop : stop + 2], stop)
+    after = [(n, t + shift) for n, t in following if t is not None]
+    if after and after[0][1] <= time:
+        return stop  # another odd time
+    if before and after:
+        ends = before[0], after[0]
+        first = min(same, key=lambda n: _unevenness([ends[0], (n, time), ends[1]]))
+    elif len(near := before or after) == 2 and _pace(*near) > 0:
+        first = min(same, key=lambda n: abs(_pace((n, time), near[0]) - _pace(*near)))
+    kept[-1] = (first, time)
     return stop
+
+
+def _pace(one: tuple[int, int], other: tuple[int, int]) -> float:
+    """Ticks a frame between two frames."""
+    return (other[1] - one[1]) / (other[0] - one[0])
+
+
+def _is_nearer(
+    one: tuple[int, int], other: tuple[int, int], near: tuple[int, int], far: tuple[int, int]
+) -> bool:
+    """Whether the pace from `one` on is at least as near as that of `other` to what follows."""
+    usual = _pace(near, far)
+    return abs(_pace(one, near) - usual) <= abs(_pace(other, near) - usual)
 
 
 def _fits(count: int, room: int, step: int) -> bool:
@@ -138,6 +163,13 @@ def _is_better(
     back: int,
 ) -> bool:
     """Whether the frames ahead are the odd ones, and not those before."""
+    if ahead == back == len(kept) == 1 and index + 2 < len(times):
+        # The first frame or the second: the one that is less like those behind them.
+        (n, near), (m, far) = ((i, times[i]) for i in (index + 1, index + 2))
+        own = times[index]
+        if own is not None and near is not None and far is not None and far > near:
+            one, other = (kept[0], (index, own + shift))
+            return _is_nearer(one, other, (n, near + shift), (m, far + shift))
     if ahead != back or back == len(kept):
         return ahead <= back
     # As many: those whose moving leaves the distances more even.
@@ -166,16 +198,23 @@ def _fill(times: Sequence[int | None], kept: dict[int, int], step: int) -> tuple
         if b - a > 1:
             found[a + 1 : b] = _between(times[a + 1 : b], found[a], found[b])
     first, last = numbers[0], numbers[-1]
+    begin, end = (_usual(kept, numbers[:2], step), _usual(kept, numbers[-2:], step))
     for number in range(first - 1, -1, -1):
-        found[number] = found[number + 1] - _own(times, number, number + 1, step) * finer
+        found[number] = found[number + 1] - _own(times, number, begin) * finer
     for number in range(last + 1, len(times)):
-        found[number] = found[number - 1] + _own(times, number - 1, number, step) * finer
+        found[number] = found[number - 1] + _own(times, number - 1, end) * finer
     return found, finer
 
 
-def _own(times: Sequence[int | None], before: int, after: int, step: int) -> int:
-    """The distance of two frames as it is stored, if it can be one."""
-    a, b = times[before], times[after]
+def _usual(kept: dict[int, int], pair: list[int], step: int) -> int:
+    """The distance of frames between two that are kept; the usual one where there was a break."""
+    near = (kept[pair[-1]] - kept[pair[0]]) // (pair[-1] - pair[0]) if len(pair) > 1 else step
+    return near if 0 < near <= 10 * step else step
+
+
+def _own(times: Sequence[int | None], number: int, step: int) -> int:
+    """The distance of a frame and the next as it is stored, if it can be one."""
+    a, b = times[number], times[number + 1]
     return b - a if a is not None and b is not None and 0 < b - a <= 10 * step else step
 
 

@@ -17,6 +17,8 @@ from vitascope.data.decoders.source import Source
 from vitascope.data.decoders.stills import Read, gif_is_whole, jpeg_is_whole
 from vitascope.data.decoders.timeline import Timeline
 
+_LONGEST_TABLE = 1 << 26  # bytes
+
 
 def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
     """What is missing at the end of a file, cut while it was copied or downloaded.
@@ -29,7 +31,7 @@ def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
     Returns:
         A sentence, or None if nothing is known to be missing.
     """
-    promised = promised_end(source) if timeline is not None else None
+    promised = promised_end(source, timeline.start) if timeline is not None else None
     if timeline is not None and promised is not None:
         end, gap = timeline.start + timeline.duration, timeline.duration / len(timeline)
         if promised - end > max(3 * gap, Fraction(1, 5)):
@@ -53,13 +55,17 @@ def cut_off(source: Source, timeline: Timeline | None = None) -> str | None:
     return f"the file is cut off: {what} to byte {need}, it ends at byte {size}"
 
 
-def promised_end(source: Source) -> Fraction | None:
+def promised_end(source: Source, start: Fraction | None = None) -> Fraction | None:
     """The end of the stream in seconds as the header has it; None where it is no promise.
 
     MP4 has a table of its frames, which is the proof of what there should be; only where the
     frames come in fragments is the header all that speaks of those that are missing. The tag
     DURATION is Matroska's own: other formats carry it where a program copied the tags of a
     stream. It is never longer than the file that it was written for.
+
+    Args:
+        source: the open file.
+        start: of the first frame in seconds, which is before the stored one if that is odd.
     """
     stream = source.stream
     if (
@@ -68,7 +74,9 @@ def promised_end(source: Source) -> Fraction | None:
         and stream.duration
         and stream.start_time is not None
     ):
-        return Fraction(int(stream.start_time + stream.duration)) * source.time_base
+        begin = int(stream.start_time) * source.time_base
+        begin = begin if start is None else min(begin, start)
+        return begin + int(stream.duration) * source.time_base
     if _format(source) != "matroska":
         return None
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
@@ -95,6 +103,46 @@ def held_until(source: Source, end: Fraction, place: int | None) -> Fraction | N
         return None
     with source.content() as read:
         return promised if is_last_of_track(read, source.size, place) else None
+
+
+def last_in_table(source: Source) -> int | None:
+    """How long the last packet in the table of an MP4 is, in ticks; None if there is no table.
+
+    FFmpeg takes the lengths of some codecs (VP9) from their usual rate instead.
+    """
+    with source.content() as read:
+        place = 0
+        for kind, end in _top(read, source.size):
+            if kind == b"moov" and end - place <= _LONGEST_TABLE:
+                return _last_delta(read(place, end - place)[8:], source.stream.id)
+            place = end
+    return None
+
+
+def _last_delta(movie: bytes, track: int) -> int | None:
+    for body in _inside(movie, b"trak"):
+        header = next(_inside(body, b"tkhd"), b"")
+        place = 20 if header[:1] == b"\1" else 12
+        if int.from_bytes(header[place : place + 4], "big") != track:
+            continue
+        for kind in (b"mdia", b"minf", b"stbl", b"stts"):
+            body = next(_inside(body, kind), b"")
+        count = int.from_bytes(body[4:8], "big")
+        if count and len(body) >= 8 + 8 * count:
+            return int.from_bytes(body[4 + 8 * count : 8 + 8 * count], "big")
+    return None
+
+
+def _inside(content: bytes, kind: bytes) -> Iterator[bytes]:
+    """What is in the boxes of a kind among those that are in a box."""
+    place = 0
+    while place + 8 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        if length < 8:
+            return
+        if content[place + 4 : place + 8] == kind:
+            yield content[place + 8 : place + length]
+        place += length
 
 
 def _format(source: Source) -> str:

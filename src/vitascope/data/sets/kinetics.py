@@ -55,8 +55,11 @@ def read_kinetics(
                       row.get("label"), _split(row["split"]), group=row["youtube_id"],
                       where=f"{Path(path).name}, row {line}")
             )  # fmt: skip
+    if not found.drafts:
+        names = ", ".join(Path(path).name for path in lists)
+        raise DatasetError(f"{names}: the list has no row. Fetch or copy it again")
     if not hits:
-        first = found.drafts[0].shown if found.drafts else "none"
+        first = found.drafts[0].shown
         raise DatasetError(
             f"{root}: not one of the {len(found.drafts)} listed videos is there ({first}, ...). "
             f"Give the folder that holds the videos"

@@ -81,6 +81,41 @@ def published(
     return _renumbered(replace(table, notes=(note, *table.notes)), classes)
 
 
+def resembling(path: Path) -> str | None:
+    """What to try with a list or folder that cannot be read and looks like one of a data set.
+
+    Args:
+        path: a list in a form that is not that of the authors, or a folder with their lists in a
+            folder below.
+    """
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            folders = sorted(e.name for e in entries if e.is_dir() and _LISTS.search(e.name))
+        for name in folders:
+            kinds = filter(None, map(_kind_of, _files(path / name)))
+            if kind := next(kinds, None):
+                title = get_dataset(kind.name).title
+                return f"The lists of {title} are in {name}: give that folder"
+        return None
+    words = frozenset(re.findall("[a-z_]+", _head(path).replace("\0", "").lower()))
+    for name, pattern, known, beside in _TRACES:
+        named = bool(pattern) and re.search(pattern, path.name, re.IGNORECASE) is not None
+        if named or any(set(w) <= words for w in known) or (path.parent / beside).is_file():
+            return (
+                f"It looks like a list of {get_dataset(name).title}, in another form than that of "
+                f"its authors, which `vitascope data info {name}` names"
+            )
+    return None
+
+
+def _head(file: Path) -> str:
+    try:
+        with open(file, "rb") as stream:
+            return stream.read(_HEAD).decode("utf-8-sig", "replace")
+    except OSError:
+        return ""  # whoever reads it will say why it cannot be
+
+
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
@@ -96,11 +131,7 @@ def _kind_of(file: Path) -> _Kind | None:
     kinds = [kind for kind in _KINDS if file.suffix.lower() == kind.suffix]
     if not kinds:
         return None
-    try:
-        with open(file, "rb") as stream:
-            text = stream.read(_HEAD).decode("utf-8-sig", "replace")
-    except OSError:
-        return None  # whoever reads it will say why it cannot be
+    text = _head(file)
     lines = [line.strip() for line in text.split("\n")[:200]]
     lines = [line for line in (lines[:-1] if len(text) >= _HEAD else lines) if line]
     return next((kind for kind in kinds if lines and kind.known(file, lines)), None)
@@ -268,3 +299,14 @@ _KINDS = (
     _Kind("ucf101", ".txt", _is_ucf101, _ucf101, ("UCF-101", "UCF101", "videos")),
     _Kind("hmdb51", ".txt", _is_hmdb51, _hmdb51, ("hmdb51_org", "hmdb51", "videos")),
 )  # fmt: skip
+
+# What is left of a list that was changed: its name, words in it, or a file beside it.
+_TRACES: tuple[tuple[str, str, tuple[tuple[str, ...], ...], str], ...] = (
+    ("kinetics400", "", (("youtube_id",), ("annotations", "segment", "subset")), "."),
+    ("charades", "charades", (("subject", "scene", "actions"),), "."),
+    ("jester", "jester", (), "jester-v1-labels.csv"),
+    ("moments_in_time", "", (), "moments_categories.txt"),
+    ("ssv2", "something-something", (("id", "template"),), "something-something-v2-labels.json"),
+    ("ucf101", r"(train|test)list\d\d", (), "classInd.txt"),
+    ("hmdb51", r"_test_split\d", (), "."),
+)

@@ -18,8 +18,12 @@ MOST_CLASSES = 100_000
 
 # Among numbers these words are gaps and no classes.
 _GAPS = frozenset({"", "-", "na", "n/a", "#n/a", "nil", "none", "null"})
+# Of these no person would call a class so ("none" and the country NA are classes).
+_DOUBTFUL = frozenset({"n/a", "#n/a", "nil", "null"})
 # A whole number as text, also as programs write it that know decimals only: "3.0".
 _WHOLE = re.compile(r"([+-]?\d{1,18})(\.0*)?", re.ASCII)
+# "1.000000000000000000e+00", as numerical programs write tables.
+_POWER = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?0?\d", re.ASCII | re.IGNORECASE)
 
 CLASS_FILES = ("labels.txt", "classes.txt", "labels.json", "classes.json")
 
@@ -82,9 +86,9 @@ def natural_order(labels: Sequence[str]) -> tuple[str, ...]:
 def tidy(labels: Sequence[str | None], classes: ClassList | None) -> list[str | None]:
     """Labels of a list without what table programs make of them.
 
-    Where all labels are numbers, "3.0" and "+3" are 3, because one empty cell in a column is enough
-    for such programs to write all of them with decimals, and words such as "null" are missing
-    labels. Names of `classes` stay as they are.
+    Where all labels are numbers, "3.0", "+3" and "3.00e+00" are 3, because one empty cell in a
+    column is enough for such programs to write all of them with decimals, and words such as "null"
+    are missing labels. Names of `classes` stay as they are.
     """
     known = set(classes.names) if classes else set()
     given = {label for label in labels if label is not None}
@@ -100,7 +104,14 @@ def tidy(labels: Sequence[str | None], classes: ClassList | None) -> list[str | 
             # "01" stays: numbers with leading zeros are names.
             digits = whole[1].removeprefix("+")
             to[label] = "0" if digits == "-0" else digits
+        elif _POWER.fullmatch(label) and exact(label).denominator == 1:
+            to[label] = str(exact(label))
     return [to[label] for label in labels]
+
+
+def doubtful(names: Sequence[str]) -> list[str]:
+    """Names that programs write for a missing label."""
+    return [name for name in names if name.strip().lower() in _DOUBTFUL]
 
 
 def near_equal(names: Sequence[str]) -> list[tuple[str, ...]]:

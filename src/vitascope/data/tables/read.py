@@ -13,7 +13,7 @@ from typing import Literal
 
 from vitascope.data.listing import has_image_suffix, has_video_suffix, is_remote
 from vitascope.data.records import Table, VideoRecord
-from vitascope.data.sets.published import published
+from vitascope.data.sets.published import published, resembling
 from vitascope.data.tables import classes as class_lists
 from vitascope.data.tables.classes import ClassList
 from vitascope.data.tables.layouts import Draft, Found, from_folder, from_list, is_below
@@ -74,9 +74,20 @@ def read_table(
         raise DatasetNotFoundError(f"root {shown(str(root))}: no such folder. Correct the path")
     table = published(path, root, classes, labeled=labeled)
     if table is None:
-        found = _found(path, root, classes, labeled, ignore_columns, remote)
-        listed = found.layout.startswith("list")
-        table = table_from(found, files="require" if listed else "trust", labeled=labeled)
+        try:
+            found = _found(path, root, classes, labeled, ignore_columns, remote)
+            listed = found.layout.startswith("list")
+            table = table_from(found, files="require" if listed else "trust", labeled=labeled)
+        except DatasetError as error:
+            hint = resembling(path)
+            if hint is None:
+                raise
+            raise type(error)(f"{str(error).rstrip('. ')}. {hint}") from error
+    if labeled and all(record.label is None for record in table.records):
+        raise DatasetError(
+            f"{shown(str(data))}: no video has a label, as in lists of test sets; labels are "
+            f"needed here"
+        )
     if labeled and labels is None and len({r.label for r in table.records}) < 2:
         only = table.classes[table.records[0].label or 0]
         raise DatasetError(
@@ -277,6 +288,9 @@ def _warnings(table: Table, given: bool) -> tuple[str, ...]:
     for names in [] if given else class_lists.near_equal(table.classes)[:3]:
         listed = " and ".join(repr(shown(name)) for name in names[:4])
         warnings.append(f"classes {listed} differ in their spelling only; are they one class?")
+    gaps = [] if given or table.layout != "list" else class_lists.doubtful(table.classes)
+    if gaps:
+        warnings.append(f"class {gaps[0]!r} may be a missing label; remove the rows without one")
     again = _named_again(table.records)
     keys = Counter((r.path, r.start, r.end) for r in again)
     twice = [key[0] for key, n in keys.items() if n > 1]

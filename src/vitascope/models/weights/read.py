@@ -19,12 +19,19 @@ from vitascope.files import parse_json, read_json
 from vitascope.models.weights.machine import RefusedNameError
 from vitascope.models.weights.torch_file import LEGACY, REPEATED, check_torch
 from vitascope.models.weights.unpickle import read_pickle
+from vitascope.text import shown
 
 CONFIG = "config.json"
 """File beside the weights in which Transformers and timm describe a network."""
 INDEX = ".index.json"
 """How the list of the parts of a checkpoint ends."""
 PARTS = (".safetensors", ".bin", ".pt", ".pth")
+_PART = re.compile(r".+-\d{1,6}-of-0*([2-9]|[1-9]\d{1,5})\.\w+")
+"""How programs call one of several parts: model-00001-of-00003.safetensors."""
+_ALONE = (
+    f"is by its name one of several parts of a checkpoint, and no index of them (*{INDEX}) is "
+    f"beside it. Copy the index and all parts into one folder"
+)
 _HEADER = 16 << 20  # bytes of the header of safetensors; one with a thousand tensors has 100 kB
 _AGAIN = "Fetch or copy it again."
 
@@ -67,8 +74,19 @@ def read_content(path: str | Path) -> Any:
         content = _read_file(file)
         if not isinstance(content, Mapping):
             raise WeightsError(f"{file}: a part of {path} without a table of tensors. {_AGAIN}")
-        whole.update(content)
+        for name, value in content.items():
+            if not _agree(whole.setdefault(name, value), value):
+                raise WeightsError(
+                    f"{file} and another part of {path} have different values for "
+                    f"{shown(str(name))[:100]}. They are not of one checkpoint. {_AGAIN}"
+                )
     return whole
+
+
+def _agree(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one is other or torch.equal(one, other)
+    return one is other or not isinstance(one, torch.Tensor | np.ndarray)
 
 
 def _read_file(path: Path) -> Any:
@@ -86,6 +104,8 @@ def _read_file(path: Path) -> Any:
     if head[:1] == b"\x80" or head[:1] in b"(}]c":
         with path.open("rb") as stream:
             return _bounded(read_pickle(stream, path), path, size)
+    if head.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path} is a pointer of Git LFS and no checkpoint. Run: git lfs pull")
     raise WeightsError(
         f"{path} is no checkpoint: it begins with {head[:8]!r}, which is neither a torch archive "
         f"nor safetensors nor a pickle. {_AGAIN}"
@@ -121,7 +141,7 @@ def weight_files(path: Path) -> list[Path]:
 
     Raises:
         WeightsError: the index is damaged, leads out of its folder, or names parts that are
-            missing.
+            missing; parts lie in the folder without an index, or with several.
     """
     if path.name.endswith(INDEX) and path.is_file():
         return _parts(path)
@@ -133,22 +153,42 @@ def weight_files(path: Path) -> list[Path]:
         if (path / f"{name}{INDEX}").is_file():
             return _parts(path / f"{name}{INDEX}")
     others = sorted(path.glob(f"*{INDEX}"))
-    return _parts(others[0]) if len(others) == 1 else []
+    if len(others) == 1:
+        return _parts(others[0])
+    if len(others) > 1:
+        names = shown(", ".join(file.name for file in others[:4]))
+        raise WeightsError(f"{path} has {len(others)} indexes of parts ({names}). Give one of them")
+    parts = [file for file in sorted(path.glob("*-of-*")) if _PART.fullmatch(file.name)]
+    if parts:
+        raise WeightsError(f"{parts[0]} {_ALONE}")
+    if (path / ".metadata").is_file() and next(path.glob("*.distcp"), None):
+        raise WeightsError(
+            f"{path} is a checkpoint of several processes. Make one file of it: python -m "
+            f"torch.distributed.checkpoint.format_utils dcp_to_torch {shown(path.name)} model.pt"
+        )
+    return []
 
 
-def _parts(index: Path) -> list[Path]:
+def _listed(index: Path) -> list[str]:
+    """Names of the parts in an index: of files in its folder, whether they are there or not."""
     try:
         table = read_json(index)["weight_map"]
         names = list(dict.fromkeys(table.values()))
     except (KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{index} is damaged ({error!r:.200}). {_AGAIN}") from error
+    if not names:
+        raise WeightsError(f"{index} is damaged (it names no part). {_AGAIN}")
     for name in names:
         plain = isinstance(name, str) and re.fullmatch(r"[^/\\\x00-\x1f\x7f]{1,200}", name)
         if not plain or name in (".", ".."):
             raise WeightsError(
                 f"{index} names the part {name!r:.100}, which is no file in its folder. {_AGAIN}"
             )
-    files = [index.parent / name for name in names]
+    return names
+
+
+def _parts(index: Path) -> list[Path]:
+    files = [index.parent / name for name in _listed(index)]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise WeightsError(
@@ -164,7 +204,7 @@ def _refuse_part(path: Path) -> None:
         return
     for index in sorted(path.parent.glob(f"*{INDEX}")):
         try:
-            names = {file.name for file in _parts(index)}
+            names = _listed(index)
         except WeightsError:
             continue  # of another checkpoint, for all that one can tell
         if path.name in names and len(names) > 1:
@@ -172,6 +212,8 @@ def _refuse_part(path: Path) -> None:
                 f"{path} is one of the {len(names)} parts of a checkpoint that {index.name} lists. "
                 f"Give the index, {index}, or the folder"
             )
+    if _PART.fullmatch(path.name):
+        raise WeightsError(f"{path} {_ALONE}")
 
 
 def is_safetensors(path: Path) -> bool:
