@@ -16,7 +16,14 @@ import pytest
 from support.nodes import own_device
 from vitascope import files
 from vitascope.errors import RunError
-from vitascope.files import is_unfinished, locked, remove_unfinished, replacing, write_atomically
+from vitascope.files import (
+    folder_of,
+    is_unfinished,
+    locked,
+    remove_unfinished,
+    replacing,
+    write_atomically,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links, pipes and modes of POSIX systems")
 
@@ -79,6 +86,23 @@ def test_folders_come_whole_and_replace_no_full_one(tmp_path: Path, durable: boo
         write("two")
     assert names(tmp_path) == ["data"]
     assert (tmp_path / "data" / "inner" / "a").read_text() == "one"
+
+
+def test_folders_that_were_made_for_nothing_are_removed_again(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for path in (tmp_path / "a" / "b" / "file", tmp_path / "there" / "c" / "file"):
+        with pytest.raises(ValueError), folder_of(path) as folder:
+            assert folder == path.parent and folder.is_dir()
+            raise ValueError
+        with folder_of(path):
+            pass
+    assert names(tmp_path) == ["there"] and names(tmp_path / "there") == []
+    with folder_of(tmp_path / "a" / "b" / "file"):
+        (tmp_path / "a" / "beside").write_text("of another writer")
+    assert names(tmp_path / "a") == ["beside"]
+    with folder_of(tmp_path / "there" / "c" / "file") as folder:
+        write_atomically(folder / "file", [b"1"])
+    assert names(tmp_path / "there" / "c") == ["file"]
 
 
 def test_names_as_long_as_the_system_allows(tmp_path: Path) -> None:

@@ -108,6 +108,26 @@ def draft_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def folder_of(path: str | Path) -> Iterator[Path]:
+    """The folder of what is to be written, made with those above it where it is not there yet.
+
+    Those that were made are removed again where nothing was written after all.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+    folder = Path(path).parent
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # one that holds something stays, and those above it
+            for place in made:
+                place.rmdir()
+
+
 def write_atomically(path: str | Path, chunks: Iterable[bytes | memoryview]) -> int:
     """Writes a file as `replacing` does.
 

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from vitascope.engine.optim import OPTIM
 from vitascope.errors import ConfigError, RunError, WeightsError
-from vitascope.files import parse_json, read_json, remove_unfinished, replacing
+from vitascope.files import folder_of, parse_json, read_json, remove_unfinished, replacing
 from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.published import names_card, near_cards, open_published
 from vitascope.models.weights.read import is_foreign_checkpoint
@@ -151,8 +151,7 @@ def save_checkpoint(
         "versions": versions(),
     }
     try:
-        with writing(file, advice):
-            folder.mkdir(parents=True, exist_ok=True)
+        with writing(file, advice), folder_of(file):
             remove_unfinished(folder, name)  # of a save that was killed
             alone = json.dumps({k: v for k, v in record.items() if k != "recipe"})
             with replacing(file, durable=True) as draft:

@@ -18,7 +18,7 @@ from vitascope.accelerator.artifact import Artifact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artifact, target_of
 from vitascope.accelerator.verify import Verification, verify_export
 from vitascope.errors import ConfigError, RunError, VerificationError, VitascopeError
-from vitascope.files import draft_folder, replacing
+from vitascope.files import draft_folder, folder_of, replacing
 from vitascope.optional import require
 from vitascope.spec import Contract
 
@@ -111,8 +111,7 @@ def export_model(
         plain = Packing(plain, contract.clip.pathways)
     example = [video.unsqueeze(0).repeat(2, 1, 1, 1, 1) for video in pathways(clips[0])]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_folder(path) as folder:
+        with folder_of(path), draft_folder(path) as folder:
             draft = folder / path.name
             _write(target, plain, example, contract, draft)
             files = [file for file in folder.iterdir() if file.is_file()]
