@@ -398,6 +398,8 @@ def fetch(
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target.with_name(f".{target.name}.lock")):
             if not known.holds(target):
+                if target.is_file():
+                    _log.warning("%s: this copy is damaged, and the file is fetched again", target)
                 _fetch_from_somewhere(known, place, target, answer_within, on_progress)
     except OSError as error:
         raise WeightsError(f"{target}: cannot be written ({error.strerror or error}).") from error
@@ -536,8 +538,8 @@ def _too_long(known: _Known, length: int) -> WeightsError:
             f"length. It was replaced, or is an error page"
         )
     return WeightsError(
-        f"{known.url}: the file has {length / 2**30:.1f} GiB or more, and at most "
-        f"{known.limit / 2**30:.1f} GiB are fetched. Fetch it yourself and give its path"
+        f"{known.url}: the file has {length / 2**30:.3g} GiB or more, and at most "
+        f"{known.limit / 2**30:.3g} GiB are fetched. Fetch it yourself and give its path"
     )
 
 

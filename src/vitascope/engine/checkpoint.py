@@ -42,6 +42,7 @@ from vitascope.text import format_json
 FORMAT = "vitascope.checkpoint/1"
 EMA = "ema."
 LARGEST_STEP = 2**40
+_AGAIN = "Copy it again as it was written, or use another checkpoint"
 PICKLES = (".pt", ".pth", ".pyth", ".pkl", ".ckpt", ".bin")
 """Endings of other libraries' checkpoints; what a file really is, its content tells."""
 
@@ -303,7 +304,7 @@ def _read_record(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such checkpoint") from None
     except WeightsError as error:
-        raise WeightsError(f"{error}, so not a readable checkpoint record") from error
+        raise WeightsError(f"{error}, so not a readable checkpoint record. {_AGAIN}") from error
     if not isinstance(record, dict) or "tensors" not in record:
         raise WeightsError(f"{path} is not a checkpoint record (no entry 'tensors')")
     seal = record["tensors"] if isinstance(record["tensors"], dict) else {}
@@ -363,13 +364,16 @@ def _checkpoint(record: Any, tensors: dict[str, Tensor], path: Path) -> Checkpoi
     for name, part in parts.items():
         if not isinstance(part, dict):
             raise WeightsError(
-                f"{path} is no vitascope checkpoint: {name} = {part!r:.100}; expected an object"
+                f"{path} is no vitascope checkpoint: {name} = {part!r:.100}; expected an object. "
+                f"{_AGAIN}"
             )
     step = parts["state"].get("step")
     if type(step) is not int or not 0 <= step <= LARGEST_STEP:
-        raise WeightsError(f"{path} is damaged: state.step = {step!r:.100}; expected a number")
+        raise WeightsError(
+            f"{path} is damaged: state.step = {step!r:.100}; expected a number. {_AGAIN}"
+        )
     try:
         contract = Contract.from_json(record.get("contract"))
     except ConfigError as error:
-        raise WeightsError(f"{path} is no vitascope checkpoint: {error}") from error
+        raise WeightsError(f"{path} is no vitascope checkpoint: {error}. {_AGAIN}") from error
     return Checkpoint(contract=contract, tensors=tensors, path=path, **parts)

@@ -65,7 +65,10 @@ def build_described(
     known = inspect.signature(card.builder).parameters
     for argument in args:
         if argument not in known:
-            raise UnknownNameError(f"argument of {card.name} in {where}", str(argument), known)
+            hint = (
+                f"{where} names it: it is damaged, or was written by another version of vitascope"
+            )
+            raise UnknownNameError(f"argument of {card.name}", str(argument), known, hint)
     try:
         # Some models of other libraries compute with numbers while they are built.
         place = "cpu" if is_foreign(name) else "meta"
