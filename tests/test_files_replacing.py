@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import stat
@@ -141,6 +142,20 @@ def test_links_are_kept_unless_they_are_to_be_replaced(tmp_path: Path) -> None:
         draft.write_bytes(b"mine")
     assert not link.is_symlink() and link.read_bytes() == b"mine"
     assert real.read_bytes() == b"newer" and names(tmp_path / "far") == ["real"]
+
+
+@posix
+@pytest.mark.parametrize("circle", [("a", "a"), ("a", "b", "a")])
+def test_links_in_a_circle_are_refused(tmp_path: Path, circle: tuple[str, ...]) -> None:
+    for link, goal in itertools.pairwise(circle):
+        (tmp_path / link).symlink_to(goal)
+    with pytest.raises(OSError, match="symbolic links"):
+        write_atomically(tmp_path / "a", [b"1"])
+    assert names(tmp_path) == sorted(set(circle))
+    assert all((tmp_path / link).is_symlink() for link in circle)
+    with replacing(tmp_path / "a", keep_link=False) as draft:
+        draft.write_bytes(b"1")
+    assert (tmp_path / "a").read_bytes() == b"1"
 
 
 @posix

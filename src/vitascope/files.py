@@ -63,7 +63,8 @@ def replacing(path: str | Path, *, durable: bool = False, keep_link: bool = True
         keep_link: where `path` is a link, replace what it points to; False replaces the link.
 
     Raises:
-        OSError: the folder cannot be written to, the disk is full, or nothing was written.
+        OSError: the folder cannot be written to, the disk is full, nothing was written, or links
+            lead in a circle.
     """
     path = Path(path)
     if _is_stream(path):
@@ -74,6 +75,8 @@ def replacing(path: str | Path, *, durable: bool = False, keep_link: bool = True
                 shutil.copyfileobj(source, sink, CHUNK)
         return
     target = Path(os.path.realpath(path)) if keep_link else path
+    if keep_link and target.is_symlink():  # it leads to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     with draft_folder(target) as beside:
         draft = beside / path.name
         yield draft
