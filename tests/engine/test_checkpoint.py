@@ -231,7 +231,7 @@ def test_no_space_at_any_stage(tmp_path: Path, monkeypatch, stage: str) -> None:
     }[stage]
     with monkeypatch.context() as patch:
         patch.setattr(*target, full)
-        with pytest.raises(RunError, match=r"the disk is full \(.* MB are free.*--resume"):
+        with pytest.raises(RunError, match=r"the disk is full \(.* MB are free.*Free some space"):
             save(tmp_path, 2, 2.0)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     save(tmp_path, 2, 2.0)

@@ -42,6 +42,7 @@ from vitascope.text import format_json
 FORMAT = "vitascope.checkpoint/1"
 EMA = "ema."
 LARGEST_STEP = 2**40
+ROOM = "Free some space and try again"
 _AGAIN = "Copy it again as it was written, or use another checkpoint"
 PICKLES = (".pt", ".pth", ".pyth", ".pkl", ".ckpt", ".bin")
 """Endings of other libraries' checkpoints; what a file really is, its content tells."""
@@ -91,8 +92,13 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def writing(path: Path, advice: str = "") -> Iterator[None]:
+def writing(path: Path, kept: str = "", advice: str = ROOM) -> Iterator[None]:
     """Turns a failed write into one message with the reason, the place and the free space.
+
+    Args:
+        path: what is written.
+        kept: what is still there, as a sentence with a blank behind it.
+        advice: what to do when the disk is full.
 
     Raises:
         RunError: an OSError or SafetensorError occurred inside.
@@ -109,7 +115,8 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
             there = next(folder for folder in path.absolute().parents if folder.is_dir())
             free = shutil.disk_usage(there).free
             reason = f"the disk is full ({free / 1e6:.1f} MB are free, and that is not enough)"
-        raise RunError(f"cannot write {path}: {reason}. {advice}".strip()) from error
+            kept += advice
+        raise RunError(f"cannot write {path}: {reason}. {kept}".strip()) from error
 
 
 def save_checkpoint(
@@ -120,6 +127,7 @@ def save_checkpoint(
     contract: Contract,
     recipe: Mapping[str, Any],
     state: Mapping[str, Any],
+    advice: str = ROOM,
 ) -> Path:
     """Writes `folder/name.json` and `folder/name-<step>.safetensors`, or leaves all as it was.
 
@@ -130,6 +138,7 @@ def save_checkpoint(
         contract: everything needed to use the weights.
         recipe: the recipe as JSON values.
         state: JSON values to go on from; holds at least "step".
+        advice: what to do when the disk is full.
 
     Returns:
         The path of the record.
@@ -143,7 +152,6 @@ def save_checkpoint(
     if file.name == previous:  # never touch the file that the current record vouches for
         file = file.with_name(f"{name}-{state['step']}-again.safetensors")
     kept = f"The previous checkpoint {folder / previous} is intact. " if previous else ""
-    advice = f"{kept}Free some space and run the same command with --resume."
     record = {
         "format": FORMAT,
         "state": dict(state),
@@ -152,7 +160,7 @@ def save_checkpoint(
         "versions": versions(),
     }
     try:
-        with writing(file, advice), folder_of(file):
+        with writing(file, kept, advice), folder_of(file):
             remove_unfinished(folder, name)  # of a save that was killed
             alone = json.dumps({k: v for k, v in record.items() if k != "recipe"})
             with replacing(file, durable=True) as draft:
