@@ -139,7 +139,10 @@ def export_model(
             if checked.ok:
                 _into_place(files, path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}). Make room, or "
+            f"give another place"
+        ) from error
     return path, checked
 
 
