@@ -131,6 +131,24 @@ def folder_of(path: str | Path) -> Iterator[Path]:
                 place.rmdir()
 
 
+@contextlib.contextmanager
+def path_as_text(path: Path) -> Iterator[Path]:
+    """A path of a file for libraries that only take names in UTF-8: itself, or a link to it.
+
+    Raises:
+        OSError: no link can be made in the folder of temporary files.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
+            link = Path(folder) / f"file{path.suffix}"
+            link.symlink_to(path.absolute())
+            yield link
+    else:
+        yield path
+
+
 def write_atomically(path: str | Path, chunks: Iterable[bytes | memoryview]) -> int:
     """Writes a file as `replacing` does.
 

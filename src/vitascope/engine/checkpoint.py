@@ -32,7 +32,14 @@ from torch import Tensor
 
 from vitascope.engine.optim import OPTIM
 from vitascope.errors import ConfigError, RunError, WeightsError
-from vitascope.files import folder_of, parse_json, read_json, remove_unfinished, replacing
+from vitascope.files import (
+    folder_of,
+    parse_json,
+    path_as_text,
+    read_json,
+    remove_unfinished,
+    replacing,
+)
 from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.published import names_card, near_cards, open_published
 from vitascope.models.weights.read import is_foreign_checkpoint
@@ -341,7 +348,10 @@ def _verify(file: Path, size: int, digest: str, record: Path) -> None:
 
 def _tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(file, framework="pt", device="cpu") as stream:
+        with (
+            path_as_text(file) as readable,
+            safe_open(readable, framework="pt", device="cpu") as stream,
+        ):
             # Copies: the tensors must outlive a later save that removes the mapped file.
             tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}
             return tensors, stream.metadata() or {}
