@@ -138,15 +138,22 @@ def path_as_text(path: Path) -> Iterator[Path]:
     Raises:
         OSError: no link can be made in the folder of temporary files.
     """
+    if is_text(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
+        link = Path(folder) / f"file{path.suffix}"
+        link.symlink_to(path.absolute())
+        yield link
+
+
+def is_text(path: Path) -> bool:
+    """Whether the name of a file is UTF-8 and not other bytes."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:
-        with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
-            link = Path(folder) / f"file{path.suffix}"
-            link.symlink_to(path.absolute())
-            yield link
-    else:
-        yield path
+        return False
+    return True
 
 
 def write_atomically(path: str | Path, chunks: Iterable[bytes | memoryview]) -> int:
