@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import stat
@@ -16,7 +17,14 @@ import pytest
 from support.nodes import own_device
 from vitascope import files
 from vitascope.errors import RunError
-from vitascope.files import is_unfinished, locked, remove_unfinished, replacing, write_atomically
+from vitascope.files import (
+    folder_of,
+    is_unfinished,
+    locked,
+    remove_unfinished,
+    replacing,
+    write_atomically,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links, pipes and modes of POSIX systems")
 
@@ -81,6 +89,23 @@ def test_folders_come_whole_and_replace_no_full_one(tmp_path: Path, durable: boo
     assert (tmp_path / "data" / "inner" / "a").read_text() == "one"
 
 
+def test_folders_that_were_made_for_nothing_are_removed_again(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for path in (tmp_path / "a" / "b" / "file", tmp_path / "there" / "c" / "file"):
+        with pytest.raises(ValueError), folder_of(path) as folder:
+            assert folder == path.parent and folder.is_dir()
+            raise ValueError
+        with folder_of(path):
+            pass
+    assert names(tmp_path) == ["there"] and names(tmp_path / "there") == []
+    with folder_of(tmp_path / "a" / "b" / "file"):
+        (tmp_path / "a" / "beside").write_text("of another writer")
+    assert names(tmp_path / "a") == ["beside"]
+    with folder_of(tmp_path / "there" / "c" / "file") as folder:
+        write_atomically(folder / "file", [b"1"])
+    assert names(tmp_path / "there" / "c") == ["file"]
+
+
 def test_names_as_long_as_the_system_allows(tmp_path: Path) -> None:
     for name in ("x" * 255, "ü" * 127, "x" * 99 + "ü" * 70):
         write_atomically(tmp_path / name, [b"1"])
@@ -120,6 +145,20 @@ def test_links_are_kept_unless_they_are_to_be_replaced(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("circle", [("a", "a"), ("a", "b", "a")])
+def test_links_in_a_circle_are_refused(tmp_path: Path, circle: tuple[str, ...]) -> None:
+    for link, goal in itertools.pairwise(circle):
+        (tmp_path / link).symlink_to(goal)
+    with pytest.raises(OSError, match="symbolic links"):
+        write_atomically(tmp_path / "a", [b"1"])
+    assert names(tmp_path) == sorted(set(circle))
+    assert all((tmp_path / link).is_symlink() for link in circle)
+    with replacing(tmp_path / "a", keep_link=False) as draft:
+        draft.write_bytes(b"1")
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+@posix
 def test_pipes_and_devices_get_the_content_and_stay(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -146,18 +185,24 @@ write_atomically(sys.argv[1], [b"middle\\n"])
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/fd/1"), reason="this system has no /dev/fd")
-@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1"])
-def test_standard_output_is_written_to_wherever_it_goes(tmp_path: Path, place: str) -> None:
-    command = [sys.executable, "-c", WRITER, place]
-    before = os.lstat(place)
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="this system has no /proc")
+@pytest.mark.parametrize("links", [1, 2])
+def test_standard_output_is_written_to_wherever_it_goes(tmp_path: Path, links: int) -> None:
+    """By links of the test's own, made as /dev/stdout is: a fault may replace those alone."""
+    place = tmp_path / "stdout"
+    place.symlink_to("/proc/self/fd/1")
+    if links == 2:
+        (tmp_path / "again").symlink_to("stdout")
+        place = tmp_path / "again"
+    before = names(tmp_path)
+    command = [sys.executable, "-c", WRITER, str(place)]
     piped = subprocess.run(command, capture_output=True, check=True)
     assert piped.stdout == b"first\nmiddle\n"
     with (tmp_path / "out").open("wb") as out:
         subprocess.run(command, stdout=out, check=True)
     assert (tmp_path / "out").read_bytes() == b"first\nmiddle\n"
-    assert stat.S_IFMT(os.lstat(place).st_mode) == stat.S_IFMT(before.st_mode)
-    assert names(tmp_path) == ["out"]
+    assert place.is_symlink() and os.readlink(tmp_path / "stdout") == "/proc/self/fd/1"
+    assert names(tmp_path) == sorted([*before, "out"])
 
 
 KILLED = """

@@ -63,7 +63,8 @@ def replacing(path: str | Path, *, durable: bool = False, keep_link: bool = True
         keep_link: where `path` is a link, replace what it points to; False replaces the link.
 
     Raises:
-        OSError: the folder cannot be written to, the disk is full, or nothing was written.
+        OSError: the folder cannot be written to, the disk is full, nothing was written, or links
+            lead in a circle.
     """
     path = Path(path)
     if _is_stream(path):
@@ -74,6 +75,8 @@ def replacing(path: str | Path, *, durable: bool = False, keep_link: bool = True
                 shutil.copyfileobj(source, sink, CHUNK)
         return
     target = Path(os.path.realpath(path)) if keep_link else path
+    if keep_link and target.is_symlink():  # it leads to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     with draft_folder(target) as beside:
         draft = beside / path.name
         yield draft
@@ -106,6 +109,51 @@ def draft_folder(path: str | Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def folder_of(path: str | Path) -> Iterator[Path]:
+    """The folder of what is to be written, made with those above it where it is not there yet.
+
+    Those that were made are removed again where nothing was written after all.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+    folder = Path(path).parent
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # one that holds something stays, and those above it
+            for place in made:
+                place.rmdir()
+
+
+@contextlib.contextmanager
+def path_as_text(path: Path) -> Iterator[Path]:
+    """A path of a file for libraries that only take names in UTF-8: itself, or a link to it.
+
+    Raises:
+        OSError: no link can be made in the folder of temporary files.
+    """
+    if is_text(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
+        link = Path(folder) / f"file{path.suffix}"
+        link.symlink_to(path.absolute())
+        yield link
+
+
+def is_text(path: Path) -> bool:
+    """Whether the name of a file is UTF-8 and not other bytes."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_atomically(path: str | Path, chunks: Iterable[bytes | memoryview]) -> int:
@@ -378,6 +426,8 @@ def fetch(
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target.with_name(f".{target.name}.lock")):
             if not known.holds(target):
+                if target.is_file():
+                    _log.warning("%s: this copy is damaged, and the file is fetched again", target)
                 _fetch_from_somewhere(known, place, target, answer_within, on_progress)
     except OSError as error:
         raise WeightsError(f"{target}: cannot be written ({error.strerror or error}).") from error
@@ -516,8 +566,8 @@ def _too_long(known: _Known, length: int) -> WeightsError:
             f"length. It was replaced, or is an error page"
         )
     return WeightsError(
-        f"{known.url}: the file has {length / 2**30:.1f} GiB or more, and at most "
-        f"{known.limit / 2**30:.1f} GiB are fetched. Fetch it yourself and give its path"
+        f"{known.url}: the file has {length / 2**30:.3g} GiB or more, and at most "
+        f"{known.limit / 2**30:.3g} GiB are fetched. Fetch it yourself and give its path"
     )
 
 

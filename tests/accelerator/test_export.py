@@ -338,6 +338,18 @@ def test_model_that_cannot_be_expressed(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+@pytest.mark.parametrize("to", NAMES)
+def test_places_whose_names_are_no_text(to: str, tmp_path: Path) -> None:
+    """No runtime takes them, each with a message of its own about something else."""
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(ConfigError, match=r"the name is not UTF-8.*--out"):
+        export_model(Small(), CONTRACT, _clips(1), place, to=to)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(WeightsError, match=r"its name is not UTF-8.*Rename it"):
+        open_artifact(place.with_suffix(TARGETS[to].suffix))
+
+
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="cannot be written"):

@@ -55,6 +55,7 @@ def refused(
     assert done.returncode == 2, done.stderr[-2000:]
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: "), done.stderr
     assert "cannot" in done.stderr
+    assert name == "train" or "--resume" not in done.stderr
     assert not [path for path in done.stdout.splitlines() if path.startswith(str(out))]
 
 

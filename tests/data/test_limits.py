@@ -122,6 +122,22 @@ def test_a_killed_worker(
     refused(records, r"a process that decodes videos died .*(data.workers|shm-size)")
 
 
+def test_a_worker_killed_during_a_step(records: list[VideoRecord]) -> None:
+    """The training is not waiting for a batch: PyTorch raises wherever it is."""
+    batches = iter(make_loader(ClipDataset(records, CLIP, train=False), 1, workers=2))
+    next(batches)
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    begin = time.monotonic()
+    with pytest.raises(VitascopeError, match=r"a process that decodes videos died .*data.workers"):
+        os.kill(workers[0].pid or 0, signal.SIGKILL)
+        while time.monotonic() - begin < SOON:
+            time.sleep(0.05)
+    batches.close()
+    gc.collect()
+    assert not multiprocessing.active_children() and time.monotonic() - begin < SOON
+
+
 def test_a_worker_that_leaves(records: list[VideoRecord], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vitascope.data.loader.POLL", 1)
     monkeypatch.setattr(ClipDataset, "__getitem__", lambda self, item: os._exit(0))

@@ -14,6 +14,7 @@ import torch
 from vitascope.engine import checkpoint
 from vitascope.engine.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from vitascope.errors import RunError, WeightsError
+from vitascope.models.weights.read import read_safetensors
 from vitascope.spec import ClipSpec, Contract, LabelSpec, PixelSpec, ViewProtocol
 
 CONTRACT = Contract(
@@ -56,6 +57,21 @@ def assert_same(found, expected) -> None:
     for name, tensor in expected.items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(found[name], tensor), name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff \n#", b" \x1b[31m "], ids=ascii)
+def test_folders_whose_names_are_no_text(tmp_path: Path, name: bytes) -> None:
+    """The library that reads safetensors takes names in UTF-8 only."""
+    folder = tmp_path / os.fsdecode(name)
+    save(folder)
+    assert_same(load_checkpoint(folder, "last").tensors, tensors())
+    [file] = folder.glob("*.safetensors")
+    assert_same(read_safetensors(file), tensors())
+    assert os.listdir(os.fsencode(tmp_path)) == [name]
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(WeightsError, match="safetensors"):
+        load_checkpoint(folder, "last")
 
 
 def test_round_trip_keeps_every_bit_and_the_contract(tmp_path: Path) -> None:
@@ -231,7 +247,7 @@ def test_no_space_at_any_stage(tmp_path: Path, monkeypatch, stage: str) -> None:
     }[stage]
     with monkeypatch.context() as patch:
         patch.setattr(*target, full)
-        with pytest.raises(RunError, match=r"the disk is full \(.* MB are free.*--resume"):
+        with pytest.raises(RunError, match=r"the disk is full \(.* MB are free.*Free some space"):
             save(tmp_path, 2, 2.0)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     save(tmp_path, 2, 2.0)

@@ -143,7 +143,7 @@ def test_scores_that_are_no_numbers_are_an_error(films: Path, tmp_path: Path) ->
         evaluate(run, films, split=None, workers=0)
     with pytest.raises(VerificationError, match=r"no numbers \(NaN\); nothing was written"):
         vitascope.export(run, "torch.export", data=film(films).parent, path=tmp_path / "out")
-    assert not list((tmp_path / "out").rglob("model.*"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_infinite_scores_too(films: Path, tmp_path: Path) -> None:

@@ -26,7 +26,10 @@ Overrides = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="NAME", help="Model; `vitascope models` lists them. x3d_s."
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="Model; `vitascope models` lists them. Default: x3d_s.",
     ),
 ]
 RunFolder = Annotated[

@@ -12,10 +12,12 @@ import mmap
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing.queues import Queue
+from types import FrameType
 from typing import Any
 
 import torch
@@ -30,6 +32,9 @@ POLL = 5
 
 STUCK = 600.0
 """Seconds that one video may take; decoders give up by themselves long before."""
+
+_TORCHS = "torch.utils.data._utils.signal_handling"
+"""Module of PyTorch's handler of dead processes."""
 
 _HANDED, _SIGN, _FAULT, _COLUMNS = 0, 1, 2, 3
 
@@ -74,6 +79,7 @@ class Watch:
                 _forget(error)
             else:
                 self._processes = set(multiprocessing.active_children()) - before
+                _explain_deaths()
                 return batches
         raise VitascopeError(said)
 
@@ -172,6 +178,26 @@ def _end(processes: Iterable[multiprocessing.process.BaseProcess]) -> None:
     """Ends processes at once: a loader waits 5 s for each that is stuck."""
     for process in processes:
         process.terminate()
+
+
+def _explain_deaths() -> None:
+    """Lets PyTorch's handler of dead processes raise what `explained` makes of its error.
+
+    It raises wherever the main thread is, in the middle of a step, too: outside of the loader.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return
+    theirs = signal.getsignal(signal.SIGCHLD)
+    if not callable(theirs) or getattr(theirs, "__module__", "") != _TORCHS:
+        return  # wrapped before, or somebody else's
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        try:
+            theirs(number, frame)
+        except RuntimeError as error:
+            raise explained(error) from None
+
+    signal.signal(signal.SIGCHLD, handler)
 
 
 def _forget(error: BaseException) -> None:

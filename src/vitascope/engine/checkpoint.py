@@ -32,7 +32,14 @@ from torch import Tensor
 
 from vitascope.engine.optim import OPTIM
 from vitascope.errors import ConfigError, RunError, WeightsError
-from vitascope.files import parse_json, read_json, remove_unfinished, replacing
+from vitascope.files import (
+    folder_of,
+    parse_json,
+    path_as_text,
+    read_json,
+    remove_unfinished,
+    replacing,
+)
 from vitascope.models.weights.identify import open_foreign
 from vitascope.models.weights.published import names_card, near_cards, open_published
 from vitascope.models.weights.read import is_foreign_checkpoint
@@ -42,6 +49,8 @@ from vitascope.text import format_json
 FORMAT = "vitascope.checkpoint/1"
 EMA = "ema."
 LARGEST_STEP = 2**40
+ROOM = "Free some space and try again"
+_AGAIN = "Copy it again as it was written, or use another checkpoint"
 PICKLES = (".pt", ".pth", ".pyth", ".pkl", ".ckpt", ".bin")
 """Endings of other libraries' checkpoints; what a file really is, its content tells."""
 
@@ -90,8 +99,13 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def writing(path: Path, advice: str = "") -> Iterator[None]:
+def writing(path: Path, kept: str = "", advice: str = ROOM) -> Iterator[None]:
     """Turns a failed write into one message with the reason, the place and the free space.
+
+    Args:
+        path: what is written.
+        kept: what is still there, as a sentence with a blank behind it.
+        advice: what to do when the disk is full.
 
     Raises:
         RunError: an OSError or SafetensorError occurred inside.
@@ -108,7 +122,8 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
             there = next(folder for folder in path.absolute().parents if folder.is_dir())
             free = shutil.disk_usage(there).free
             reason = f"the disk is full ({free / 1e6:.1f} MB are free, and that is not enough)"
-        raise RunError(f"cannot write {path}: {reason}. {advice}".strip()) from error
+            kept += advice
+        raise RunError(f"cannot write {path}: {reason}. {kept}".strip()) from error
 
 
 def save_checkpoint(
@@ -119,6 +134,7 @@ def save_checkpoint(
     contract: Contract,
     recipe: Mapping[str, Any],
     state: Mapping[str, Any],
+    advice: str = ROOM,
 ) -> Path:
     """Writes `folder/name.json` and `folder/name-<step>.safetensors`, or leaves all as it was.
 
@@ -129,6 +145,7 @@ def save_checkpoint(
         contract: everything needed to use the weights.
         recipe: the recipe as JSON values.
         state: JSON values to go on from; holds at least "step".
+        advice: what to do when the disk is full.
 
     Returns:
         The path of the record.
@@ -142,7 +159,6 @@ def save_checkpoint(
     if file.name == previous:  # never touch the file that the current record vouches for
         file = file.with_name(f"{name}-{state['step']}-again.safetensors")
     kept = f"The previous checkpoint {folder / previous} is intact. " if previous else ""
-    advice = f"{kept}Free some space and run the same command with --resume."
     record = {
         "format": FORMAT,
         "state": dict(state),
@@ -151,8 +167,7 @@ def save_checkpoint(
         "versions": versions(),
     }
     try:
-        with writing(file, advice):
-            folder.mkdir(parents=True, exist_ok=True)
+        with writing(file, kept, advice), folder_of(file):
             remove_unfinished(folder, name)  # of a save that was killed
             alone = json.dumps({k: v for k, v in record.items() if k != "recipe"})
             with replacing(file, durable=True) as draft:
@@ -304,7 +319,7 @@ def _read_record(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such checkpoint") from None
     except WeightsError as error:
-        raise WeightsError(f"{error}, so not a readable checkpoint record") from error
+        raise WeightsError(f"{error}, so not a readable checkpoint record. {_AGAIN}") from error
     if not isinstance(record, dict) or "tensors" not in record:
         raise WeightsError(f"{path} is not a checkpoint record (no entry 'tensors')")
     seal = record["tensors"] if isinstance(record["tensors"], dict) else {}
@@ -333,7 +348,10 @@ def _verify(file: Path, size: int, digest: str, record: Path) -> None:
 
 def _tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(file, framework="pt", device="cpu") as stream:
+        with (
+            path_as_text(file) as readable,
+            safe_open(readable, framework="pt", device="cpu") as stream,
+        ):
             # Copies: the tensors must outlive a later save that removes the mapped file.
             tensors = {name: stream.get_tensor(name).clone() for name in stream.keys()}
             return tensors, stream.metadata() or {}
@@ -364,13 +382,16 @@ def _checkpoint(record: Any, tensors: dict[str, Tensor], path: Path) -> Checkpoi
     for name, part in parts.items():
         if not isinstance(part, dict):
             raise WeightsError(
-                f"{path} is no vitascope checkpoint: {name} = {part!r:.100}; expected an object"
+                f"{path} is no vitascope checkpoint: {name} = {part!r:.100}; expected an object. "
+                f"{_AGAIN}"
             )
     step = parts["state"].get("step")
     if type(step) is not int or not 0 <= step <= LARGEST_STEP:
-        raise WeightsError(f"{path} is damaged: state.step = {step!r:.100}; expected a number")
+        raise WeightsError(
+            f"{path} is damaged: state.step = {step!r:.100}; expected a number. {_AGAIN}"
+        )
     try:
         contract = Contract.from_json(record.get("contract"))
     except ConfigError as error:
-        raise WeightsError(f"{path} is no vitascope checkpoint: {error}") from error
+        raise WeightsError(f"{path} is no vitascope checkpoint: {error}. {_AGAIN}") from error
     return Checkpoint(contract=contract, tensors=tensors, path=path, **parts)

@@ -115,6 +115,7 @@ class StopOnSignal:
     def __init__(self, fabric: Fabric, tell: Callable[[str], None]) -> None:
         self._fabric, self._tell = fabric, tell
         self._asked = False
+        self._owner = os.getpid()
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -128,6 +129,13 @@ class StopOnSignal:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:
+            # A forked process that decodes, which had no time yet to set handlers of its own.
+            # Ctrl-C is for the main one, which ends us as soon as it wants to.
+            if number == signal.SIGTERM:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            return
         if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not self._asked:

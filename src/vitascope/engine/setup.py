@@ -82,7 +82,8 @@ class Setup:
         self.steps_per_epoch = steps_per_epoch(count, self.rank_batch, fabric.world_size)
         if not self.steps_per_epoch:
             raise ConfigError(
-                f"optim.batch_size = {config.batch_size} is above the {count} training videos"
+                f"optim.batch_size = {config.batch_size} is above the {count} training videos. "
+                f"Set it to {count} or less, or give more videos"
             )
         self.steps = self.steps_per_epoch * config.epochs
         labels = [record.label or 0 for record in data.train.records]

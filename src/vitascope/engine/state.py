@@ -188,6 +188,7 @@ def _save(setup: Setup, state: State, name: str, tensors: dict[str, Tensor]) -> 
             contract=setup.contract,
             recipe=setup.recipe.to_json(),
             state=dataclasses.asdict(state),
+            advice="Free some space and run the same command with --resume.",
         )
     setup.fabric.barrier()  # nobody goes on, and perhaps ends, before the file is complete
     return path

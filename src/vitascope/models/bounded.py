@@ -64,7 +64,10 @@ def build_described(
     known = inspect.signature(card.builder).parameters
     for argument in args:
         if argument not in known:
-            raise UnknownNameError(f"argument of {card.name} in {where}", str(argument), known)
+            hint = (
+                f"{where} names it: it is damaged, or was written by another version of vitascope"
+            )
+            raise UnknownNameError(f"argument of {card.name}", str(argument), known, hint)
     try:
         with within(entries, where):
             model = build_meta(card, args)

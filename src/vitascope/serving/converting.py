@@ -17,7 +17,7 @@ from vitascope.accelerator.export.target import TARGETS
 from vitascope.engine.build import load_model
 from vitascope.engine.checkpoint import save_checkpoint, writing
 from vitascope.errors import ConfigError, RunError, WeightsError
-from vitascope.files import replacing
+from vitascope.files import folder_of, replacing
 from vitascope.models.base import VideoModel
 from vitascope.models.weights import DIALECTS, ConversionReport, export_state_dict
 from vitascope.models.weights.identify import open_foreign
@@ -97,10 +97,8 @@ def convert_checkpoint(
         )
         return Converted(target, to, contract, report, len(state))
     entries = export_state_dict(state, network, to)
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as draft:
-            _write(draft, entries, to)
+    with writing(target), folder_of(target), replacing(target) as draft:
+        _write(draft, entries, to)
     return Converted(target, to, contract, report, len(entries))
 
 

@@ -28,7 +28,7 @@ from vitascope.errors import (
     UnknownNameError,
     WeightsError,
 )
-from vitascope.files import replacing
+from vitascope.files import folder_of, replacing
 from vitascope.models.base import VideoModel
 from vitascope.serving.predictor import Predictor, to_seconds
 from vitascope.serving.windows import plan_windows
@@ -191,8 +191,8 @@ def write_features(
             yield place, False
             continue
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(extractor, video, place, facts, every, window)
+            with folder_of(place):
+                _write(extractor, video, place, facts, every, window)
         except DecodeError:  # of the video; may be an OSError, too
             raise
         except OSError as error:

@@ -18,7 +18,7 @@ from vitascope.accelerator.artifact import Artifact, Inputs, Packing, pathways
 from vitascope.accelerator.export.target import TARGETS, ExportTarget, open_artifact, target_of
 from vitascope.accelerator.verify import Verification, verify_export
 from vitascope.errors import ConfigError, RunError, VerificationError, VitascopeError
-from vitascope.files import draft_folder, replacing
+from vitascope.files import draft_folder, folder_of, is_text, replacing
 from vitascope.optional import require
 from vitascope.spec import Contract
 
@@ -51,9 +51,14 @@ def artifact_path(path: str | Path, target: ExportTarget) -> Path:
     """Where an artifact goes: `path` itself if it has the right suffix, else `path`/model.suffix.
 
     Raises:
-        ConfigError: `path` ends in the suffix of another target.
+        ConfigError: `path` ends in the suffix of another target, or is not UTF-8.
     """
     path = Path(path)
+    if not is_text(path):
+        raise ConfigError(
+            f"{path}: the name is not UTF-8, and {target.name} writes no such files. Give another "
+            f"place (--out)"
+        )
     others = {t.suffix for t in TARGETS.values()} - {target.suffix}
     if path.suffix in others:
         raise ConfigError(
@@ -111,8 +116,7 @@ def export_model(
         plain = Packing(plain, contract.clip.pathways)
     example = [video.unsqueeze(0).repeat(2, 1, 1, 1, 1) for video in pathways(clips[0])]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_folder(path) as folder:
+        with folder_of(path), draft_folder(path) as folder:
             draft = folder / path.name
             _write(target, plain, example, contract, draft)
             files = [file for file in folder.iterdir() if file.is_file()]
@@ -140,7 +144,10 @@ def export_model(
             if checked.ok:
                 _into_place(files, path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}). Make room, or "
+            f"give another place"
+        ) from error
     return path, checked
 
 

@@ -16,6 +16,7 @@ from vitascope.accelerator.export.openvino import OpenVinoTarget
 from vitascope.accelerator.export.torch_export import TorchExportTarget
 from vitascope.catalog import Catalog
 from vitascope.errors import WeightsError
+from vitascope.files import is_text
 from vitascope.spec import Contract
 
 
@@ -90,4 +91,8 @@ def target_of(path: Path) -> ExportTarget:
 
 def open_artifact(path: Path, threads: int | None = None, *, trust: bool = False) -> Artifact:
     """Opens an exported model, recognized by its suffix; see `ExportTarget.open`."""
+    if not is_text(path):
+        raise WeightsError(
+            f"{path}: its name is not UTF-8, and the runtimes open no such files. Rename it"
+        )
     return target_of(path).open(path, threads, trust=trust)

@@ -13,9 +13,10 @@ import multiprocessing
 import os
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PurePath
@@ -35,7 +36,7 @@ from vitascope.data.tables.split import write_split
 from vitascope.data.write import H264
 from vitascope.distributed import cores
 from vitascope.errors import ConfigError, DatasetError, DecodeError, RunError
-from vitascope.files import replacing
+from vitascope.files import folder_of, replacing
 from vitascope.text import shown
 from vitascope.transforms.spatial import short_side_size
 
@@ -132,13 +133,24 @@ def prepare(
     tasks = targets(paths, table.root, target)
     _check_place(table, tasks, target)
     done: dict[str, PreparedFile] = {}
-    for file in _all(settings, tasks, min(jobs or cores(), len(paths))):
-        done[file.path] = file
-        if progress is not None:
-            progress(len(done), len(paths))
-    files = tuple(done[path] for path in paths)
-    good = {f.path: f.target for f in files if f.outcome != "failed"}
-    return PrepareReport(files=files, data=_write_lists(table, target, good))
+    with _folders(tasks.values()):
+        for file in _all(settings, tasks, min(jobs or cores(), len(paths))):
+            done[file.path] = file
+            if progress is not None:
+                progress(len(done), len(paths))
+        files = tuple(done[path] for path in paths)
+        good = {f.path: f.target for f in files if f.outcome != "failed"}
+        return PrepareReport(files=files, data=_write_lists(table, target, good))
+
+
+@contextmanager
+def _folders(targets: Iterable[str]) -> Iterator[None]:
+    """Makes the folders of files; in the end, those that were made and got none are removed."""
+    with ExitStack() as made:
+        for folder in sorted({os.path.dirname(target) for target in targets}):
+            with suppress(OSError):  # who writes there says what is wrong
+                made.enter_context(folder_of(os.path.join(folder, "file")))
+        yield
 
 
 def targets(paths: Sequence[str], root: str, out: str) -> dict[str, str]:
@@ -255,7 +267,7 @@ def _one(settings: Settings, path: str, target: str) -> PreparedFile:
         return PreparedFile(path=path, target=target, outcome="there")
     try:
         sound = _has_sound(path)
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         # A link may lead to the very video that is read.
         with replacing(target, keep_link=False) as draft:
             _encode(settings, path, str(draft), mark)

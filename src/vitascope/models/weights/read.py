@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vitascope.errors import WeightsError
-from vitascope.files import parse_json, read_json
+from vitascope.files import parse_json, path_as_text, read_json
 from vitascope.models.weights.machine import RefusedNameError
 from vitascope.models.weights.torch_file import LEGACY, REPEATED, check_torch
 from vitascope.models.weights.unpickle import read_pickle
@@ -230,7 +230,10 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         WeightsError: the file is cut or damaged.
     """
     try:
-        with safe_open(path, framework="pt", device="cpu") as stream:
+        with (
+            path_as_text(path) as readable,
+            safe_open(readable, framework="pt", device="cpu") as stream,
+        ):
             return {name: stream.get_tensor(name).clone() for name in stream.keys()}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is cut or damaged ({error}). {_AGAIN}") from error
