@@ -154,7 +154,7 @@ def fitted(expansion: str, x: Tensor, labels: Tensor) -> nn.Module:
 @pytest.mark.parametrize(
     ("expansion", "frames", "how"),
     [
-        ("XS", 4, {"convert_for_quantize": True}),
+        pytest.param("XS", 4, {"convert_for_quantize": True}, marks=pytest.mark.slow),
         pytest.param(
             "XS",
             4,

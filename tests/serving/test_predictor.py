@@ -117,7 +117,9 @@ def test_every_path_to_a_run_is_understood(run: Path, video: Path, tmp_path: Pat
 
 
 @pytest.mark.export
-@pytest.mark.parametrize("to", ["onnx", "openvino", "torch.export"])
+@pytest.mark.parametrize(
+    "to", ["torch.export", "onnx", pytest.param("openvino", marks=pytest.mark.slow)]
+)
 def test_artifact_in_place_of_a_run(to: str, run: Path, video: Path, tmp_path: Path) -> None:
     original = load(run)
     path, checked = original.export(to, [video], tmp_path / "out", repeats=1)

@@ -37,7 +37,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize(
+    "name", [n if n == "times.csv" else pytest.param(n, marks=pytest.mark.slow) for n in FORMS]
+)
 def test_memory_of_a_row(place, name) -> None:
     read.read_table(place / name)  # what it imports, and times it has seen
     tracemalloc.start()

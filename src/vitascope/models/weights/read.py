@@ -104,7 +104,7 @@ def _read_file(path: Path) -> Any:
     if head[:1] == b"\x80" or head[:1] in b"(}]c":
         with path.open("rb") as stream:
             return _bounded(read_pickle(stream, path), path, size)
-    if head.startswith(b"version https://git-lfs"):
+    if head.startswith(b"version ") and b"//git-lfs" in head:
         raise WeightsError(f"{path} is a pointer of Git LFS and no checkpoint. Run: git lfs pull")
     raise WeightsError(
         f"{path} is no checkpoint: it begins with {head[:8]!r}, which is neither a torch archive "
