@@ -182,7 +182,7 @@ def test_folders_of_frames(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for i, frame in enumerate(frames):
-        av.VideoFrame.from_ndarray(frame, format="rgb24").save(folder / f"{i:03}.png")
+        av.VideoFrame.from_ndarray(frame, format="rgb24").save(str(folder / f"{i:03}.png"))
     store = FrameCache(tmp_path / "store")
     for _ in range(2):
         with store.open(str(folder)) as video:
