@@ -16,17 +16,15 @@ import torch
 from av.video.frame import VideoFrame
 
 from vitascope.data.decoder import Frames, Image, Size, check_size
-from vitascope.data.decoders.base import Closing, frame_numbers
+from vitascope.data.decoders.base import AtOneRate, frame_numbers, given_rate
 from vitascope.data.decoders.packets import decode
 from vitascope.data.decoders.pixels import Converter
 from vitascope.data.decoders.source import Source
 from vitascope.data.listing import has_image_suffix
-from vitascope.errors import ConfigError, DecodeError
-
-DEFAULT_FPS = Fraction(25)
+from vitascope.errors import DecodeError
 
 
-class ImagesDecoder(Closing):
+class ImagesDecoder(AtOneRate):
     """Images in one folder, in the order of the numbers in their names.
 
     img_9.jpg comes before img_10.jpg. Hidden files and files that are no images are passed
@@ -46,9 +44,7 @@ class ImagesDecoder(Closing):
         self, path: str | Path, *, size: Size | None = None, fps: Fraction | int | None = None
     ) -> None:
         self.path, self.size = str(path), size
-        self._fps = DEFAULT_FPS if fps is None else Fraction(fps)
-        if self._fps <= 0:
-            raise ConfigError(f"fps = {fps} for {path}; it must be above 0")
+        self.rate = given_rate(fps, self.path)
         self.files = picture_files(Path(path))
         if not self.files:
             raise DecodeError(self.path, "no image in this folder")
@@ -64,33 +60,12 @@ class ImagesDecoder(Closing):
             raise DecodeError("<pictures>", "the list of images is empty")
         made = cls.__new__(cls)
         made.path, made.size = str(files[0].parent), None
-        made._fps, made.files = DEFAULT_FPS if fps is None else Fraction(fps), list(files)
+        made.rate, made.files = given_rate(fps, made.path), list(files)
         return made
 
-    @property
-    def start(self) -> Fraction:
-        """Always 0: images have no times of their own."""
-        return Fraction(0)
-
-    @cached_property
-    def times(self) -> tuple[Fraction, ...]:
-        """Number of the image divided by the rate."""
-        return tuple(n / self._fps for n in range(len(self.files)))
-
-    @property
-    def durations(self) -> tuple[Fraction, ...]:
-        """The same for every image."""
-        return (1 / self._fps,) * len(self.files)
-
-    @property
-    def duration(self) -> Fraction:
-        """Number of images divided by the rate."""
-        return len(self.files) / self._fps
-
-    @property
-    def fps(self) -> Fraction:
-        """The rate given."""
-        return self._fps
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.files)
 
     @cached_property
     def _shape(self) -> Size:
@@ -106,11 +81,6 @@ class ImagesDecoder(Closing):
         """Pixels from left to right of the first image."""
         return self._shape[1]
 
-    @property
-    def pixel_aspect(self) -> Fraction:
-        """Always 1."""
-        return Fraction(1)
-
     def read(self, indices: Sequence[int], size: Size | None = None) -> Frames:
         """Decodes images by number, in the order asked for; see `Decoder.read`."""
         check_size(size)
@@ -123,8 +93,7 @@ class ImagesDecoder(Closing):
             else:
                 self._convert(index, data[place])
                 done[index] = place
-        times = (index / self._fps for index in wanted)
-        return Frames.of(data, times, [1 / self._fps] * len(wanted))
+        return self.frames(data, wanted)
 
     def stream(
         self,
@@ -134,12 +103,10 @@ class ImagesDecoder(Closing):
     ) -> Iterator[tuple[Fraction, Image]]:
         """Decodes one image after the other; see `Decoder.stream`."""
         check_size(size)
-        for index in range(max(int(start * self._fps), 0), len(self.files)):
-            if end is not None and index / self._fps >= end:
-                return
+        for index, time in self.between(start, end):
             image = np.empty((*(size or self.size or self._shape), 3), np.uint8)
             self._convert(index, image)
-            yield index / self._fps, image
+            yield time, image
 
     def _convert(self, index: int, out: Image) -> None:
         picture = self._picture(index)
@@ -153,15 +120,8 @@ class ImagesDecoder(Closing):
         finally:
             source.close()
         if frame is None or not whole:
-            raise DecodeError(path, "the image is damaged", time=index / self._fps)
+            raise DecodeError(path, "the image is damaged", time=index / self.rate)
         return frame
-
-    def cut_off(self) -> str | None:
-        """None: a folder does not tell how many images it should have."""
-        return None
-
-    def close(self) -> None:
-        """Nothing is kept open."""
 
 
 def picture_files(folder: Path) -> list[Path]:
