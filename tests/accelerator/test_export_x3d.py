@@ -47,7 +47,8 @@ def _check(model: nn.Module, name: str, to: str, frames: int, crop: int, path: P
     return path
 
 
-@pytest.mark.parametrize("to", ["torch.export", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["torch.export", "openvino"])  # the third is below
 def test_shallow_x3d(to: str, tmp_path: Path) -> None:
     model = _trained("x3d_xs", 7, frames=4, crop=48, depth_factor=0.3)
     _check(model, "x3d_xs", to, 4, 48, tmp_path)

@@ -179,7 +179,10 @@ def test_scores_in_int8(expansion: str, frames: int, how: dict[str, bool]) -> No
 
 
 @pytest.mark.filterwarnings("ignore:pytorchvideo:DeprecationWarning")
-def test_the_tutorial_through_old_names() -> None:
+@pytest.mark.parametrize(
+    "how", [{"convert_for_quantize": True}, pytest.param({}, marks=pytest.mark.slow)]
+)
+def test_the_tutorial_through_old_names(how: dict[str, bool]) -> None:
     """Build, deployable form, stubs, prepare, convert, trace: as PyTorchVideo's tutorial has it."""
     old_names()
     load = importlib.import_module
@@ -187,14 +190,12 @@ def test_the_tutorial_through_old_names() -> None:
     tools = load("pytorchvideo.accelerator.deployment.mobile_cpu.utils.model_conversion")
     model = lively(zoo.EfficientX3d(expansion="XS", head_act="identity", num_classes=7))
     x = torch.randn(1, 3, 4, 32, 32)
-    for how in ({}, {"convert_for_quantize": True}):
-        whole = Quantizable(tools.convert_to_deployable_form(model, x, **how)).eval()
-        whole.qconfig = torch.ao.quantization.default_qconfig
-        with torch.no_grad():
-            prepared = torch.ao.quantization.prepare(whole)
-            prepared(x)
-            small = torch.ao.quantization.convert(prepared)
-            assert small(x).shape == (1, 7)
+    whole = Quantizable(tools.convert_to_deployable_form(model, x, **how)).eval()
+    whole.qconfig = torch.ao.quantization.default_qconfig
     with torch.no_grad():
+        prepared = torch.ao.quantization.prepare(whole)
+        prepared(x)
+        small = torch.ao.quantization.convert(prepared)
+        assert small(x).shape == (1, 7)
         traced = torch.jit.trace(small, x, strict=False, check_trace=False)
         assert torch.equal(traced(x), small(x))

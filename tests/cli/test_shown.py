@@ -91,6 +91,7 @@ def test_torchrun_prints_once(films, tmp_path) -> None:
     assert json.loads(file.read_text())["test"]["n_evaluated"] == 4
 
 
+@pytest.mark.slow
 def test_torchrun_says_an_error_once(tmp_path) -> None:
     done = torchrun("train", tmp_path / "nothing", "--out", tmp_path / "run", *TINY)
     assert done.returncode != 0
