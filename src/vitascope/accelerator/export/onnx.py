@@ -103,7 +103,10 @@ class OnnxTarget:
         options.log_severity_level = 3
         try:
             session = runtime.InferenceSession(
-                str(path), sess_options=options, providers=["CPUExecutionProvider"]
+                str(path),
+                sess_options=options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # there is no other one, and it prints what we raise
             )
             text = session.get_modelmeta().custom_metadata_map.get(KEY)
             names: list[str] = [i.name for i in session.get_inputs()]
