@@ -13,7 +13,7 @@ from typing import Any
 from vitascope.engine.checkpoint import versions, write_json
 from vitascope.engine.config import Recipe
 from vitascope.errors import ConfigError, RunError, UnknownNameError
-from vitascope.files import is_unfinished, locked, read_json, remove_unfinished
+from vitascope.files import folder_of, is_unfinished, locked, read_json, remove_unfinished
 
 FORMAT = "vitascope.run/1"
 # Settings that change neither the weights nor what is compared: a run may go on with other ones.
@@ -66,12 +66,17 @@ class RunFolder:
             "threads": threads,
             "versions": versions(),
         }
+        new = not self.path.exists()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with self.held():
-                if self.empty:
-                    _empty(self.path)
-                write_json(self.path / "run.json", run)
+            with folder_of(self.path / LOCK), self.held():
+                try:
+                    if self.empty:
+                        _empty(self.path)
+                    write_json(self.path / "run.json", run)
+                except (OSError, RunError):
+                    if new:  # nobody else knows of it yet
+                        (self.path / LOCK).unlink(missing_ok=True)
+                    raise
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
 
