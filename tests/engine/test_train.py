@@ -168,7 +168,7 @@ from vitascope.engine.train import fit
 recipe = toy.toy_recipe(Path(sys.argv[2]))
 if len(sys.argv) > 4:
     from vitascope.engine import overrides
-    recipe = overrides.apply(recipe, sys.argv[4:])
+    recipe = overrides.apply_overrides(recipe, sys.argv[4:])
 def listen(event):
     if event.kind != "log":
         print(event.kind, event.step, event.values.get("text", ""), flush=True)
