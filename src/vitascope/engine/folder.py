@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ FORMAT = "vitascope.run/1"
 FREE = ("data.workers", "data.path", "data.cache", "data.cache_dir", "data.cache_gb",
         "run.log_every", "run.save_every", "run.eval_precision")  # fmt: skip
 LOCK = ".lock"  # who trains in the folder
+# Beginnings of the names of what a training writes; evaluations and exports write others.
+TRAINED = ("run.json", "split.csv", "log.jsonl", "curves.html", "best", "last")
 OURS = ("run.json", "split.csv", "log.jsonl", "curves.html", "report.html", "scores.csv",
         "history.json", "best.json", "last.json")  # fmt: skip
 
@@ -42,13 +44,19 @@ class RunFolder:
     empty: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def held(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
         """Keeps every other process from training in the folder, as long as this one lives.
+
+        What one that was killed has left half-written is removed.
 
         Raises:
             RunError: another process is training here.
         """
-        return locked(self.path / LOCK, busy=f"another process is training in {self.path}")
+        with locked(self.path / LOCK, busy=f"another process is training in {self.path}"):
+            for name in TRAINED:
+                remove_unfinished(self.path, name)
+            yield
 
     def begin(
         self, recipe: Recipe, classes: Sequence[str], data: Mapping[str, Any], threads: int
